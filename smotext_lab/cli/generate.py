@@ -1,0 +1,243 @@
+"""``smotext-lab generate``: a file of labelled texts in, new ones out."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from smotext_lab.cli import values
+from smotext_lab.cli.door import INTERRUPTED, Interrupt, examples, say
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from smotext_lab.synthesis import Synthesis
+
+__all__ = ["EXAMPLES", "generate"]
+
+EXAMPLES = examples(
+    "smotext-lab generate tickets.csv --text body --label queue --n 200 --out new.parquet",
+    "smotext-lab generate tickets.csv --n refund=40,outage=10 --out new.jsonl",
+    "smotext-lab generate tickets.csv --balance --with-originals --out all.csv",
+    "smotext-lab generate bbc_titles --split train --n 10 | head -3",
+    "zcat tickets.jsonl.gz | smotext-lab generate - --n 5 --out-format csv > new.csv",
+)
+In = Annotated[
+    str,
+    typer.Argument(
+        metavar="IN",
+        help="CSV, TSV, JSON Lines or Parquet (gzip too), - for standard input, a built-in set"
+        " (`smotext-lab datasets`), or a hub id.",
+    ),
+]
+TextColumn = Annotated[str | None, typer.Option("--text", help="Column of texts [by its name].")]
+LabelColumn = Annotated[str | None, typer.Option("--label", help="Column of labels [by its name].")]
+Format = Annotated[
+    Literal["csv", "tsv", "jsonl", "parquet"] | None,
+    typer.Option("--format", help="Of IN [by its name or its first bytes]."),
+]
+Encoding = Annotated[str, typer.Option(help="Of IN, where it is text.")]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        help='Use only the rows of this split; "all" for all. Needed where there are two.'
+    ),
+]
+HowMany = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--n",
+        "-n",
+        metavar="N|LABEL=N,…",
+        help="New texts: a total, shared in proportion to the classes, or a number per class.",
+    ),
+]
+Balance = Annotated[
+    bool, typer.Option("--balance", help="As many new texts as bring each class to the largest.")
+]
+Strategy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="STRATEGY",
+        help="As in imbalanced-learn: auto, minority, not minority, all, a ratio, or LABEL=TOTAL,…",
+    ),
+]
+Out = Annotated[
+    str,
+    typer.Option("--out", "-o", metavar="OUT", help=".parquet, .csv, .jsonl (.gz too), or -."),
+]
+OutFormat = Annotated[
+    Literal["csv", "jsonl", "parquet"] | None,
+    typer.Option(help="Of OUT [by its name; jsonl for -]."),
+]
+WithOriginals = Annotated[
+    bool, typer.Option("--with-originals", help="Write the given rows first, all columns kept.")
+]
+Rejected = Annotated[
+    bool, typer.Option("--rejected", help="Write rejected texts too, each with its reason.")
+]
+How = Annotated[
+    str, typer.Option("--interpolator", help=f"Who is blended: {', '.join(values.INTERPOLATORS)}.")
+]
+K = Annotated[
+    int | None, typer.Option("--k-neighbors", "-k", help="Neighbours within the class [5].")
+]
+M = Annotated[int | None, typer.Option("--m-neighbors", help="For borderline and svm [10].")]
+Alpha = Annotated[
+    float | None, typer.Option(help="For mixup [0.4] and dirichlet [1]: how evenly to mix.")
+]
+Blending = Annotated[
+    Literal["lerp", "slerp"], typer.Option(help="Along the straight line, or along the sphere.")
+]
+Guard = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUE",
+        help="A guard's threshold, such as max_copy_cosine=0.9; none switches it off. Repeatable.",
+    ),
+]
+NoGuards = Annotated[bool, typer.Option("--no-guards", help="Accept whatever is written.")]
+Attempts = Annotated[int, typer.Option(help="Decodings of a blend before another is drawn.")]
+MaxBlends = Annotated[int, typer.Option(help="Blends drawn for a text before it is given up.")]
+LongTexts = Annotated[
+    Literal["truncate", "sentences", "error"],
+    typer.Option(help="Texts longer than the encoder reads: cut, mean of parts, or refuse."),
+]
+Encoder = Annotated[str, typer.Option(help="Registered name, folder or hub id.")]
+Llm = Annotated[str, typer.Option(help="Registered name, folder or hub id.")]
+BridgeFolder = Annotated[str, typer.Option("--bridge", help='"default" or a folder.')]
+Prompt = Annotated[
+    str | None, typer.Option(help='A template with one {xrag}, as in "Background: {xrag}".')
+]
+Temperature = Annotated[float, typer.Option(help="0 takes the likeliest word each time.")]
+TopP = Annotated[float, typer.Option(help="Draw from the likeliest words with this share.")]
+TopK = Annotated[int, typer.Option(help="Draw from at most so many words; 0: no limit.")]
+MaxTokens = Annotated[int, typer.Option("--max-new-tokens", help="Longest text.")]
+Candidates = Annotated[
+    int, typer.Option("--n-candidates", help="Texts written for each point; the nearest is kept.")
+]
+Seed = Annotated[
+    int | None, typer.Option("--random-state", help="The same number gives the same texts [drawn].")
+]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Exit code 1 if a class does not get its number.")
+]
+
+
+def generate(
+    source: In,
+    *,
+    text: TextColumn = None,
+    label: LabelColumn = None,
+    n: HowMany = None,
+    balance: Balance = False,
+    sampling_strategy: Strategy = None,
+    out: Out = "-",
+    out_format: OutFormat = None,
+    with_originals: WithOriginals = False,
+    rejected: Rejected = False,
+    input_format: Format = None,
+    encoding: Encoding = "utf-8",
+    split: Split = None,
+    random_state: Seed = None,
+    interpolator: How = "smote",
+    k_neighbors: K = None,
+    m_neighbors: M = None,
+    alpha: Alpha = None,
+    blending: Blending = "lerp",
+    n_candidates: Candidates = 4,
+    temperature: Temperature = 0.7,
+    top_p: TopP = 0.9,
+    top_k: TopK = 50,
+    max_new_tokens: MaxTokens = 128,
+    prompt: Prompt = None,
+    guard: Guard = None,
+    no_guards: NoGuards = False,
+    max_attempts: Attempts = 3,
+    max_blends: MaxBlends = 3,
+    long_texts: LongTexts = "truncate",
+    encoder: Encoder = "all-MiniLM-L6-v2",
+    llm: Llm = "SmolLM2-135M-Instruct",
+    bridge: BridgeFolder = "default",
+    strict: Strict = False,
+) -> None:
+    """Make new labelled texts from those in a file.
+
+    Texts go to OUT, a summary to standard error. Ctrl-C ends early: what is finished is written,
+    and the exit code is 130.
+    """
+    chosen = [word for word in (n, "auto" if balance else None, sampling_strategy) if word]
+    if len(chosen) != 1:
+        msg = "say how many texts to make, with one of --n, --balance and --sampling-strategy."
+        raise typer.BadParameter(msg, param_hint="--n")
+    number = values.counts_of(n) if n else None
+    strategy = "auto" if n or balance else values.strategy_of(str(sampling_strategy))
+    target = values.Target.read(out, out_format)
+    guards = values.guards_of(guard or [], off=no_guards)
+    neighbors = {"k_neighbors": k_neighbors, "m_neighbors": m_neighbors}
+    blender = values.interpolator_of(interpolator, {**neighbors, "alpha": alpha})
+
+    from smotext_lab.datasets import as_given, given_names, load_dataset
+
+    rows = load_dataset(source, text=text, label=label, file_format=input_format, encoding=encoding)
+    rows = values.one_split(rows, split, source)
+    texts, labels = rows["text"], rows["label"]
+
+    from smotext_lab import BertEncoder, SMOTExT, Synthesis, XRAGDecoder
+
+    decoder = XRAGDecoder(
+        llm,
+        bridge,
+        encoder=BertEncoder(encoder),
+        prompt=prompt,
+        temperature=temperature,
+        top_p=top_p,
+        top_k=top_k,
+        max_new_tokens=max_new_tokens,
+        n_candidates=n_candidates,
+    )
+    sampler = SMOTExT(
+        sampling_strategy=values.in_labels(strategy, labels),
+        interpolator=blender,
+        decoder=decoder,
+        random_state=random_state,
+        blending=blending,
+        guards=guards,
+        max_attempts=max_attempts,
+        max_blends=max_blends,
+        long_texts=long_texts,
+        progress=sys.stderr.isatty(),
+    )
+    if number is None:
+        wanted = sampler.fit(texts, labels).sampling_strategy_
+    else:
+        wanted = values.in_labels(number, labels)
+    with Interrupt() as interrupt:
+        made = sampler.generate(texts, labels, wanted)
+    names = dict(zip(("text_column", "label_column"), given_names(rows), strict=True))
+    made = Synthesis(made.frame, originals=as_given(rows), info=made.info, **names)
+    target.write(made, with_originals=with_originals, rejected=rejected)
+    say(_summary(made, target.out))
+    if interrupt.happened:
+        raise typer.Exit(INTERRUPTED)
+    if strict and len(made) < sum(made.info.get("asked", {}).values()):
+        raise typer.Exit(1)
+
+
+def _summary(made: Synthesis, out: str) -> str:
+    """Return what was made, what was refused, and how to get the same again."""
+    if not made.info:
+        return "There is nothing to make: every class has its number already."
+    lines = [f"{len(made):,} new texts: {_listed(made.counts())}"]
+    if len(made.rejected):
+        lines.append(f"{len(made.rejected):,} rejected: {_listed(made.reasons())}")
+    lines.append(f"the same again: --random-state {made.info['random_state']}")
+    if out != "-":
+        lines.append(f"written to {out}")
+    return "\n".join(lines)
+
+
+def _listed(counts: pd.Series) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())

@@ -1,0 +1,116 @@
+"""``smotext-lab train-bridge``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from smotext_lab.cli.door import examples, say
+
+__all__ = ["EXAMPLES", "train_bridge"]
+
+EXAMPLES = examples(
+    "smotext-lab train-bridge --corpus sentences.jsonl.gz --out my-bridge --minutes 60",
+    "smotext-lab train-bridge --corpus a.txt --corpus b.csv --text body --out my-bridge",
+    "smotext-lab train-bridge --corpus more.jsonl --start-from default --out tuned --steps 500",
+    "smotext-lab generate tickets.csv --n 20 --bridge my-bridge",
+)
+
+Corpus = Annotated[
+    list[Path],
+    typer.Option(
+        help="JSON Lines, CSV or plain text (a text per line), .gz or not; may be repeated."
+    ),
+]
+OutFolder = Annotated[
+    Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the bridge and its log.")
+]
+Encoder = Annotated[str, typer.Option(help="Registered name, folder or hub id.")]
+Llm = Annotated[str, typer.Option(help="Registered name, folder or hub id.")]
+Kind = Annotated[
+    Literal["lexical", "mlp2x_gelu"],
+    typer.Option(help="Predicted words and learnt tokens, or xRAG's projector (one token)."),
+]
+Minutes = Annotated[
+    float | None,
+    typer.Option(help="Time for the last stage; sets the steps by the speed of the first ones."),
+]
+StartFrom = Annotated[
+    str | None,
+    typer.Option(metavar="BRIDGE", help='A bridge to go on from: "default" or a folder.'),
+]
+Column = Annotated[str, typer.Option("--text", help="Column of JSON Lines and CSV files.")]
+Seed = Annotated[int, typer.Option(help="The same number gives the same training.")]
+Steps = Annotated[int | None, typer.Option(help="Steps of the last stage (1000).")]
+Words = Annotated[int | None, typer.Option(help="Predicted words handed to the LLM (12).")]
+Learnt = Annotated[int | None, typer.Option(help="Learnt tokens after them (4).")]
+Rank = Annotated[int | None, typer.Option(help="Of the LoRA (16; 0 for mlp2x_gelu: none).")]
+Layers = Annotated[int | None, typer.Option(help="LoRA on the last so many layers only (all).")]
+Rate = Annotated[float | None, typer.Option(help="Peak learning rate (0.001).")]
+Batch = Annotated[int | None, typer.Option(help="Texts a step (64).")]
+Noise = Annotated[float | None, typer.Option(help="Largest shift of a vector (0.25).")]
+Dropout = Annotated[float | None, typer.Option(help="Share of words passed over (0.15).")]
+Epochs = Annotated[float | None, typer.Option(help="Passes over the corpus for the words (3).")]
+
+
+def train_bridge(
+    *,
+    corpus: Corpus,
+    out: OutFolder,
+    encoder: Encoder = "all-MiniLM-L6-v2",
+    llm: Llm = "SmolLM2-135M-Instruct",
+    kind: Kind = "lexical",
+    minutes: Minutes = None,
+    steps: Steps = None,
+    start_from: StartFrom = None,
+    text: Column = "text",
+    random_state: Seed = 0,
+    n_words: Words = None,
+    n_learnt: Learnt = None,
+    rank: Rank = None,
+    last_layers: Layers = None,
+    learning_rate: Rate = None,
+    batch_size: Batch = None,
+    noise: Noise = None,
+    word_dropout: Dropout = None,
+    epochs: Epochs = None,
+) -> None:
+    """Train a bridge from an encoder to a language model.
+
+    The corpus is encoded once; a lexical head learns which words a vector stands for; then learnt
+    tokens and a LoRA learn to make the frozen model write the text. Stop it with Ctrl-C and run
+    the same command again: it goes on from its last checkpoint.
+    """
+    from smotext_lab.training import run
+    from smotext_lab.training.lexical import LexicalRecipe
+    from smotext_lab.training.trainer import BridgeRecipe
+
+    given = {
+        "steps": steps,
+        "n_words": n_words,
+        "n_learnt": n_learnt,
+        "rank": 0 if rank is None and kind == "mlp2x_gelu" else rank,
+        "last_layers": last_layers,
+        "learning_rate": learning_rate,
+        "batch_size": batch_size,
+        "noise": noise,
+        "word_dropout": word_dropout,
+    }
+    wanted = {name: value for name, value in given.items() if value is not None}
+    run.train_bridge(
+        list(corpus),
+        out=out,
+        encoder=encoder,
+        llm=llm,
+        kind=kind,
+        recipe=replace(BridgeRecipe(), **wanted),  # type: ignore[arg-type]
+        lexical=LexicalRecipe() if epochs is None else LexicalRecipe(epochs=epochs),
+        minutes=minutes,
+        start_from=start_from,
+        text=text,
+        random_state=random_state,
+    )
+    say(f"The bridge is in {out.resolve()}: give it as --bridge {out}.")

@@ -1,0 +1,260 @@
+"""From the words of the shell to what the library takes."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import inspect
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from smotext_lab.errors import DataError, ParameterError, did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from smotext_lab.guards import Guards
+    from smotext_lab.interpolators import Interpolator
+    from smotext_lab.synthesis import Synthesis
+
+__all__ = [
+    "INTERPOLATORS",
+    "Target",
+    "counts_of",
+    "guards_of",
+    "in_labels",
+    "interpolator_of",
+    "one_split",
+    "strategy_of",
+]
+
+INTERPOLATORS: dict[str, tuple[str, dict[str, str]]] = {
+    "smote": ("SMOTEInterpolator", {}),
+    "borderline-1": ("BorderlineSMOTEInterpolator", {"kind": "borderline-1"}),
+    "borderline-2": ("BorderlineSMOTEInterpolator", {"kind": "borderline-2"}),
+    "svm": ("SVMSMOTEInterpolator", {}),
+    "kmeans": ("KMeansSMOTEInterpolator", {}),
+    "adasyn": ("ADASYNInterpolator", {}),
+    "random-pair": ("RandomPairInterpolator", {}),
+    "mixup": ("MixupInterpolator", {}),
+    "dirichlet": ("DirichletInterpolator", {}),
+}
+"""What ``--interpolator`` takes: the class of `smotext_lab`, and what it is told."""
+
+_SUFFIXES = {
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where new texts go, known to be writable before any is made.
+
+    Attributes
+    ----------
+    out : str
+        A path, or ``"-"`` for standard output.
+    form : {"csv", "jsonl", "parquet"}
+    """
+
+    out: str
+    form: str
+
+    @classmethod
+    def read(cls, out: str, form: str | None) -> Target:
+        """Check a path and find the format in its name.
+
+        Raises
+        ------
+        ParameterError
+            If the format cannot be told, or nothing can be written there.
+        """
+        path = Path(out).expanduser()
+        if out == "-":
+            form = form or "jsonl"
+            if form == "parquet" and sys.stdout.isatty():
+                msg = "Parquet is not for the terminal: give --out a file name, or a pipe."
+                raise ParameterError(msg)
+            return cls(out, form)
+        form = form or _SUFFIXES.get(Path(path.name.removesuffix(".gz")).suffix.lower())
+        if form is None:
+            msg = f"The format of {out!r} is not clear: end it in .parquet, .csv or .jsonl."
+            raise ParameterError(msg)
+        if path.is_dir():
+            msg = f"--out {out!r} is a folder: give a file name in it."
+            raise ParameterError(msg)
+        if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+            msg = f"--out {out!r} cannot be written: see that the folder exists and is yours."
+            raise ParameterError(msg)
+        return cls(out, form)
+
+    def write(self, synthesis: Synthesis, **which: bool) -> None:
+        """Write the rows that ``with_originals`` and ``rejected`` say."""
+        getattr(synthesis, f"to_{self.form}")(self.out, **which)
+
+
+def counts_of(words: Sequence[str], option: str = "--n") -> int | dict[str, int]:
+    """Read ``["12"]``, ``["a=5,b=3"]``, ``["a=5", "b=3"]`` or ``['{"a,b": 3}']``.
+
+    Raises
+    ------
+    ParameterError
+        If it is none of these.
+
+    Examples
+    --------
+    >>> counts_of(["12"]), counts_of(["a=5,b=c=3"])
+    (12, {'a': 5, 'b=c': 3})
+    """
+    if len(words) == 1 and words[0].strip().isdecimal():
+        return int(words[0])
+    counts: dict[str, int] = {}
+    for word in words:
+        for name, number in _pairs(word):
+            if not number.strip().isdecimal():
+                msg = (
+                    f"{option} takes a number, or label=number with commas between; got {word!r}."
+                    " A label with a comma in it goes as JSON: '{\"a, b\": 3}'."
+                )
+                raise ParameterError(msg)
+            counts[name] = int(number)
+    return counts
+
+
+def _pairs(word: str) -> list[tuple[str, str]]:
+    """Return names and values of one word, as text."""
+    if word.lstrip().startswith("{"):
+        with contextlib.suppress(ValueError):
+            return [(name, str(value)) for name, value in json.loads(word).items()]
+    parts = (part.rpartition("=") for part in word.split(","))
+    return [(name.strip(), value) for name, _, value in parts]
+
+
+def strategy_of(word: str) -> str | float | dict[str, int]:
+    """Read a sampling strategy: a word, a ratio, or ``label=TOTAL`` with commas between.
+
+    Examples
+    --------
+    >>> strategy_of("not minority"), strategy_of("0.5"), strategy_of("a=50")
+    ('not minority', 0.5, {'a': 50})
+    """
+    with contextlib.suppress(ValueError):
+        return float(word)
+    if "=" not in word and not word.lstrip().startswith("{"):
+        return word
+    counts = counts_of([word], "--sampling-strategy")
+    assert isinstance(counts, dict)  # noqa: S101 - a lone number was a ratio above
+    return counts
+
+
+def in_labels(named: Any, labels: pd.Series) -> Any:
+    """Return a dict's keys as the labels that read so: ``"1"`` is 1 where labels are numbers.
+
+    A name that no label has stays as it is, for the sampler to complain about; what is no dict
+    is returned as given.
+    """
+    if not isinstance(named, Mapping):
+        return named
+    known = {str(label): label for label in labels.unique().tolist()}
+    return {known.get(name, name): count for name, count in named.items()}
+
+
+def guards_of(words: Sequence[str], *, off: bool) -> Guards:
+    """Read guards' thresholds from ``["max_copy_cosine=0.9", "max_repeats=none"]``.
+
+    Parameters
+    ----------
+    words : sequence of str
+    off : bool
+        Begin with all guards switched off, instead of with the defaults.
+
+    Raises
+    ------
+    ParameterError
+        If a threshold is unknown or has a value that cannot be used.
+    """
+    from smotext_lab.guards import Guards
+
+    names = [field.name for field in dataclasses.fields(Guards)]
+    values: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = (part.strip() for part in word.partition("="))
+        if not equals or name not in names:
+            hint = did_you_mean(name, names)
+            msg = f"--guard takes NAME=VALUE, not {word!r}{hint}; names: {', '.join(names)}."
+            raise ParameterError(msg)
+        value = "null" if value.lower() == "none" else value.lower()
+        with contextlib.suppress(ValueError):
+            values[name] = json.loads(value)
+        values.setdefault(name, value)
+    return dataclasses.replace(Guards.off() if off else Guards(), **values)
+
+
+def interpolator_of(name: str, options: Mapping[str, Any]) -> Interpolator:
+    """Return an interpolator by its name in `INTERPOLATORS`.
+
+    Parameters
+    ----------
+    name : str
+    options : mapping
+        ``k_neighbors``, ``m_neighbors``, ``alpha``; None leaves the interpolator's own default.
+
+    Raises
+    ------
+    ParameterError
+        If the name is unknown, or an option is not one of that interpolator's.
+    """
+    if name not in INTERPOLATORS:
+        hint = did_you_mean(name, INTERPOLATORS)
+        msg = f"--interpolator {name!r} is unknown{hint}; known: {', '.join(INTERPOLATORS)}."
+        raise ParameterError(msg)
+    from smotext_lab import interpolators
+
+    class_name, told = INTERPOLATORS[name]
+    made = getattr(interpolators, class_name)
+    takes = inspect.signature(made).parameters
+    arguments: dict[str, Any] = dict(told)
+    for option, value in options.items():
+        if value is None:
+            continue
+        # ADASYN and Dirichlet have one sort of neighbours, and call them so
+        own = "n_neighbors" if option == "k_neighbors" and option not in takes else option
+        if own not in takes:
+            msg = f"--{option.replace('_', '-')} has no effect with --interpolator {name}."
+            raise ParameterError(msg)
+        arguments[own] = value
+    blender: Interpolator = made(**arguments)
+    return blender
+
+
+def one_split(frame: pd.DataFrame, split: str | None, source: str) -> pd.DataFrame:
+    """Return the rows of a split; test texts must not be blended because nobody said anything.
+
+    Raises
+    ------
+    DataError
+        If there are several splits and none is chosen, or there is no such one.
+    """
+    sizes = frame["split"].value_counts(sort=False)
+    if split == "all" or (split is None and len(sizes) == 1):
+        return frame
+    listed = ", ".join(f"{name} ({size:,} rows)" for name, size in sizes.items())
+    if split is None:
+        msg = f"{source} has the splits {listed}: say --split with one of them, or --split all."
+        raise DataError(msg)
+    chosen = frame[frame["split"].astype(str) == split]
+    if chosen.empty:
+        hint = did_you_mean(split, sizes.index)
+        msg = f"{source} has no split {split!r}{hint}; it has {listed}."
+        raise DataError(msg)
+    return chosen

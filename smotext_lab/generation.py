@@ -1,0 +1,236 @@
+"""The loop from blends to texts: decode, judge in row order, decode what was refused again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from smotext_lab.blends import Blending, Blends
+from smotext_lab.interpolators import Interpolator, plan_exactly
+from smotext_lab.judge import Judge, Verdict
+
+__all__ = ["Decodes", "Generation", "Source", "attempt_seeds"]
+
+_ROUNDING = 1e-9  # a parent whose weight is this near to 1 is the point itself (λ = 0)
+
+
+class Decodes(Protocol):
+    """What the loop asks of a decoder; `XRAGDecoder` is one."""
+
+    def decode_rows(self, vectors: np.ndarray, *, seeds: Any = None) -> Iterator[Any]:
+        """Yield a `Decoded` for each vector, in any order."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What blends are drawn from: vectors (n, d), labels (n,), and how.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n, d)
+    labels : ndarray of shape (n,)
+    interpolator : Interpolator
+    random_state : int
+    blending : {"lerp", "slerp"}
+    """
+
+    vectors: np.ndarray
+    labels: np.ndarray
+    interpolator: Interpolator
+    random_state: int
+    blending: Blending = "lerp"
+
+    def draw(self, n: Mapping[Any, int], turn: int = 0) -> Blends:
+        """Return ``n[label]`` blends of each class; each `turn` has a stream of its own."""
+        seed = self.random_state
+        if turn:
+            seed = int(np.random.SeedSequence([seed, 2, turn]).generate_state(1)[0])
+        return plan_exactly(self.interpolator, self.vectors, self.labels, n, random_state=seed)
+
+
+def attempt_seeds(seeds: np.ndarray, attempt: int) -> np.ndarray:
+    """Return the decoder's seeds for one attempt at each row.
+
+    Parameters
+    ----------
+    seeds : ndarray of shape (m,), uint64
+        `Blends.seed`, each a function of the run's random state and the row. They are the
+        first attempt's seeds, so a plan can be replayed.
+    attempt : int
+        From 1.
+
+    Returns
+    -------
+    ndarray of shape (m,), uint64
+        From a counter-based generator (Philox; Salmon et al. 2011) whose key is the row's
+        seed and whose counter is the attempt: nothing passes from row to row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> seeds = np.array([5, 6], dtype=np.uint64)
+    >>> bool((attempt_seeds(seeds, 2)[1:] == attempt_seeds(seeds[1:], 2)).all())
+    True
+    """
+    if attempt == 1:
+        return seeds
+    words = [np.random.Philox(key=int(seed), counter=attempt).random_raw() for seed in seeds]
+    return np.array(words, dtype=np.uint64)
+
+
+class Generation:
+    """Texts in the making.
+
+    Parameters
+    ----------
+    source : Source
+    n : dict of label -> int
+        How many texts are wanted of each class.
+    decoder : Decodes
+    judge : Judge
+        Fitted on the real texts.
+    max_attempts : int
+        Decodings of one blend.
+    max_blends : int
+        Blends that are drawn for one row.
+    positions : sequence of int, optional
+        What the source's rows are called in `records`; by default their numbers.
+    progress : bool
+        Show a bar of decodings.
+
+    Attributes
+    ----------
+    blends : Blends
+        One row for each text wanted, as far as the interpolator found texts to blend.
+    records : list of dict
+        One for each decoding that was judged, row by row: the columns of `Synthesis`.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        n: Mapping[Any, int],
+        decoder: Decodes,
+        judge: Judge,
+        *,
+        max_attempts: int,
+        max_blends: int,
+        positions: Sequence[int] | None = None,
+        progress: bool = False,
+    ) -> None:
+        self._source = source
+        self._decoder = decoder
+        self._judge = judge
+        self._max_attempts = max_attempts
+        self._max_blends = max_blends
+        self._positions = np.arange(len(source.labels)) if positions is None else positions
+        self._progress = progress
+        self.blends = source.draw(n)
+        self._drawn = self.blends  # all blends ever drawn; `_current` says which serves a row
+        self._current = np.arange(len(self.blends))
+        self._records: list[tuple[int, int, dict[str, Any]]] = []
+        self._last: dict[int, str | None] = {}
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """What was decoded and judged, row by row, each row's attempts in order."""
+        return [record for _, _, record in sorted(self._records, key=lambda known: known[:2])]
+
+    def lacking(self) -> Counter[str]:
+        """Return why rows still have no text, with how many rows each reason holds for."""
+        reasons = [
+            (self._last.get(row) or "never decoded").partition(":")[0]
+            for row in range(len(self.blends))
+            if row not in self._last or self._last[row] is not None
+        ]
+        return Counter(reasons)
+
+    def run(self) -> None:
+        """Decode until every row has an accepted text or has used up its attempts.
+
+        An interruption, or an error in the decoder, passes through; what was decoded by then
+        is judged first and stays in `records`.
+        """
+        from tqdm.auto import tqdm
+
+        pending = np.arange(len(self.blends))
+        with tqdm(
+            total=len(pending), desc="decode", unit="text", disable=not self._progress, leave=False
+        ) as bar:
+            for attempt in range(1, self._max_attempts * self._max_blends + 1):
+                if attempt > 1 and (attempt - 1) % self._max_attempts == 0:
+                    self._draw_again(pending, turn=attempt)
+                found: list[Any] = []
+                try:
+                    for decoded in self._decode(pending, attempt):
+                        found.append(decoded)
+                        bar.update()
+                finally:
+                    self._settle(pending, found, attempt)
+                pending = np.array([r for r in pending if self._last.get(int(r), "") is not None])
+                if not len(pending):
+                    return
+                bar.total += len(pending)
+
+    def _decode(self, rows: np.ndarray, attempt: int) -> Iterator[Any]:
+        blends = self._drawn[self._current[rows]]
+        points = blends.points(self._source.vectors, blending=self._source.blending)
+        return self._decoder.decode_rows(points, seeds=attempt_seeds(blends.seed, attempt))
+
+    def _settle(self, rows: np.ndarray, found: list[Any], attempt: int) -> None:
+        """Judge what one round decoded, in row order, and note it."""
+        found = sorted(found, key=lambda decoded: int(decoded.row))
+        if not found:
+            return
+        at = rows[[decoded.row for decoded in found]]
+        blends = self._drawn[self._current[at]]
+        verdicts = self._judge.judge(
+            [decoded.text for decoded in found],
+            np.stack([decoded.vector for decoded in found]),
+            blends.label,
+            label_weights=blends.label_weights,
+            classes=blends.classes,
+            exempt=np.any(np.abs(blends.weights - 1.0) < _ROUNDING, axis=1),
+            cut=np.array([not decoded.ended for decoded in found]),
+            rows=at.tolist(),
+        )
+        for i, (row, decoded, verdict) in enumerate(zip(at.tolist(), found, verdicts, strict=True)):
+            self._last[row] = verdict.reason
+            record = self._record(blends[i], decoded, verdict) | {"attempts": attempt}
+            self._records.append((row, attempt, record))
+
+    def _record(self, blend: Blends, decoded: Any, verdict: Verdict) -> dict[str, Any]:
+        soft = None
+        if blend.label_weights is not None and blend.classes is not None:
+            names, shares = blend.classes.tolist(), blend.label_weights[0].tolist()
+            soft = {name: share for name, share in zip(names, shares, strict=True) if share}
+        return {
+            "text": decoded.text,
+            "label": blend.label.tolist()[0],
+            "label_weights": soft,
+            "parents": [int(self._positions[parent]) for parent in blend.parents[0]],
+            "weights": blend.weights[0].tolist(),
+            "cosine_to_target": float(decoded.cosine),
+            "cosine_to_nearest_real": verdict.cosine_to_nearest_real,
+            "label_probability": verdict.label_probability,
+            "status": verdict.status,
+            "reason": verdict.reason,
+            "seed": int(decoded.seed),
+        }
+
+    def _draw_again(self, rows: np.ndarray, turn: int) -> None:
+        """Give the rows new blends of their classes, as far as there are any to draw."""
+        labels = self.blends.label[rows].tolist()
+        fresh = self._source.draw(Counter(labels), turn)
+        spare: dict[Any, list[int]] = {}
+        for place, label in enumerate(fresh.label.tolist()):
+            spare.setdefault(label, []).append(len(self._drawn) + place)
+        for row, label in zip(rows.tolist(), labels, strict=True):
+            if spare.get(label):
+                self._current[row] = spare[label].pop(0)
+        self._drawn = Blends.concatenate([self._drawn, fresh])

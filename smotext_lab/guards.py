@@ -1,0 +1,149 @@
+"""Guards: the thresholds that decide which decoded texts are kept.
+
+A text is refused if it is broken, if it repeats a real text or an earlier new one, or if the
+real texts nearest to it say another label. Each refusal has a reason whose first word is
+stable: ``degenerate``, ``copy``, ``duplicate`` or ``label``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from smotext_lab.errors import ParameterError
+from smotext_lab.judge import Judge, Verdict
+
+__all__ = ["Guards", "Judge", "Verdict"]
+
+
+@dataclass(frozen=True)
+class Guards:
+    """Thresholds on decoded texts; None (or True for ``allow_…``) switches one off.
+
+    Parameters
+    ----------
+    max_copy_cosine : float or None, default=0.95
+        Reject a text whose vector is nearer than this to that of a real text.
+    max_shared_words : int or None, default=8
+        Reject a text that has more than this many words in a row in common with a real text.
+    max_duplicate_cosine : float or None, default=0.98
+        Reject a text whose vector is nearer than this to that of an earlier accepted one.
+    max_repeats : int or None, default=3
+        Reject a text in which a word or phrase comes more than this many times in a row, or
+        in which any repetition in a row fills half of the text and at least six words.
+    label_neighbors : int or None, default=20
+        How many nearest real texts vote on the label. A vote counts less the further its text
+        is behind the nearest one (e-fold for each 0.1 of cosine) and the larger its class is:
+        without that, among 20 texts of one class and 400 of the others, 7 in 10 or more real
+        texts of the small class would be refused their own label. Reject a text if another
+        label has more of the vote. With one class there is nothing to vote on.
+    min_label_probability : float, default=0.0
+        Reject a text also if its label's share of that vote is below this.
+    allow_equal, allow_empty, allow_cut : bool, default=False
+        Accept texts that equal a real or an earlier accepted one but for case, spaces and
+        punctuation; texts without a word; texts that the length limit ended in mid-sentence.
+
+    Raises
+    ------
+    ParameterError
+        If a threshold is out of its range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> judge = Guards(max_shared_words=4).fit(["Rain is due."], np.eye(3)[:1], ["weather"])
+    >>> verdicts = judge.judge(["rain is due", "Snow is due."], np.eye(3)[1:], ["weather"] * 2)
+    >>> [verdict.reason for verdict in verdicts]
+    ['copy: equal to text 0', None]
+    """
+
+    max_copy_cosine: float | None = 0.95
+    max_shared_words: int | None = 8
+    max_duplicate_cosine: float | None = 0.98
+    max_repeats: int | None = 3
+    label_neighbors: int | None = 20
+    min_label_probability: float = 0.0
+    allow_equal: bool = False
+    allow_empty: bool = False
+    allow_cut: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("max_copy_cosine", "max_duplicate_cosine"):
+            _check_number(name, getattr(self, name), -1.0, 1.0)
+        _check_number("min_label_probability", self.min_label_probability, 0.0, 1.0, none=False)
+        for name in ("max_shared_words", "max_repeats", "label_neighbors"):
+            _check_count(name, getattr(self, name))
+        for name in ("allow_equal", "allow_empty", "allow_cut"):
+            if not isinstance(getattr(self, name), bool | np.bool_):
+                msg = f"{name} must be True or False, got {getattr(self, name)!r}."
+                raise ParameterError(msg)
+
+    @classmethod
+    def off(cls) -> Guards:
+        """Return guards that accept every text and still measure it.
+
+        Examples
+        --------
+        >>> Guards.off().max_copy_cosine is None
+        True
+        """
+        thresholds = {f.name: None for f in fields(cls) if f.name.startswith("max_")}
+        return cls(
+            **thresholds,  # type: ignore[arg-type]  # all of them accept None
+            label_neighbors=None,
+            allow_equal=True,
+            allow_empty=True,
+            allow_cut=True,
+        )
+
+    def fit(
+        self,
+        texts: Sequence[str],
+        vectors: np.ndarray,
+        labels: Any,
+        *,
+        positions: Sequence[int] | None = None,
+    ) -> Judge:
+        """Learn the real texts.
+
+        Parameters
+        ----------
+        texts : sequence of str, length n
+        vectors : ndarray of shape (n, d)
+            Of the encoder that also gives the decoded texts' vectors.
+        labels : array-like of shape (n,)
+        positions : sequence of int, length n, optional
+            What the texts are called in reasons and in `Verdict.nearest_real`; by default
+            their place in `texts`.
+
+        Returns
+        -------
+        Judge
+
+        Raises
+        ------
+        DataError
+            If there are no texts, or the lengths differ.
+        """
+        return Judge(self, texts, vectors, labels, positions=positions)
+
+
+def _check_number(
+    name: str, value: float | None, low: float, high: float, *, none: bool = True
+) -> None:
+    if value is None and none:
+        return
+    real = isinstance(value, float | int | np.floating) and not isinstance(value, bool)
+    if not (real and value is not None and low <= value <= high):
+        msg = f"{name} must be a number from {low:g} to {high:g}{' or None' * none}, got {value!r}."
+        raise ParameterError(msg)
+
+
+def _check_count(name: str, value: int | None) -> None:
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if value is not None and not (whole and value >= 1):
+        msg = f"{name} must be a whole number of at least 1 or None, got {value!r}."
+        raise ParameterError(msg)

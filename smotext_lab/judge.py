@@ -1,0 +1,283 @@
+"""The judge: guards that know the real texts, and remember what they have accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from smotext_lab.errors import DataError
+from smotext_lab.words import SharedRuns, ends_sentence, find_loop, fold
+
+if TYPE_CHECKING:
+    from smotext_lab.guards import Guards
+
+__all__ = ["Judge", "Verdict"]
+
+_BLOCK = 1024  # decoded texts that are compared with all real ones at a time
+_SHARPNESS = 0.1  # a neighbour this much less similar than the nearest has 1/e of its vote
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the guards say about one decoded text.
+
+    Parameters
+    ----------
+    status : {"accepted", "rejected"}
+    reason : str or None
+        None if accepted, else such as ``"copy: cosine 0.97 to text 12"``. What stands before
+        the colon is one of ``degenerate``, ``copy``, ``duplicate``, ``label``.
+    cosine_to_nearest_real : float
+    nearest_real : int
+        Number of the nearest real text.
+    label_probability : float
+        Share of the wanted label in the neighbours' vote; NaN where there is only one class
+        or `Guards.label_neighbors` is None.
+    """
+
+    status: Literal["accepted", "rejected"]
+    reason: str | None
+    cosine_to_nearest_real: float
+    nearest_real: int
+    label_probability: float
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the text is kept."""
+        return self.status == "accepted"
+
+
+class Judge:
+    """Guards that know the real texts, and remember what they have accepted.
+
+    Made by `Guards.fit`; see there for the parameters.
+    """
+
+    def __init__(
+        self,
+        guards: Guards,
+        texts: Sequence[str],
+        vectors: np.ndarray,
+        labels: Any,
+        *,
+        positions: Sequence[int] | None = None,
+    ) -> None:
+        classes, codes = np.unique(np.asarray(labels), return_inverse=True)
+        if not len(texts) or not len(texts) == len(vectors) == len(codes):
+            msg = (
+                "Guards need at least one real text, and a vector and a label for each: got "
+                f"{len(texts)} texts, {len(vectors)} vectors, {len(codes)} labels."
+            )
+            raise DataError(msg)
+        self.guards = guards
+        self.classes = classes
+        self._codes = codes
+        self._vectors = _unit(vectors)
+        self._positions = np.arange(len(texts)) if positions is None else np.asarray(positions)
+        self._vote = 1.0 / np.bincount(codes)[codes]
+        folded = [fold(text) for text in texts]
+        self._equal = {text: place for place, text in reversed(list(enumerate(folded))) if text}
+        longest = guards.max_shared_words
+        self._runs = None if longest is None else SharedRuns(folded, longest + 1)
+        self._accepted: dict[str, int] = {}
+        self._accepted_rows: list[int] = []
+        self._accepted_vectors = np.empty((0, self._vectors.shape[1]), dtype=np.float32)
+
+    def judge(
+        self,
+        texts: Sequence[str],
+        vectors: np.ndarray,
+        labels: Any,
+        *,
+        label_weights: np.ndarray | None = None,
+        classes: np.ndarray | None = None,
+        exempt: np.ndarray | None = None,
+        cut: np.ndarray | None = None,
+        rows: Sequence[int] | None = None,
+    ) -> list[Verdict]:
+        """Judge decoded texts in the order they are given in.
+
+        What is accepted is remembered: a later text that equals it is a duplicate, in this
+        call and in those that follow.
+
+        Parameters
+        ----------
+        texts : sequence of str, length m
+        vectors : ndarray of shape (m, d)
+            The texts, encoded again.
+        labels : array-like of shape (m,)
+            The wanted labels.
+        label_weights : ndarray of shape (m, c), optional
+            Soft labels over `classes`. The labels that weigh at least half as much as the
+            heaviest are then all wanted, and their shares of the vote are added.
+        classes : ndarray of shape (c,), optional
+            What the columns of `label_weights` stand for.
+        exempt : bool ndarray of shape (m,), optional
+            Texts that may repeat a real one: those decoded from a real text's own vector
+            (λ = 0), and walks between two of them.
+        cut : bool ndarray of shape (m,), optional
+            Texts that the length limit ended.
+        rows : sequence of int, length m, optional
+            What the texts are called in reasons; by default 0, 1, …
+
+        Returns
+        -------
+        list of Verdict, length m
+        """
+        m = len(texts)
+        vectors = _unit(vectors)
+        exempt = np.zeros(m, dtype=bool) if exempt is None else np.asarray(exempt)
+        cut = np.zeros(m, dtype=bool) if cut is None else np.asarray(cut)
+        rows = range(m) if rows is None else rows
+        wanted = self._wanted(np.asarray(labels), label_weights, classes)
+        verdicts = []
+        for start in range(0, m, _BLOCK):
+            block = slice(start, start + _BLOCK)
+            nearest, cosine, shares = self._compare(vectors[block])
+            twins = _Twins(vectors[block], self._accepted_vectors, self._accepted_rows)
+            kept = []
+            for i in range(len(nearest)):
+                at = start + i
+                probability = _probability(shares[i], wanted[at])
+                reason = (
+                    self._broken(texts[at], bool(cut[at]))
+                    or (None if exempt[at] else self._copied(texts[at], nearest[i], cosine[i]))
+                    or self._repeated(texts[at], twins, i)
+                    or self._mislabelled(shares[i], wanted[at], probability)
+                )
+                if reason is None:
+                    self._accepted.setdefault(fold(texts[at]), int(rows[at]))
+                    twins.keep(i, int(rows[at]))
+                    kept.append(i)
+                verdicts.append(
+                    Verdict(
+                        status="accepted" if reason is None else "rejected",
+                        reason=reason,
+                        cosine_to_nearest_real=float(cosine[i]),
+                        nearest_real=int(self._positions[nearest[i]]),
+                        label_probability=probability,
+                    )
+                )
+            self._remember(vectors[block][kept], [int(rows[start + i]) for i in kept])
+        return verdicts
+
+    def _broken(self, text: str, cut: bool) -> str | None:
+        guards, folded = self.guards, fold(text)
+        if not folded:
+            if guards.allow_empty:
+                return None
+            return "degenerate: no words" if text.strip() else "degenerate: empty"
+        loop = None if guards.max_repeats is None else find_loop(folded, guards.max_repeats)
+        if loop is not None:
+            return f"degenerate: goes on repeating {_shortened(loop)!r}"
+        if cut and not guards.allow_cut and not ends_sentence(text):
+            return "degenerate: cut in mid-sentence by the length limit"
+        return None
+
+    def _copied(self, text: str, nearest: int, cosine: float) -> str | None:
+        guards, folded = self.guards, fold(text)
+        if not guards.allow_equal and folded in self._equal:
+            return f"copy: equal to text {self._positions[self._equal[folded]]}"
+        if guards.max_copy_cosine is not None and cosine > guards.max_copy_cosine:
+            return f"copy: cosine {cosine:.2f} to text {self._positions[nearest]}"
+        shared = None if self._runs is None else self._runs.find(folded)
+        if shared is not None:
+            longest = guards.max_shared_words
+            return f"copy: more than {longest} words in a row of text {self._positions[shared]}"
+        return None
+
+    def _repeated(self, text: str, twins: _Twins, i: int) -> str | None:
+        guards = self.guards
+        earlier = None if guards.allow_equal else self._accepted.get(fold(text))
+        if earlier is not None:
+            return f"duplicate: equal to row {earlier}"
+        cosine, row = twins.nearest(i)
+        if guards.max_duplicate_cosine is not None and cosine > guards.max_duplicate_cosine:
+            return f"duplicate: cosine {cosine:.2f} to row {row}"
+        return None
+
+    def _mislabelled(
+        self, shares: np.ndarray, wanted: np.ndarray, probability: float
+    ) -> str | None:
+        if np.isnan(probability):
+            return None
+        best = int(shares.argmax())
+        if shares[wanted].max(initial=0.0) < shares[best]:
+            name = self.classes[best : best + 1].tolist()[0]
+            return f"label: nearest real texts say {name!r} ({shares[best]:.2f})"
+        if probability < self.guards.min_label_probability:
+            return f"label: probability {probability:.2f}"
+        return None
+
+    def _compare(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return per text its nearest real text, the cosine to it, and the vote (m, c)."""
+        cosines = vectors @ self._vectors.T
+        nearest = cosines.argmax(axis=1)
+        best = np.take_along_axis(cosines, nearest[:, None], axis=1)
+        k, c = self.guards.label_neighbors, len(self.classes)
+        if k is None or c < 2:
+            return nearest, best[:, 0], np.full((len(vectors), c), np.nan)
+        k = min(k, cosines.shape[1])
+        top = np.argpartition(cosines, -k, axis=1)[:, -k:]
+        behind = np.take_along_axis(cosines, top, axis=1) - best
+        votes = np.exp(behind / _SHARPNESS) * self._vote[top]
+        shares = np.zeros((len(vectors), c))
+        np.add.at(shares, (np.arange(len(vectors))[:, None], self._codes[top]), votes)
+        return nearest, best[:, 0], shares / shares.sum(axis=1, keepdims=True)
+
+    def _wanted(
+        self, labels: np.ndarray, weights: np.ndarray | None, named: np.ndarray | None
+    ) -> np.ndarray:
+        """Return which classes each text may be of, (m, c)."""
+        if weights is None or named is None:
+            wanted: np.ndarray = labels[:, None] == self.classes
+            return wanted
+        heavy = weights >= 0.5 * weights.max(axis=1, keepdims=True)
+        matches: np.ndarray = heavy @ (named[:, None] == self.classes)
+        return matches
+
+    def _remember(self, vectors: np.ndarray, rows: list[int]) -> None:
+        self._accepted_vectors = np.concatenate([self._accepted_vectors, vectors])
+        self._accepted_rows += rows
+
+
+class _Twins:
+    """The accepted text nearest to each text of a block, while the block is being judged."""
+
+    def __init__(self, block: np.ndarray, accepted: np.ndarray, rows: list[int]) -> None:
+        self._within = block @ block.T
+        self._rows = np.full(len(block), -1)
+        self._cosines = np.full(len(block), -np.inf)
+        if len(accepted):
+            cosines = block @ accepted.T
+            nearest = cosines.argmax(axis=1)
+            self._rows = np.asarray(rows)[nearest]
+            self._cosines = np.take_along_axis(cosines, nearest[:, None], axis=1)[:, 0]
+
+    def nearest(self, i: int) -> tuple[float, int]:
+        """Return the cosine to the nearest accepted text (-inf without one) and its row."""
+        return float(self._cosines[i]), int(self._rows[i])
+
+    def keep(self, i: int, row: int) -> None:
+        """Note that text `i` of the block was accepted."""
+        nearer = self._within[i] > self._cosines
+        self._rows[nearer], self._cosines[nearer] = row, self._within[i][nearer]
+
+
+def _probability(shares: np.ndarray, wanted: np.ndarray) -> float:
+    return float(shares[wanted].sum()) if not np.isnan(shares).any() else float("nan")
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """Return float32 rows of length 1; a row that is zero or not finite becomes zero."""
+    rows = np.nan_to_num(np.asarray(vectors, dtype=np.float32), posinf=0.0, neginf=0.0)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: np.ndarray = rows / np.where(lengths > 0, lengths, 1.0)
+    return unit
+
+
+def _shortened(phrase: str) -> str:
+    return phrase if len(phrase) <= 40 else f"{phrase[:39]}…"

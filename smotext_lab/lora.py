@@ -1,0 +1,93 @@
+"""Low-rank changes of an LLM's weights that belong to a bridge (LoRA, arXiv 2106.09685)."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import cast
+
+import torch
+from torch import nn
+
+from smotext_lab.errors import BridgeError
+
+__all__ = ["Lora"]
+
+
+class Lora:
+    """Low-rank updates ``W + scale · B A`` of named linear layers.
+
+    The sums are made once and kept beside the originals, so switching is an exchange of
+    pointers: while decoding the LLM reads as the bridge taught it, and the same loaded LLM
+    serves prompts and perplexity unchanged before and after.
+
+    Parameters
+    ----------
+    tensors : mapping of str to Tensor
+        ``"<module>.A"``, shape (rank, in), and ``"<module>.B"``, shape (out, rank).
+    scale : float
+
+    Examples
+    --------
+    >>> llm = nn.Sequential(nn.Linear(3, 2, bias=False))
+    >>> lora = Lora({"0.A": torch.ones(1, 3), "0.B": torch.ones(2, 1)}, scale=1.0)
+    >>> before = llm[0].weight.clone()
+    >>> with lora.applied(llm):
+    ...     print(bool((llm[0].weight == before + 1).all()))
+    True
+    >>> bool((llm[0].weight == before).all())
+    True
+    """
+
+    def __init__(self, tensors: Mapping[str, torch.Tensor], scale: float) -> None:
+        self.tensors = dict(tensors)
+        self.scale = scale
+        self._merged: tuple[weakref.ref[nn.Module], dict[str, torch.Tensor]] | None = None
+
+    @property
+    def modules(self) -> list[str]:
+        """Names of the changed layers."""
+        return sorted({name.rpartition(".")[0] for name in self.tensors})
+
+    @contextmanager
+    def applied(self, llm: nn.Module) -> Iterator[None]:
+        """Exchange the weights of `llm` for the merged ones inside the ``with`` block.
+
+        Raises
+        ------
+        BridgeError
+            If `llm` has no layer of that name, or one of another shape.
+        """
+        layers = {name: cast("nn.Linear", llm.get_submodule(name)) for name in self._merge(llm)}
+        originals = {name: layer.weight.data for name, layer in layers.items()}
+        try:
+            for name, weight in self._merge(llm).items():
+                layers[name].weight.data = weight
+            yield
+        finally:
+            for name, weight in originals.items():
+                layers[name].weight.data = weight
+
+    def _merge(self, llm: nn.Module) -> dict[str, torch.Tensor]:
+        if self._merged is None or self._merged[0]() is not llm:
+            merged = {name: self._sum(llm, name) for name in self.modules}
+            self._merged = (weakref.ref(llm), merged)
+        return self._merged[1]
+
+    @torch.no_grad()
+    def _sum(self, llm: nn.Module, name: str) -> torch.Tensor:
+        down, up = self.tensors[f"{name}.A"], self.tensors[f"{name}.B"]
+        try:
+            weight = cast("nn.Linear", llm.get_submodule(name)).weight
+        except AttributeError:
+            msg = f"the bridge changes layer {name!r}, which this LLM does not have"
+            raise BridgeError(msg) from None
+        if weight.shape != (up.shape[0], down.shape[1]):
+            msg = (
+                f"the bridge changes layer {name!r} of shape {(up.shape[0], down.shape[1])}; "
+                f"this LLM's has shape {tuple(weight.shape)}"
+            )
+            raise BridgeError(msg)
+        change = up.float() @ down.float() * self.scale
+        return (weight.float() + change.to(weight.device)).to(weight.dtype)

@@ -1,0 +1,337 @@
+"""What the `qualitative` report shows: walks and new texts as pages of inert HTML.
+
+Nothing is computed here that is not counted or laid out; texts pass through `markup.inert`
+only, so that whatever they say is read, never run.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from smotext_lab import charts
+from smotext_lab.charts import fraction
+from smotext_lab.markup import INERT_CLASS, inert, shortened
+from smotext_lab.walks import Walks, unrelated_cosine
+
+if TYPE_CHECKING:
+    from IPython.display import HTML
+
+    from smotext_lab.synthesis import Synthesis
+
+__all__ = [
+    "Clock",
+    "accepted_table",
+    "answer",
+    "figures",
+    "pairs_view",
+    "peak_memory",
+    "rejected_table",
+    "show_cosines",
+    "show_counts",
+    "show_map",
+    "show_words",
+    "times_table",
+    "walks_view",
+]
+
+_SHOWN = 320  # characters of a text before the rest is folded away
+
+_STYLE = """<style>
+.smx{--rule:rgba(120,130,145,.3);--tint:rgba(0,114,178,.07);--soft:var(--jp-content-font-color2,#5b6675);--mark:#0072b2}
+.smx{line-height:1.5;max-width:58rem}
+.smx .big{font-size:1.15em;max-width:44rem;margin:.4em 0 1em}
+.smx .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(11rem,1fr));gap:.8rem}
+.smx .tile{border-top:3px solid var(--mark);padding:.5rem 0}
+.smx .tile b{display:block;font-size:1.7em;line-height:1.2;font-variant-numeric:tabular-nums}
+.smx .soft,.smx .tile span,.smx th{color:var(--soft);font-size:.88em}
+.smx .trio{display:grid;grid-template-columns:1fr 1.1fr 1fr;border-top:1px solid var(--rule)}
+.smx .trio>div{padding:.7rem .9rem;overflow-wrap:anywhere}
+.smx .trio .made{background:var(--tint)}
+.smx .trio small{display:block;color:var(--soft);font-size:.8em;margin-bottom:.2rem}
+.smx .made small,.smx tr.made td:first-child{color:var(--mark);font-weight:600}
+.smx h4{font-size:1em;margin:1.6em 0 .3em}
+.smx table{border-collapse:collapse;width:100%;margin:.3em 0 1em;font-size:1em}
+.smx td,.smx th{border:0;border-bottom:1px solid var(--rule);padding:.45em .8em .45em 0}
+.smx td,.smx th{text-align:left;vertical-align:top;overflow-wrap:anywhere;white-space:normal}
+.smx td.n,.smx th.n{text-align:right;font-variant-numeric:tabular-nums;padding-right:0}
+.smx td.n,.smx td.tag{white-space:nowrap}
+.smx tr.real td{background:rgba(120,130,145,.09)}
+.smx td.tag{width:3.6rem;padding-left:.6em}
+.smx td.n{width:4.5rem;padding-right:.5em}
+.smx .bar{height:4px;border-radius:2px;margin-top:.3em;min-width:3rem}
+.smx .why{color:#a1440d;font-size:.88em}
+.smx td.name{min-width:8.5em;overflow-wrap:break-word}
+.smx summary{cursor:pointer}
+.smx .smotext-control{color:var(--soft);border:1px solid;border-radius:3px;font-size:80%}
+@media (max-width:560px){
+.smx .trio{grid-template-columns:1fr}.smx .trio>div{padding:.5rem .6rem}
+.smx td.tag{width:2.4rem}.smx td.name{min-width:5em;max-width:6.5em}
+.smx td,.smx th{padding-right:.5em}
+}
+</style>"""
+
+
+class Clock:
+    """Times the steps of a report.
+
+    Attributes
+    ----------
+    seconds : dict of str -> float
+        In the order in which the steps were begun.
+
+    Examples
+    --------
+    >>> clock = Clock()
+    >>> with clock("nothing"):
+    ...     pass
+    >>> clock.seconds["nothing"] < 1
+    True
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        """Add the time that passes inside to `step`."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - start
+
+
+def peak_memory() -> float:
+    """Return the most memory this process has held so far, in MB (NaN where not known)."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return float("nan")
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+def figures(walks: Walks, new: Synthesis, seconds: Mapping[str, float]) -> dict[str, Any]:
+    """Return the report's figures by name, the most telling first.
+
+    Parameters
+    ----------
+    walks : Walks
+    new : Synthesis
+    seconds : mapping of step -> seconds
+
+    Returns
+    -------
+    dict of str -> int or float
+    """
+    cosines, between = walks.cosines, walks.between
+    ends = cosines[:, [0, -1]]
+    kinds = new.rejected["reason"].astype(str).str.partition(":")[0].value_counts()
+    return {
+        "mean_cosine_halfway": cosines[:, between].mean(),
+        "mean_cosine_ends": ends.mean(),
+        "mean_cosine_all": cosines.mean(),
+        "cosine_of_repeating_halfway": walks.repeating[:, between].mean(),
+        "cosine_of_unrelated_texts": unrelated_cosine(walks.vectors, walks.labels),
+        "share_nearest_to_own_class": walks.own_class.mean(),
+        "pairs": len(walks),
+        "steps": len(walks.lambdas),
+        "real_texts": len(walks.texts),
+        "accepted": len(new),
+        "rejected": len(new.rejected),
+        **{f"rejected_{kind}": int(count) for kind, count in kinds.items()},
+        **{f"seconds_{step.replace(' ', '_')}": value for step, value in seconds.items()},
+        "seconds": sum(seconds.values()),
+        "peak_memory_mb": peak_memory(),
+    }
+
+
+def answer(figure: Mapping[str, Any], about: str = "") -> HTML:
+    """Return the plain answer: one paragraph and the four figures it rests on.
+
+    Parameters
+    ----------
+    figure : mapping
+        As `figures` returns it.
+    about : str, optional
+        What it was measured on.
+    """
+    decoded = figure["pairs"] * figure["steps"]
+    own = round(figure["share_nearest_to_own_class"] * decoded)
+    asked = f"Of {figure['accepted'] + figure['rejected']} further texts that were written"
+    said = (
+        f"<p class='big'>A language model wrote {decoded} texts from {figure['pairs']} walks "
+        f"between two real ones. Read again by the encoder, the text from half way lies at a "
+        f"cosine of <b>{figure['mean_cosine_halfway']:.2f}</b> to the point it was written "
+        f"from, on average; two unrelated texts of this collection lie at "
+        f"{figure['cosine_of_unrelated_texts']:.2f}. For {own} of the {decoded} the nearest "
+        f"real text has the right class. {asked}, the guards accepted "
+        f"{figure['accepted']} and rejected {figure['rejected']}.</p>"
+    )
+    tiles = {
+        "cosine to target, half way": f"{figure['mean_cosine_halfway']:.2f}",
+        "cosine to target at λ = 0 and 1": f"{figure['mean_cosine_ends']:.2f}",
+        "nearest real text of the same class": f"{figure['share_nearest_to_own_class']:.0%}",
+        "new texts accepted": f"{figure['accepted']}",
+    }
+    shown = "".join(
+        f"<div class='tile'><b>{number}</b><span>{name}</span></div>"
+        for name, number in tiles.items()
+    )
+    note = f"<p class='soft'>{inert(about)}</p>" if about else ""
+    return _html(f"{said}<div class='tiles'>{shown}</div>{note}")
+
+
+def pairs_view(walks: Walks) -> HTML:
+    """Return text A, the text from between, and text B of each pair, side by side."""
+    middle = fraction(float(walks.lambdas[walks.between]))
+    rows = []
+    for (a, b), steps in zip(walks.pairs, walks.decoded, strict=True):
+        kind = inert(walks.labels[a])
+        trio = (
+            ("", f"Text A, {kind}", walks.texts[a]),
+            (" class='made'", f"Written for λ = {middle}", steps[walks.between].text),
+            ("", f"Text B, {kind}", walks.texts[b]),
+        )
+        cells = (
+            f"<div{style}><small>{head}</small>{shortened(text, _SHOWN)}</div>"
+            for style, head, text in trio
+        )
+        rows.append(f"<div class='trio'>{''.join(cells)}</div>")
+    return _html("".join(rows))
+
+
+def walks_view(walks: Walks) -> HTML:
+    """Return every walk step by step: the text, what it is near to, how near it came."""
+    parts = []
+    for number, (a, b) in enumerate(walks.pairs, start=1):
+        steps = zip(
+            walks.lambdas, walks.decoded[number - 1], walks.verdicts[number - 1], strict=True
+        )
+        rows = [_real_row("A", walks.texts[a])]
+        for weight, step, verdict in steps:
+            near = {int(a): "text A", int(b): "text B"}.get(verdict.nearest_real)
+            named = near or shortened(walks.texts[verdict.nearest_real], 90)
+            rows.append(
+                f"<tr class='made'><td class='tag'>λ = {fraction(float(weight))}</td>"
+                f"<td>{shortened(step.text, _SHOWN)}<div class='soft'>nearest real text, "
+                f"cosine {verdict.cosine_to_nearest_real:.2f}: {named}</div></td>"
+                f"<td class='n'>{_bar(step.cosine)}</td></tr>"
+            )
+        rows.append(_real_row("B", walks.texts[b]))
+        head = "<tr><th></th><th>text</th><th class='n'>cosine to target</th></tr>"
+        title = f"<h4>Pair {number}, {inert(walks.labels[a])}</h4>"
+        parts.append(f"{title}<table>{head}{''.join(rows)}</table>")
+    return _html("".join(parts))
+
+
+def show_words(walks: Walks) -> None:
+    """Display, for each pair, the words that its points stand for along λ."""
+    from IPython.display import display
+
+    if not any(words for steps in walks.words for words in steps):
+        display(_html("<p class='soft'>This bridge goes by no words.</p>"))
+        return
+    for number, words in enumerate(walks.words, start=1):
+        name = f"Pair {number}, {charts.label(walks.labels[walks.pairs[number - 1, 0]])}"
+        drawn = charts.word_walk(words, walks.lambdas.tolist(), title=name)
+        charts.show(drawn, f"{name}: the words that its points stand for along λ")
+
+
+def show_cosines(walks: Walks) -> None:
+    """Display how near the written texts came, between what chance and what copying give."""
+    references = {
+        "repeating text A or B": walks.repeating.mean(axis=0),
+        "unrelated texts": unrelated_cosine(walks.vectors, walks.labels),
+    }
+    drawn = charts.cosine_walk(walks.cosines, walks.lambdas.tolist(), references)
+    means = ", ".join(f"{value:.2f}" for value in walks.cosines.mean(axis=0))
+    charts.show(drawn, f"Mean cosine of the written texts to their points along λ: {means}")
+
+
+def show_map(walks: Walks) -> None:
+    """Display the real texts on a plane, and over them the walks."""
+    from smotext_lab.maps import vector_map
+
+    drawn = vector_map(
+        walks.vectors, walks.labels.tolist(), walks.pairs, walks.made, walks.lambdas.tolist()
+    )
+    charts.show(drawn, f"Map of {len(walks.texts)} real texts and {len(walks)} walks among them")
+
+
+def show_counts(new: Synthesis) -> None:
+    """Display how many real, accepted and rejected texts each class has."""
+    counts = {
+        "accepted": new.accepted["label"].value_counts().to_dict(),
+        "rejected": new.rejected["label"].value_counts().to_dict(),
+    }
+    classes = sorted({*counts["accepted"], *counts["rejected"]}, key=str)
+    counts = {kind: {c: found.get(c, 0) for c in classes} for kind, found in counts.items()}
+    charts.show(charts.class_counts(counts), "New texts accepted and rejected, by class")
+
+
+def accepted_table(new: Synthesis, most: int = 12) -> HTML:
+    """Return the first accepted texts with their class and cosine."""
+    return _texts_table(new.accepted, most)
+
+
+def rejected_table(new: Synthesis, most: int = 12) -> HTML:
+    """Return the first rejected texts with their class and cosine, each with the reason."""
+    return _texts_table(new.rejected, most)
+
+
+def times_table(seconds: Mapping[str, float]) -> HTML:
+    """Return the seconds of each step, their sum, and the most memory held."""
+    rows = {**seconds, "all steps": sum(seconds.values())}
+    body = "".join(
+        f"<tr><td>{inert(step)}</td><td class='n'>{value:.1f} s</td></tr>"
+        for step, value in rows.items()
+    )
+    most = peak_memory()
+    memory = "" if np.isnan(most) else f"<tr><td>peak memory</td><td class='n'>{most:,.0f} MB</td>"
+    return _html(f"<table style='max-width:24rem'>{body}{memory}</tr></table>")
+
+
+def _texts_table(rows: pd.DataFrame, most: int) -> HTML:
+    if rows.empty:
+        return _html("<p class='soft'>None.</p>")
+    body = []
+    for _, row in rows.head(most).iterrows():
+        why = f"<div class='why'>{inert(row['reason'])}</div>" if row["reason"] else ""
+        body.append(
+            f"<tr><td class='name'>{shortened(row['label'], 40)}</td>"
+            f"<td>{shortened(row['text'], _SHOWN)}{why}</td>"
+            f"<td class='n'>{_bar(row['cosine_to_target'])}</td></tr>"
+        )
+    head = "<tr><th>class</th><th>text</th><th class='n'>cosine to target</th></tr>"
+    more = len(rows) - most
+    note = f"<p class='soft'>and {more:,} more</p>" if more > 0 else ""
+    return _html(f"<table>{head}{''.join(body)}</table>{note}")
+
+
+def _real_row(name: str, text: str) -> str:
+    return (
+        f"<tr class='real'><td class='tag'>text {name}</td><td>{shortened(text, _SHOWN)}</td>"
+        "<td class='n soft'>real</td></tr>"
+    )
+
+
+def _bar(cosine: float) -> str:
+    if cosine is None or np.isnan(cosine):
+        return ""
+    width = max(0.0, min(1.0, float(cosine))) * 100
+    fill = f"linear-gradient(90deg,var(--mark) {width:.0f}%,var(--rule) {width:.0f}%)"
+    return f"{cosine:.2f}<div class='bar' style='background:{fill}'></div>"
+
+
+def _html(body: str) -> HTML:
+    from IPython.display import HTML
+
+    return HTML(f"{_STYLE}<div class='smx {INERT_CLASS}'>{body}</div>")

@@ -1,0 +1,1 @@
+"""How a bridge is made from sentences: corpus → lexical head → soft tokens and LoRA."""

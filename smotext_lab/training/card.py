@@ -1,0 +1,47 @@
+"""The model card beside a bridge: what it is, what it was trained on, how well it does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from smotext_lab.bridges import Bridge
+
+__all__ = ["write_card"]
+
+
+def write_card(bridge: Bridge, folder: Path, *, corpus: Sequence[str], notes: str = "") -> Path:
+    """Write ``README.md`` into the bridge's folder.
+
+    Parameters
+    ----------
+    bridge : Bridge
+    folder : Path
+    corpus : sequence of str
+        Names of what it was trained on.
+    notes : str, default=""
+        Markdown that follows the figures: sources, licence, limits.
+
+    Returns
+    -------
+    Path
+    """
+    facts = bridge.facts
+    rows: list[tuple[str, Any]] = [
+        ("kind", facts.kind),
+        ("encoder", facts.encoder or "not known"),
+        ("LLM", facts.llm or "not known"),
+        ("vector → soft tokens", f"{facts.dim} → {facts.n_tokens} × {facts.hidden}"),
+        ("of them predicted words", facts.n_words),
+        ("LoRA", f"on {len(bridge.lora.modules)} layers" if bridge.lora else "none"),
+        ("weights (SHA-256)", facts.sha256),
+        ("corpus", ", ".join(corpus)),
+    ]
+    flat = {k: v for k, v in facts.training.items() if not isinstance(v, dict)}
+    rows += [(name.replace("_", " "), value) for name, value in flat.items()]
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows)
+    text = f"# Bridge\n\n| | |\n|---|---|\n{table}\n"
+    path = folder / "README.md"
+    path.write_text(text + (f"\n{notes}\n" if notes else ""), encoding="utf-8")
+    return path

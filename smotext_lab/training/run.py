@@ -1,0 +1,380 @@
+"""`train_bridge`: from sentences to a saved bridge, in stages that can be stopped."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm.auto import tqdm
+
+from smotext_lab._version import __version__
+from smotext_lab.bridges import (
+    Bridge,
+    BridgeFacts,
+    LexicalBridge,
+    ProjectorBridge,
+    load_bridge,
+    split_words,
+)
+from smotext_lab.encoders import BertEncoder, Encoder
+from smotext_lab.errors import BridgeError, DataError, ParameterError
+from smotext_lab.lora import Lora
+from smotext_lab.models import DEFAULT_LLM, fingerprint, load_llm
+from smotext_lab.training.card import write_card
+from smotext_lab.training.checkpoints import (
+    load_checkpoint,
+    load_optimizer,
+    optimizer_tensors,
+    save_checkpoint,
+)
+from smotext_lab.training.corpus import encode_corpus, read_corpus
+from smotext_lab.training.lexical import LexicalRecipe, recall_at, train_lexical_head
+from smotext_lab.training.trainer import Batches, BridgeRecipe, BridgeTrainer
+from smotext_lab.training.words import Lexicon, build_lexicon, word_ids
+
+__all__ = ["train_bridge"]
+
+_MOST_TOKENS = 128
+_SPEED_STEPS = 10
+
+
+@dataclass(frozen=True)
+class _Data:
+    """The corpus as training sees it; the last rows are never trained on."""
+
+    texts: list[str]
+    vectors: np.ndarray
+    train: np.ndarray
+    unseen: np.ndarray
+
+    @classmethod
+    def prepare(cls, texts: list[str], encoder: Encoder, work: Path, seed: int) -> _Data:
+        order = np.random.default_rng([seed, 1]).permutation(len(texts))
+        held = min(2000, max(1, len(texts) // 20))
+        return cls(texts, encode_corpus(texts, encoder, work), order[held:], order[:held])
+
+
+@dataclass(frozen=True)
+class _Ends:
+    """What the bridge lies between."""
+
+    encoder: Encoder
+    llm: str
+    model: Any
+    tokenizer: Any
+
+    @classmethod
+    def load(cls, encoder: str | Encoder, llm: str) -> _Ends:
+        encoder = BertEncoder(encoder) if isinstance(encoder, str) else encoder
+        return cls(encoder, llm, *load_llm(llm, "auto"))
+
+    def facts(self, kind: str, recipe: BridgeRecipe) -> BridgeFacts:
+        return BridgeFacts(
+            kind=kind,
+            encoder=self.encoder.fingerprint,
+            llm=fingerprint(self.llm),
+            dim=self.encoder.dim,
+            hidden=self.model.get_input_embeddings().weight.shape[1],
+            n_tokens=recipe.n_words + recipe.n_learnt,
+            n_words=recipe.n_words,
+            lora_scale=recipe.lora_scale if recipe.rank else 0.0,
+        )
+
+
+def train_bridge(
+    corpus: Sequence[str | Path],
+    *,
+    out: str | Path,
+    encoder: str | Encoder = "all-MiniLM-L6-v2",
+    llm: str = DEFAULT_LLM,
+    kind: str = "lexical",
+    recipe: BridgeRecipe | None = None,
+    lexical: LexicalRecipe | None = None,
+    minutes: float | None = None,
+    start_from: str | Path | None = None,
+    text: str = "text",
+    checkpoint_minutes: float = 4.0,
+    random_state: int = 0,
+) -> Bridge:
+    """Train a bridge between an encoder and an LLM.
+
+    The corpus is encoded once; the lexical head learns which words a vector stands for;
+    then the learnt tokens and a LoRA learn to make the frozen LLM write the text. Run it
+    again with the same arguments and it goes on from its last checkpoint.
+
+    Parameters
+    ----------
+    corpus : sequence of path
+        See `read_corpus`.
+    out : path
+        Folder for the bridge; what is needed to go on lies in ``out/work``.
+    encoder, llm : str
+        Registered names, local folders, or hub ids; `encoder` may be an `Encoder`.
+    kind : {"lexical", "mlp2x_gelu"}, default="lexical"
+        ``"mlp2x_gelu"`` is xRAG's projector: one token, and no LoRA unless `recipe` has one.
+    recipe : BridgeRecipe, optional
+    lexical : LexicalRecipe, optional
+    minutes : float, optional
+        Time for the last stage; sets ``recipe.steps`` by the speed of its first steps.
+    start_from : path or "default", optional
+        A saved bridge to begin from: its words, head, tokens and LoRA, with a new optimiser.
+    text : str, default="text"
+        Column of the corpus files.
+    checkpoint_minutes : float, default=4
+    random_state : int, default=0
+
+    Returns
+    -------
+    Bridge
+        Also saved in `out`, with ``README.md`` (its card) and ``log.jsonl``.
+
+    Raises
+    ------
+    DataError, ModelError, BridgeError, ParameterError
+        Where the corpus, the models or the numbers cannot be used.
+
+    References
+    ----------
+    .. [1] Cheng et al., "xRAG", arXiv 2405.13792, section 3.3.
+    .. [2] Hu et al., "LoRA", arXiv 2106.09685, section 4.
+    """
+    if kind not in ("lexical", "mlp2x_gelu"):
+        msg = f"kind must be 'lexical' or 'mlp2x_gelu', not {kind!r}"
+        raise ParameterError(msg)
+    recipe = recipe or (BridgeRecipe() if kind == "lexical" else BridgeRecipe(rank=0))
+    if kind == "mlp2x_gelu":
+        recipe = replace(recipe, n_words=0, n_learnt=1)
+    out = Path(out)
+    log = _Log(out)
+    ends = _Ends.load(encoder, llm)
+    texts = read_corpus(corpus, text)
+    if len(texts) < 2 * recipe.batch_size:
+        msg = (
+            f"the corpus holds {len(texts)} texts; a bridge needs at least "
+            f"{2 * recipe.batch_size} (two batches), and is of use from some ten thousand on"
+        )
+        raise DataError(msg)
+    data = _Data.prepare(texts, ends.encoder, out / "work", random_state)
+    torch.manual_seed(random_state)  # initial weights
+    bridge: Bridge
+    if start_from is not None:
+        bridge = _continued(load_bridge(start_from), ends.facts(kind, recipe))
+    elif kind == "mlp2x_gelu":
+        bridge = ProjectorBridge(ends.facts(kind, recipe))
+    else:
+        bridge = _lexical_bridge(ends.facts(kind, recipe), data, ends)
+        head_recipe = lexical or LexicalRecipe()
+        _train_head(bridge, data, ends.encoder, head_recipe, log=log, random_state=random_state)
+    stage = _TokenStage(data, bridge, ends, recipe, log=log, pause=60 * checkpoint_minutes)
+    trained = stage.train(minutes, random_state)
+    write_card(trained, out, corpus=[Path(p).name for p in corpus])
+    return trained
+
+
+def _continued(bridge: Bridge, wanted: BridgeFacts) -> Bridge:
+    bridge.check(wanted.encoder, wanted.dim, wanted.llm, wanted.hidden)
+    have, want = bridge.facts, wanted
+    for name in ("kind", "n_tokens", "n_words"):
+        if getattr(have, name) != getattr(want, name):
+            msg = (
+                f"the bridge to start from has {name} = {getattr(have, name)}, the recipe "
+                f"{getattr(want, name)}; give the recipe the same"
+            )
+            raise BridgeError(msg)
+    return bridge
+
+
+def _lexical_bridge(facts: BridgeFacts, data: _Data, ends: _Ends) -> LexicalBridge:
+    lexicon = build_lexicon((data.texts[i] for i in data.train), split_words)
+    inside = [" " + word for word in lexicon.words]
+    pieces = ends.tokenizer(inside, add_special_tokens=False)["input_ids"]
+    bridge = LexicalBridge(facts, lexicon.words, pieces)
+    with torch.no_grad():
+        prior = torch.from_numpy(lexicon.prior)
+        bridge.head.prior.copy_(prior)
+        bridge.head.bias.copy_(prior)
+        # learnt tokens begin at the size of the LLM's own embeddings
+        vectors = torch.from_numpy(np.asarray(data.vectors[:512], np.float32))
+        made = bridge.projector(vectors * vectors.shape[1] ** 0.5)
+        size = ends.model.get_input_embeddings().weight.float().std()
+        cast("nn.Linear", bridge.projector[2]).weight.mul_(size / made.std())
+    return bridge
+
+
+def _train_head(
+    bridge: LexicalBridge,
+    data: _Data,
+    encoder: Encoder,
+    recipe: LexicalRecipe,
+    *,
+    log: _Log,
+    random_state: int,
+) -> None:
+    """Train the head, or take the one that an earlier run has finished."""
+    path = log.folder / "work" / "head.safetensors"
+    if path.is_file():
+        tensors, known = load_checkpoint(path)
+        if known == asdict(recipe):
+            bridge.head.load_state_dict(tensors)
+            return
+    rows = encoder.encode(list(bridge.words))
+    with torch.no_grad():  # a word begins where the encoder puts it
+        bridge.head.words.copy_(torch.from_numpy(rows - rows.mean(axis=0)))
+    lexicon = Lexicon(bridge.words, bridge.head.prior.numpy())
+    train, unseen = data.train, data.unseen
+    words = word_ids([data.texts[i] for i in train], lexicon, bridge.split)
+    losses: list[float] = []
+    for step, loss in train_lexical_head(
+        bridge.head, data.vectors, train, words, recipe, random_state=random_state
+    ):
+        losses.append(loss)
+        if step % 50 == 49:
+            log.write(stage="words", step=step + 1, loss=float(np.mean(losses[-50:])))
+    held = word_ids([data.texts[i] for i in unseen], lexicon, bridge.split)
+    recall = {
+        f"recall_at_{k}": recall_at(bridge.head, data.vectors[unseen], held, k) for k in (8, 16)
+    }
+    log.write(stage="words", **recall)
+    save_checkpoint(path, bridge.head.state_dict(), asdict(recipe))
+
+
+class _TokenStage:
+    """The last stage: learnt tokens and LoRA, with checkpoints."""
+
+    def __init__(
+        self,
+        data: _Data,
+        bridge: Bridge,
+        ends: _Ends,
+        recipe: BridgeRecipe,
+        *,
+        log: _Log,
+        pause: float,
+    ) -> None:
+        self.data, self.bridge, self.ends, self.recipe = data, bridge, ends, recipe
+        self.log, self.pause = log, pause
+        self.checkpoint = log.folder / "work" / "checkpoint.safetensors"
+        ids = ends.tokenizer(data.texts, add_special_tokens=False)["input_ids"]
+        self.ids = [np.asarray(row, np.int32) for row in ids]
+        self.lengths = np.array([len(row) for row in self.ids])
+
+    def train(self, minutes: float | None, random_state: int) -> Bridge:
+        end, model = self.ends.tokenizer.eos_token_id, self.ends.model
+        trainer = BridgeTrainer(model, self.bridge, self.recipe, end, random_state)
+        self._go_on(trainer)
+        rows = self._usable(self.data.train)
+        batches = Batches(self.lengths[rows], self.recipe.batch_size, random_state)
+        started, first = time.monotonic(), trainer.step
+        saved, losses = started, []
+        bar = tqdm(total=trainer.recipe.steps, initial=first, desc="bridge", unit="step")
+        try:
+            while trainer.step < trainer.recipe.steps:
+                losses.append(trainer.train_step(*self._batch(rows[batches.at(trainer.step)])))
+                bar.update()
+                taken, seconds = trainer.step - first, time.monotonic() - started
+                if minutes is not None and taken == _SPEED_STEPS:
+                    steps = first + max(_SPEED_STEPS, int(minutes * 60 * taken / seconds))
+                    trainer.recipe = replace(trainer.recipe, steps=steps)
+                    bar.reset(steps)
+                    bar.update(trainer.step)
+                if taken % 20 == 0:
+                    speed = taken * self.recipe.batch_size / seconds
+                    loss = float(np.mean(losses[-50:]))
+                    bar.set_postfix(loss=f"{loss:.3f}", texts_per_s=f"{speed:.1f}")
+                    self.log.write(
+                        stage="tokens", step=trainer.step, loss=loss, texts_per_second=speed
+                    )
+                if time.monotonic() - saved > self.pause:
+                    self._save(trainer)
+                    saved = time.monotonic()
+        except KeyboardInterrupt:
+            self._save(trainer)
+            self._finish(trainer)
+            tqdm.write(f"stopped at step {trainer.step}; run the same command again to go on")
+            raise
+        finally:
+            bar.close()
+        self._save(trainer)
+        return self._finish(trainer)
+
+    def _usable(self, rows: np.ndarray) -> np.ndarray:
+        """Leave out texts that are too long to learn from, or that end in the middle."""
+        whole = [not self.data.texts[row].endswith(("…", "...")) for row in rows]
+        lengths = self.lengths[rows]
+        return rows[(lengths >= 3) & (lengths <= _MOST_TOKENS) & np.array(whole)]
+
+    def _batch(self, rows: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+        vectors = np.stack([np.asarray(self.data.vectors[row], np.float32) for row in rows])
+        return vectors, [self.ids[row] for row in rows]
+
+    def _unseen(self) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+        rows = self._usable(self.data.unseen)[:512]
+        rows = rows[np.argsort(self.lengths[rows], kind="stable")]
+        for start in range(0, len(rows), self.recipe.batch_size):
+            yield self._batch(rows[start : start + self.recipe.batch_size])
+
+    def _save(self, trainer: BridgeTrainer) -> None:
+        tensors = {f"bridge.{k}": v for k, v in self.bridge.state_dict().items()}
+        if trainer.lora:
+            tensors |= {f"lora.{k}": v for k, v in trainer.lora.tensors().items()}
+        tensors |= optimizer_tensors(trainer.optimizer)
+        facts = {"step": trainer.step, "recipe": asdict(trainer.recipe)}
+        save_checkpoint(self.checkpoint, tensors, facts)
+
+    def _go_on(self, trainer: BridgeTrainer) -> None:
+        """Take up the last checkpoint, if it is of the same recipe."""
+        if not self.checkpoint.is_file():
+            return
+        tensors, facts = load_checkpoint(self.checkpoint)
+        known = facts["recipe"] | {"steps": self.recipe.steps}
+        if known != asdict(self.recipe):
+            msg = (
+                f"{self.checkpoint} is of a run with another recipe; remove "
+                f"{self.checkpoint.parent} to begin anew, or give the same options"
+            )
+            raise ParameterError(msg)
+        self.bridge.load_state_dict(_under(tensors, "bridge."))
+        if trainer.lora:
+            trainer.lora.load(_under(tensors, "lora."))
+        load_optimizer(trainer.optimizer, tensors)
+        trainer.step = int(facts["step"])
+        tqdm.write(f"going on from step {trainer.step}")
+
+    def _finish(self, trainer: BridgeTrainer) -> Bridge:
+        """Measure, attach the LoRA, save."""
+        loss = trainer.loss_on(self._unseen())
+        self.log.write(stage="tokens", step=trainer.step, unseen_loss=loss)
+        training = dict(self.bridge.facts.training)
+        training["texts_seen"] = (
+            training.get("texts_seen", 0) + trainer.step * self.recipe.batch_size
+        )
+        training |= {"unseen_loss": round(loss, 4), "version": __version__}
+        training |= {"recipe": asdict(trainer.recipe), "corpus_texts": len(self.data.texts)}
+        if trainer.lora:
+            self.bridge.lora = Lora(trainer.lora.tensors(), self.recipe.lora_scale)
+        self.bridge.facts = replace(self.bridge.facts, training=training)
+        self.bridge.save(self.log.folder)
+        return self.bridge.eval()
+
+
+@dataclass(frozen=True)
+class _Log:
+    """``log.jsonl`` in the bridge's folder: one JSON object a line."""
+
+    folder: Path
+
+    def write(self, **facts: Any) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"time": round(time.time(), 1), **facts}) + "\n")
+
+
+def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

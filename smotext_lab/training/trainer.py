@@ -1,0 +1,205 @@
+"""Training of the learnt tokens and the LoRA through the frozen LLM."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from smotext_lab.bridges import Bridge
+from smotext_lab.training.low_rank import TrainableLora
+
+__all__ = ["Batches", "BridgeRecipe", "BridgeTrainer", "noisy"]
+
+
+@dataclass(frozen=True)
+class BridgeRecipe:
+    """How the learnt tokens and the LoRA are trained.
+
+    Attributes
+    ----------
+    n_words : int
+        Predicted words handed to the LLM (0: xRAG's ``mlp2x_gelu``).
+    n_learnt : int
+        Learnt tokens after them.
+    rank : int
+        Of the LoRA (0: the LLM stays as it is).
+    last_layers : int or None
+        LoRA on the last so many blocks only (None: all).
+    learning_rate : float
+        AdamW's; reached after `warmup` steps, constant, then linear to 0 over the last
+        `cooldown` share of the steps (so that a run can be made longer).
+    batch_size : int
+        Texts a step, of like length.
+    noise : float
+        Largest length of the random vector added to a unit vector, so that the decoder is
+        smooth between real texts.
+    word_dropout : float
+        Chance that a predicted word is passed over, so that the LLM does not only copy.
+    steps : int
+    """
+
+    n_words: int = 12
+    n_learnt: int = 4
+    rank: int = 16
+    last_layers: int | None = None
+    lora_scale: float = 2.0
+    learning_rate: float = 1e-3
+    warmup: int = 50
+    cooldown: float = 0.2
+    batch_size: int = 64
+    noise: float = 0.25
+    word_dropout: float = 0.15
+    steps: int = 1000
+
+    def rate(self, step: int) -> float:
+        """Return the share of the learning rate at `step`."""
+        warm = min(1.0, (step + 1) / max(1, self.warmup))
+        left = (self.steps - step) / max(1.0, self.cooldown * self.steps)
+        return warm * min(1.0, max(0.0, left))
+
+
+def noisy(vectors: torch.Tensor, noise: float, generator: torch.Generator) -> torch.Tensor:
+    """Return the vectors moved in random directions by up to `noise`, at unit length again."""
+    direction = torch.randn(vectors.shape, generator=generator)
+    length = noise * torch.rand((len(vectors), 1), generator=generator)
+    moved = vectors + nn.functional.normalize(direction, dim=-1) * length
+    return nn.functional.normalize(moved, dim=-1) * vectors.norm(dim=-1, keepdim=True)
+
+
+class Batches:
+    """Rows of like length together, in an order that depends on the seed and epoch alone.
+
+    Parameters
+    ----------
+    lengths : ndarray of int, shape (n,)
+    batch_size : int
+    random_state : int
+    """
+
+    def __init__(self, lengths: np.ndarray, batch_size: int, random_state: int) -> None:
+        self.lengths = lengths
+        self.batch_size = batch_size
+        self.random_state = random_state
+        self._epoch = (-1, np.empty((0, 0), np.int64))
+
+    def at(self, step: int) -> np.ndarray:
+        """Return the rows of batch `step`, so that a run can go on from any step."""
+        each = max(1, len(self.lengths) // self.batch_size)
+        epoch, place = divmod(step, each)
+        if self._epoch[0] != epoch:
+            self._epoch = (epoch, self._order(epoch, each))
+        return self._epoch[1][place]
+
+    def _order(self, epoch: int, each: int) -> np.ndarray:
+        rng = np.random.default_rng([self.random_state, epoch])
+        shuffled = rng.permutation(len(self.lengths))
+        size = min(self.batch_size, len(shuffled))
+        # sorted within pools of 64 batches: like lengths together, yet other company each epoch
+        pools = [shuffled[i : i + 64 * size] for i in range(0, len(shuffled), 64 * size)]
+        order = np.concatenate([p[np.argsort(self.lengths[p], kind="stable")] for p in pools])
+        return rng.permutation(order[: each * size].reshape(each, size))
+
+
+class BridgeTrainer:
+    """One training step at a time; everything random depends on the seed and the step.
+
+    Parameters
+    ----------
+    llm : PreTrainedModel
+        Frozen; wrapped in place where there is a LoRA.
+    bridge : Bridge
+    recipe : BridgeRecipe
+    eos_token_id : int
+    random_state : int, default=0
+    """
+
+    def __init__(
+        self,
+        llm: Any,
+        bridge: Bridge,
+        recipe: BridgeRecipe,
+        eos_token_id: int,
+        random_state: int = 0,
+    ) -> None:
+        self.llm = llm.train(False).requires_grad_(False)
+        self.bridge = bridge
+        self.recipe = recipe
+        self.eos = eos_token_id
+        self.random_state = random_state
+        self.step = 0
+        self.embedding = llm.get_input_embeddings().weight
+        self.lora = (
+            TrainableLora(
+                llm,
+                recipe.rank,
+                recipe.lora_scale,
+                last_layers=recipe.last_layers,
+                start=bridge.lora,
+            )
+            if recipe.rank
+            else None
+        )
+        own = [p for n, p in bridge.named_parameters() if not n.startswith("head.")]
+        self.parameters = own + (self.lora.parameters() if self.lora else [])
+        self.optimizer = torch.optim.AdamW(
+            self.parameters,
+            lr=recipe.learning_rate,
+            betas=(0.9, 0.98),
+            weight_decay=0.0,
+            fused=True,
+        )
+
+    def train_step(self, vectors: np.ndarray, ids: list[np.ndarray]) -> float:
+        """Take one step on a batch; return its loss in nats a token."""
+        generator = torch.Generator().manual_seed(self.random_state * 1_000_003 + self.step)
+        batch = noisy(torch.from_numpy(vectors), self.recipe.noise, generator)
+        dropped = None
+        if self.recipe.n_words:
+            u = torch.rand((len(batch), self.bridge.pool), generator=generator)  # type: ignore[arg-type]
+            dropped = u < self.recipe.word_dropout
+        if self.lora:
+            self.lora.merge()
+        total, tokens = self._loss(batch, ids, dropped)
+        loss = total / tokens
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.learning_rate * self.recipe.rate(self.step)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def loss_on(self, batches: Iterator[tuple[np.ndarray, list[np.ndarray]]]) -> float:
+        """Return the mean loss in nats a token over unseen batches, without noise."""
+        if self.lora:
+            self.lora.merge()
+        total = tokens = 0.0
+        for vectors, ids in batches:
+            batch_total, batch_tokens = self._loss(torch.from_numpy(vectors), ids, None)
+            total, tokens = total + float(batch_total), tokens + batch_tokens
+        return total / max(1.0, tokens)
+
+    def _loss(
+        self, vectors: torch.Tensor, ids: list[np.ndarray], dropped: torch.Tensor | None
+    ) -> tuple[torch.Tensor, int]:
+        """Return the summed loss over the texts' tokens and end tokens, and their number."""
+        soft = self.bridge.soft_tokens(vectors, self.embedding, dropped)
+        rows = [torch.from_numpy(np.append(row.astype(np.int64), self.eos)) for row in ids]
+        targets = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1)
+        real = targets >= 0
+        # padding stands at the right, where a causal model's real tokens never look
+        read = self.embedding[targets[:, :-1].clamp(min=0)]
+        inputs = torch.cat([soft.to(read.dtype), read], dim=1)
+        states = self.llm.model(inputs_embeds=inputs, use_cache=False).last_hidden_state
+        # the output head runs only where there is loss
+        wanted = states[:, soft.shape[1] - 1 :][real]
+        logits = self.llm.lm_head(wanted).float()
+        loss = nn.functional.cross_entropy(logits, targets[real], reduction="sum")
+        return loss, int(real.sum())

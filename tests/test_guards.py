@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from smotext_lab import Guards
+from smotext_lab.errors import DataError, ParameterError
+from smotext_lab.words import SharedRuns, ends_sentence, find_loop, fold
+
+REAL = ["The bank raised its rates again on Thursday.", "Rain is due tonight.", "Rain fell."]
+LABELS = ["money", "weather", "weather"]
+
+
+def directions(*degrees: float) -> np.ndarray:
+    """Unit vectors in the plane, at these angles."""
+    angles = np.deg2rad(degrees)
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+def judge_of(**thresholds):
+    """Money lies at 0 degrees, weather around 90."""
+    return Guards(**thresholds).fit(REAL, directions(0, 90, 100), LABELS)
+
+
+def reason(text, degrees=70.0, label="weather", judge=None, **kwargs):
+    judge = judge_of() if judge is None else judge
+    return judge.judge([text], directions(degrees), [label], **kwargs)[0].reason
+
+
+@pytest.mark.parametrize(
+    "text", ["Rain is due tonight.", "rain IS  due, tonight!", "“Rain” — is due; tonight…"]
+)
+def test_a_real_text_is_a_copy_whatever_its_case_spaces_and_punctuation(text):
+    assert reason(text) == "copy: equal to text 1"
+
+
+def test_a_text_too_near_to_a_real_one_is_a_copy():
+    assert reason("It may drizzle later.", 92) == "copy: cosine 1.00 to text 1"
+    assert reason("It may drizzle later.", 119) is None  # 19 degrees: cosine 0.946
+    stricter = judge_of(max_copy_cosine=0.94)
+    assert reason("It may drizzle later.", 119, judge=stricter) == "copy: cosine 0.95 to text 2"
+
+
+def test_words_in_a_row_are_a_copy_from_one_more_than_allowed():
+    judge = judge_of(max_shared_words=4)
+    four = "Then the bank raised its fees."
+    five = "Then the bank raised its rates."
+    assert reason(four, 20, "money", judge) is None
+    assert reason(five, 20, "money", judge) == "copy: more than 4 words in a row of text 0"
+
+
+def test_runs_of_words_do_not_reach_from_one_real_text_into_the_next():
+    judge = judge_of(max_shared_words=2)
+    assert reason("on Thursday rain is it", 70, "weather", judge) is None
+
+
+def test_texts_decoded_from_a_real_texts_own_vector_may_repeat_it():
+    assert reason(REAL[1], 90, exempt=np.array([True])) is None
+
+
+def test_an_exempt_text_is_still_refused_when_it_is_broken_or_contradicts_its_label():
+    exempt = np.array([True])
+    assert reason("", 90, exempt=exempt) == "degenerate: empty"
+    assert reason(REAL[0], 0, "weather", exempt=exempt).startswith("label")
+
+
+def test_duplicates_are_refused_in_row_order_and_across_calls():
+    judge = judge_of()
+    texts = ["Hail and fog.", "Frost at dawn.", "hail, and FOG"]
+    verdicts = judge.judge(texts, directions(70, 120, 50), ["weather"] * 3, rows=[4, 5, 6])
+    assert [v.reason for v in verdicts] == [None, None, "duplicate: equal to row 4"]
+    again = judge.judge(["Frost at dawn"], directions(60), ["weather"])
+    assert again[0].reason == "duplicate: equal to row 5"
+
+
+def test_near_duplicates_within_a_call_and_of_earlier_calls_are_refused():
+    judge = judge_of()
+    verdicts = judge.judge(["Hail.", "Fog.", "Sun."], directions(70, 71, 120), ["weather"] * 3)
+    assert [v.reason for v in verdicts] == [None, "duplicate: cosine 1.00 to row 0", None]
+    assert reason("Snow.", 121, judge=judge) == "duplicate: cosine 1.00 to row 2"
+
+
+def test_a_refused_text_does_not_make_a_later_one_a_duplicate():
+    judge = judge_of()
+    verdicts = judge.judge(["Hail.", "Hail."], directions(70, 70), ["money", "weather"])
+    assert [v.accepted for v in verdicts] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("", "degenerate: empty"),
+        (" \n\t", "degenerate: empty"),
+        ("?! ... --", "degenerate: no words"),
+        ("🙂🙂", "degenerate: no words"),
+        ("rain rain rain rain", "degenerate: goes on repeating 'rain'"),
+        ("It is hot, it is hot, it is hot.", "degenerate: goes on repeating 'it is hot'"),
+        ("so " + "ha" * 30, "degenerate: goes on repeating 'ha'"),
+        ("下雨了" * 20, "degenerate: goes on repeating '下雨了'"),
+    ],
+)
+def test_degenerate_texts_are_refused(text, kind):
+    assert reason(text) == kind
+
+
+@pytest.mark.parametrize("text", ["Bye bye.", "New York, New York!", "It is very very hot."])
+def test_ordinary_repetition_is_no_loop(text):
+    assert reason(text) is None
+
+
+def test_a_text_that_the_length_limit_cut_is_refused_unless_a_sentence_ends_there():
+    cut = np.array([True])
+    assert reason("Hail will", cut=cut) == "degenerate: cut in mid-sentence by the length limit"
+    assert reason("Hail will fall.”", cut=cut) is None
+    assert reason("Hail will", judge=judge_of(allow_cut=True), cut=cut) is None
+
+
+def test_a_text_among_real_texts_of_another_label_is_refused():
+    assert reason("Hail in town.", 20, "weather") == "label: nearest real texts say 'money' (1.00)"
+    assert reason("Hail in town.", 20, "money") is None
+
+
+def test_the_vote_does_not_drown_a_small_class():
+    rng = np.random.default_rng(0)
+    angles = np.concatenate([rng.normal(0, 25, 200), rng.normal(60, 25, 6)])
+    labels = ["many"] * 200 + ["few"] * 6
+    judge = Guards(label_neighbors=20).fit(
+        [f"t{i}" for i in range(206)], directions(*angles), labels
+    )
+    verdict = judge.judge(["a new one"], directions(60.5), ["few"], exempt=np.array([True]))[0]
+    assert verdict.accepted
+    assert verdict.label_probability > 0.5
+
+
+def test_label_probability_is_a_share_and_a_floor_can_be_set():
+    angles, labels = directions(0, 10, 20, 30), ["a", "b", "c", "a"]
+    texts = ["one", "two", "three", "four"]
+    loose = Guards().fit(texts, angles, labels)
+    shares = [
+        loose.judge([f"new {c}"], directions(a), [c], exempt=np.array([True]))[0].label_probability
+        for a, c in ((60, "a"), (70, "b"), (80, "c"))
+    ]
+    assert all(0 < share < 1 for share in shares)
+    strict = Guards(min_label_probability=0.9).fit(texts, angles, labels)
+    verdict = strict.judge(["new"], directions(-40), ["a"])[0]
+    assert verdict.reason == f"label: probability {verdict.label_probability:.2f}"
+
+
+def test_soft_labels_are_judged_by_their_main_classes():
+    judge = judge_of()
+    soft = {"classes": np.array(["money", "weather"]), "exempt": np.array([True])}
+    half = judge.judge(
+        ["Fog."], directions(20), ["weather"], label_weights=np.array([[0.45, 0.55]]), **soft
+    )[0]
+    assert half.accepted
+    assert half.label_probability == pytest.approx(1.0)
+    mostly = judge.judge(
+        ["Sun."], directions(-20), ["weather"], label_weights=np.array([[0.1, 0.9]]), **soft
+    )[0]
+    assert mostly.reason.startswith("label: nearest real texts say 'money'")
+
+
+def test_with_one_class_nothing_votes():
+    judge = Guards().fit(REAL, directions(0, 90, 100), ["x"] * 3)
+    verdict = judge.judge(["Hail in town."], directions(20), ["x"])[0]
+    assert verdict.accepted
+    assert np.isnan(verdict.label_probability)
+
+
+def test_guards_that_are_off_accept_everything_and_measure_it():
+    judge = Guards.off().fit(REAL, directions(0, 90, 100), LABELS)
+    texts = [REAL[0], REAL[0], "", "no no no no no", "cut"]
+    verdicts = judge.judge(
+        texts, directions(0, 0, 0, 90, 90), ["weather"] * 5, cut=np.ones(5, bool)
+    )
+    assert all(v.accepted for v in verdicts)
+    assert [v.nearest_real for v in verdicts] == [0, 0, 0, 1, 1]
+    assert verdicts[0].cosine_to_nearest_real == pytest.approx(1.0)
+
+
+def test_positions_name_the_texts_as_the_caller_does():
+    judge = Guards().fit(REAL, directions(0, 90, 100), LABELS, positions=[10, 11, 12])
+    verdict = judge.judge(["rain fell"], directions(70), ["weather"])[0]
+    assert verdict.reason == "copy: equal to text 12"
+    assert verdict.nearest_real == 11
+
+
+def test_vectors_of_any_length_and_empty_ones_are_judged():
+    judge = Guards().fit(REAL, 5 * directions(0, 90, 100), LABELS)
+    vectors = np.array([[0.0, 0.0], [np.nan, 1.0], [0.0, 30.0]])
+    verdicts = judge.judge(["Fog.", "Hail.", "Sun."], vectors, ["weather"] * 3)
+    assert verdicts[0].cosine_to_nearest_real == 0.0
+    assert verdicts[2].cosine_to_nearest_real == pytest.approx(1.0)
+    assert all(np.isfinite(v.cosine_to_nearest_real) for v in verdicts)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"max_copy_cosine": 1.5},
+        {"max_copy_cosine": "0.9"},
+        {"max_shared_words": 0},
+        {"max_shared_words": 2.5},
+        {"max_repeats": True},
+        {"label_neighbors": -1},
+        {"min_label_probability": None},
+        {"max_duplicate_cosine": float("nan")},
+        {"allow_cut": "yes"},
+    ],
+)
+def test_a_threshold_out_of_range_is_named(wrong):
+    with pytest.raises(ParameterError, match=next(iter(wrong))):
+        Guards(**wrong)
+
+
+def test_guards_without_real_texts_or_with_other_lengths_are_an_error():
+    with pytest.raises(DataError, match="at least one real text"):
+        Guards().fit([], np.empty((0, 2)), [])
+    with pytest.raises(DataError, match="3 texts, 2 vectors, 3 labels"):
+        Guards().fit(REAL, directions(0, 90), LABELS)
+
+
+def test_hostile_texts_are_judged_and_folded():
+    texts = [
+        "<script>alert(1)</script>",
+        "{{ x }} $y$",
+        "\u202eabc def",
+        "\ud800 lone",
+        "a" * 50_000,
+    ]
+    judge = judge_of()
+    verdicts = judge.judge(texts, directions(70, 50, 30, 130, 150), ["weather"] * 5)
+    assert len(verdicts) == 5
+    assert verdicts[4].reason == "degenerate: goes on repeating 'a'"
+    assert fold("<B>Rain</B>\u200b\x00") == "b rain b"
+
+
+def test_ten_thousand_texts_are_judged_in_seconds():
+    rng = np.random.default_rng(0)
+    words = np.array([f"w{i}" for i in range(3000)])
+    texts = [" ".join(row) for row in words[rng.integers(0, 3000, (20_000, 20))]]
+    vectors = rng.normal(size=(20_000, 64)).astype(np.float32)
+    labels = rng.integers(0, 5, 20_000)
+    start = time.perf_counter()
+    judge = Guards().fit(texts[:10_000], vectors[:10_000], labels[:10_000])
+    verdicts = judge.judge(texts[10_000:], vectors[10_000:], labels[10_000:])
+    assert time.perf_counter() - start < 30
+    assert {v.reason.partition(":")[0] for v in verdicts if v.reason} == {"label"}
+
+
+def test_shared_runs_find_what_a_plain_search_finds():
+    rng = np.random.default_rng(1)
+    texts = [" ".join(rng.choice(list("abcdef"), 12)) for _ in range(30)]
+    runs = SharedRuns(texts, length=4)
+    for other in [" ".join(rng.choice(list("abcdefg"), 10)) for _ in range(200)]:
+        spans = [other[i : i + 7] for i in range(0, len(other) - 6, 2)]
+        found = runs.find(other)
+        assert (found is not None) == any(span in text for span in spans for text in texts)
+        if found is not None:
+            assert any(span in texts[found] for span in spans)
+
+
+@pytest.mark.parametrize("text", ["Yes.", "Yes?”", "雨が降る。", "क्या है।", "Go!)  "])
+def test_sentences_end_in_many_scripts(text):
+    assert ends_sentence(text)
+
+
+@pytest.mark.parametrize("text", ["", "Yes", "a,", "e.g. this"])
+def test_what_does_not_end_a_sentence(text):
+    assert not ends_sentence(text)
+
+
+def test_loops_are_found_in_the_middle_of_a_text():
+    assert (
+        find_loop("he said go on go on go on go on and left with the others at nine", 3) == "go on"
+    )
