@@ -7,9 +7,31 @@ transformers, so a notebook's first cell answers at once.
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from smotext_lab._version import __version__
+
+if TYPE_CHECKING:
+    from smotext_lab.bridges import Bridge as Bridge
+    from smotext_lab.bridges import load_bridge as load_bridge
+    from smotext_lab.datasets import load_dataset as load_dataset
+    from smotext_lab.decoders import XRAGDecoder as XRAGDecoder
+    from smotext_lab.encoders import BertEncoder as BertEncoder
+    from smotext_lab.encoders import SFREncoder as SFREncoder
+    from smotext_lab.errors import SmotextError as SmotextError
+    from smotext_lab.guards import Guards as Guards
+    from smotext_lab.interpolators import ADASYNInterpolator as ADASYNInterpolator
+    from smotext_lab.interpolators import BorderlineSMOTEInterpolator as BorderlineSMOTEInterpolator
+    from smotext_lab.interpolators import DirichletInterpolator as DirichletInterpolator
+    from smotext_lab.interpolators import KMeansSMOTEInterpolator as KMeansSMOTEInterpolator
+    from smotext_lab.interpolators import MixupInterpolator as MixupInterpolator
+    from smotext_lab.interpolators import RandomPairInterpolator as RandomPairInterpolator
+    from smotext_lab.interpolators import SMOTEInterpolator as SMOTEInterpolator
+    from smotext_lab.interpolators import SVMSMOTEInterpolator as SVMSMOTEInterpolator
+    from smotext_lab.interpolators import path as path
+    from smotext_lab.reports import run_report as run_report
+    from smotext_lab.sampler import SMOTExT as SMOTExT
+    from smotext_lab.synthesis import Synthesis as Synthesis
 
 _HOMES = {
     "SMOTExT": "sampler",
@@ -34,7 +56,29 @@ _HOMES = {
     "run_report": "reports",
 }
 
-__all__ = ["__version__", *_HOMES]
+__all__ = [
+    "ADASYNInterpolator",
+    "BertEncoder",
+    "BorderlineSMOTEInterpolator",
+    "Bridge",
+    "DirichletInterpolator",
+    "Guards",
+    "KMeansSMOTEInterpolator",
+    "MixupInterpolator",
+    "RandomPairInterpolator",
+    "SFREncoder",
+    "SMOTEInterpolator",
+    "SMOTExT",
+    "SVMSMOTEInterpolator",
+    "SmotextError",
+    "Synthesis",
+    "XRAGDecoder",
+    "__version__",
+    "load_bridge",
+    "load_dataset",
+    "path",
+    "run_report",
+]
 
 
 def __getattr__(name: str) -> Any:

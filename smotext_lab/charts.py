@@ -259,7 +259,7 @@ def word_walk(
         )
         .properties(width=34 * len(steps), height=alt.Step(20))
     )
-    return styled(chart.properties(title=title) if title else chart)
+    return styled(chart.properties(title=label(title, 60)) if title else chart)
 
 
 def class_counts(counts: Mapping[str, Mapping[object, int]]) -> Any:

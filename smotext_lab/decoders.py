@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -141,7 +143,14 @@ class XRAGDecoder(LazyWeights):
         self.dtype = dtype
 
     def __repr__(self) -> str:
-        return f"XRAGDecoder({self.llm!r}, bridge={str(self.bridge)!r})"
+        bridge = self.bridge.facts.kind if isinstance(self.bridge, Bridge) else str(self.bridge)
+        return f"XRAGDecoder({self.llm!r}, bridge={bridge!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        if isinstance(self.bridge, Bridge) and self.bridge.folder is not None:
+            state["bridge"] = self.bridge.folder  # a path is read again, weights are not pickled
+        return state
 
     def decode(
         self,
@@ -233,10 +242,7 @@ class XRAGDecoder(LazyWeights):
         tries = np.tile(np.arange(n), len(vectors))
         seeds = _candidate_keys(keys[owners], tries)
         soft = parts.soft_tokens(torch.from_numpy(vectors[owners]), _dropped(seeds, tries, parts))
-        found: list[Generated | None] = [None] * len(owners)
-        for generated in parts.generate(soft, self.sampling, seeds):
-            found[generated.row] = generated
-        done = [g for g in found if g is not None]
+        done = parts.generate(soft, self.sampling, seeds)
         texts = [parts.text(g.ids) for g in done]
         encoded = self.encoder.encode(texts)
         for row in range(len(vectors)):
@@ -268,6 +274,7 @@ class _Parts:
     engine: Engine
     before: torch.Tensor
     after: torch.Tensor
+    lock: threading.Lock
 
     @classmethod
     def load(cls, decoder: XRAGDecoder) -> _Parts:
@@ -283,7 +290,7 @@ class _Parts:
             model, [ends] if isinstance(ends, int) else list(ends), decoder.batch_size
         )
         before, after = _prompt_embeds(model, tokenizer, decoder.prompt)
-        return cls(model, tokenizer, bridge.eval(), engine, before, after)
+        return cls(model, tokenizer, bridge.eval(), engine, before, after, threading.Lock())
 
     @torch.inference_mode()
     def soft_tokens(self, vectors: torch.Tensor, dropped: torch.Tensor | None) -> torch.Tensor:
@@ -296,12 +303,13 @@ class _Parts:
 
     def generate(
         self, soft: torch.Tensor, sampling: Sampling, seeds: np.ndarray
-    ) -> Iterator[Generated]:
-        if self.bridge.lora is None:
-            yield from self.engine.generate(soft, sampling, seeds)
-            return
-        with self.bridge.lora.applied(self.model):
-            yield from self.engine.generate(soft, sampling, seeds)
+    ) -> list[Generated]:
+        """Return the rows in order."""
+        lora = self.bridge.lora
+        # one at a time: while the LoRA is on, nobody else may use the LLM
+        with self.lock, lora.applied(self.model) if lora else nullcontext():
+            found = self.engine.generate(soft, sampling, seeds)
+            return sorted(found, key=lambda generated: generated.row)
 
     def text(self, ids: np.ndarray) -> str:
         return " ".join(self.tokenizer.decode(ids, skip_special_tokens=True).split())
@@ -319,8 +327,11 @@ def _prompt_embeds(
     if prompt is None:
         nothing = torch.zeros((1, 0, embedding.shape[1]))
         return nothing, nothing
-    tokenizer = copy.deepcopy(tokenizer)
-    tokenizer.add_tokens([XRAG_TOKEN], special_tokens=True)
+    if XRAG_TOKEN not in tokenizer.get_vocab():
+        from tokenizers import AddedToken
+
+        tokenizer = copy.deepcopy(tokenizer)
+        tokenizer.add_tokens([AddedToken(XRAG_TOKEN, lstrip=False, rstrip=False)])
     ids = tokenizer(prompt.replace(PLACEHOLDER, XRAG_TOKEN))["input_ids"]
     at = ids.index(tokenizer.convert_tokens_to_ids(XRAG_TOKEN))
     embeds = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ import numpy as np
 
 from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.loading import LazyWeights
-from smotext_lab.models import DEFAULT_ENCODER, fingerprint, load_encoder_model
+from smotext_lab.models import DEFAULT_ENCODER, fingerprint, load_encoder_model, torch_dtype
 
 if TYPE_CHECKING:
     import torch
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["BertEncoder", "Encoder", "LongTexts", "SFREncoder", "TextLengths"]
 
 LongTexts = Literal["truncate", "sentences", "error"]
+
+_PROBES = ("Who paid for it?", "The train was late again, so we walked home in the rain.", "spam")
+_LEAST_COSINE = 0.999  # of bfloat16 to float32 vectors, for "auto" to take the faster
 
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+")
 
@@ -140,6 +144,8 @@ class _TransformerEncoder(LazyWeights):
             ``long_texts="error"``.
         """
         texts = list(texts)
+        if not texts:
+            return np.zeros((0, self.dim), np.float32)
         other = next((i for i, text in enumerate(texts) if not isinstance(text, str)), None)
         if other is not None:
             msg = f"text {other} is a {type(texts[other]).__name__}, not a string"
@@ -299,6 +305,25 @@ class BertEncoder(_TransformerEncoder):
             batch_tokens=batch_tokens,
             dtype=dtype,
         )
+
+    def _models(self) -> tuple[Any, Any]:
+        if self._loaded is None and self.dtype == "auto" and self.name != DEFAULT_ENCODER:
+            self._loaded = self._checked_bf16()
+        return super()._models()
+
+    def _checked_bf16(self) -> tuple[Any, Any] | None:
+        """Return the model in bfloat16, or in float32 where bfloat16 moves its vectors."""
+        import torch
+
+        if torch_dtype("auto") is torch.float32:
+            return None
+        full = load_encoder_model(self.name, "float32")
+        probe = copy.deepcopy(self)
+        probe.long_texts, probe._loaded = "truncate", full
+        expected = probe.encode(_PROBES)
+        probe._loaded = load_encoder_model(self.name, "bfloat16")
+        cosines = (probe.encode(_PROBES) * expected).sum(axis=1)
+        return cast("tuple[Any, Any]", probe._loaded if cosines.min() > _LEAST_COSINE else full)
 
 
 class SFREncoder(_TransformerEncoder):

@@ -94,7 +94,8 @@ def neighbor_pairs(
     k_neighbors : int, default=5
         As in SMOTE.
     max_cosine : float, default=0.9
-        Pairs nearer than this are passed over: there is no way to go between copies.
+        Pairs nearer than this are taken only where there are no others: between copies
+        there is no way to go.
     random_state : int, optional
 
     Returns
@@ -105,7 +106,7 @@ def neighbor_pairs(
     Raises
     ------
     DataError
-        If no class has two texts that are far enough apart.
+        If no class has two texts.
     ParameterError
         If `n` is below 1.
 
@@ -121,25 +122,26 @@ def neighbor_pairs(
     labels = np.asarray(labels)
     classes, counts = np.unique(labels, return_counts=True)
     classes = classes[counts >= 2]
+    if not len(classes):
+        msg = "No class has two texts, so there is no pair to walk between."
+        raise DataError(msg)
     shares = {c: n // len(classes) + (i < n % len(classes)) for i, c in enumerate(classes.tolist())}
     smote = SMOTEInterpolator(k_neighbors, random_state=random_state)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*neighbo", category=UserWarning)
         plan = smote.plan(vectors, labels, {c: _DRAWS * m for c, m in shares.items() if m})
+    drawn = plan.parents[:, :2].tolist()
+    drawn.sort(key=lambda pair: float(vectors[pair[0]] @ vectors[pair[1]]) > max_cosine)
     found: list[tuple[int, int]] = []
     used: set[int] = set()
-    for a, b in plan.parents[:, :2].tolist():
+    for a, b in drawn:
         label = labels[a : a + 1].tolist()[0]
-        near = float(vectors[a] @ vectors[b]) > max_cosine
-        if a == b or near or a in used or b in used or not shares[label]:
-            continue
-        found.append((a, b))
-        used |= {a, b}
-        shares[label] -= 1
-    if not found:
-        msg = f"No two neighbours of a class are further apart than a cosine of {max_cosine:g}."
-        raise DataError(msg)
-    return np.array(found, dtype=np.int64)
+        if a != b and not used & {a, b} and shares[label]:
+            found.append((a, b))
+            used |= {a, b}
+            shares[label] -= 1
+    order = np.argsort([labels[a : a + 1] for a, _ in found], axis=0, kind="stable")[:, 0]
+    return np.array(found, dtype=np.int64)[order]
 
 
 def unrelated_cosine(vectors: np.ndarray, labels: Sequence[Any] | np.ndarray) -> float:

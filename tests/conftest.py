@@ -131,7 +131,8 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", *sorted(all_words())]
     torch.manual_seed(0)
     shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-    BertModel(BertConfig(len(words), intermediate_size=16, **shape)).save_pretrained(folder)
+    config = BertConfig(vocab_size=len(words), intermediate_size=16, **shape)
+    BertModel(config).save_pretrained(folder)
     (folder / "vocab.txt").write_text("\n".join(words))
     BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
     return folder
@@ -154,7 +155,7 @@ def tiny_llm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
     numbers = {"bos_token_id": 1, "eos_token_id": 1, "pad_token_id": 1}
-    config = LlamaConfig(len(words), intermediate_size=32, **shape, **numbers)
+    config = LlamaConfig(vocab_size=len(words), intermediate_size=32, **shape, **numbers)
     LlamaForCausalLM(config).save_pretrained(folder)
     return folder
 

@@ -137,7 +137,7 @@ def _pairs(word: str) -> list[tuple[str, str]]:
         with contextlib.suppress(ValueError):
             return [(name, str(value)) for name, value in json.loads(word).items()]
     parts = (part.rpartition("=") for part in word.split(","))
-    return [(name.strip(), value) for name, _, value in parts]
+    return [(name.strip(), value) if equals else (value, "") for name, equals, value in parts]
 
 
 def strategy_of(word: str) -> str | float | dict[str, int]:
@@ -152,9 +152,7 @@ def strategy_of(word: str) -> str | float | dict[str, int]:
         return float(word)
     if "=" not in word and not word.lstrip().startswith("{"):
         return word
-    counts = counts_of([word], "--sampling-strategy")
-    assert isinstance(counts, dict)  # noqa: S101 - a lone number was a ratio above
-    return counts
+    return counts_of([word], "--sampling-strategy")
 
 
 def in_labels(named: Any, labels: pd.Series) -> Any:

@@ -112,7 +112,7 @@ def recall_at(
     for start in range(0, len(vectors), 512):
         rows = np.arange(start, min(start + 512, len(vectors)))
         scores = head.information(torch.from_numpy(np.asarray(vectors[rows], np.float32)))
-        best = scores.topk(top, dim=-1).indices.numpy()
+        best = scores.topk(min(top, scores.shape[1]), dim=-1).indices.numpy()
         at, ids = words.take(rows)
         content = head.prior.numpy()[ids] < -min_information
         hit = (best[at[content]] == ids[content, None]).any(axis=1)

@@ -235,8 +235,8 @@ def _train_head(
         bridge.head, data.vectors, train, words, recipe, random_state=random_state
     ):
         losses.append(loss)
-        if step % 50 == 49:
-            log.write(stage="words", step=step + 1, loss=float(np.mean(losses[-50:])))
+        if step % 20 == 19:
+            log.write(stage="words", step=step + 1, loss=float(np.mean(losses[-20:])))
     held = word_ids([data.texts[i] for i in unseen], lexicon, bridge.split)
     recall = {
         f"recall_at_{k}": recall_at(bridge.head, data.vectors[unseen], held, k) for k in (8, 16)

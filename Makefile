@@ -1,0 +1,54 @@
+# Everything that is installed goes into .venv; nothing is asked of a package index as long as
+# pyproject.toml and constraints.txt have not changed since.
+
+PYTHON ?= python3
+OUT ?= out
+PY := .venv/bin/python
+
+.PHONY: help demo test lint clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo    install, fetch the default models, make a first report in $(OUT)/"
+	@echo "make test    install with the test extra; ruff, mypy, pytest"
+	@echo "make lint    ruff and mypy alone"
+	@echo "make clean   remove .venv, out/, build/, dist/ and caches (not the fetched models)"
+	@echo
+	@echo "PYTHON=python3.12 chooses the Python that .venv is made of, OUT=folder the report's place."
+
+demo: .venv/.installed
+	@$(PY) -m smotext_lab demo --out "$(OUT)"
+
+test: .venv/.test-installed lint
+	@$(PY) -m pytest
+
+lint: .venv/.test-installed
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+
+clean:
+	rm -rf .venv out build dist .mypy_cache .ruff_cache .pytest_cache
+
+.venv/.installed: pyproject.toml constraints.txt
+	@$(make-venv)
+	$(PY) -m pip install --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+.venv/.test-installed: pyproject.toml constraints.txt
+	@$(make-venv)
+	$(PY) -m pip install --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch .venv/.installed $@
+
+# A .venv whose pip does not run was left half made, or its Python is gone: it is made anew.
+define make-venv
+if ! $(PY) -m pip --version >/dev/null 2>&1; then \
+  if ! command -v "$(PYTHON)" >/dev/null; then \
+    echo "There is no $(PYTHON): install Python 3.11 or newer, or name yours: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; fi; \
+  if ! "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+    echo "smotext-lab needs Python 3.11 or newer and $(PYTHON) is $$("$(PYTHON)" -V 2>&1): install one and name it: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; fi; \
+  if ! "$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null; then \
+    echo "$(PYTHON) cannot make a virtual environment: on Debian and Ubuntu, 'apt-get install python3-venv' adds what is missing." >&2; exit 1; fi; \
+  rm -rf .venv && "$(PYTHON)" -m venv .venv; \
+fi
+endef

@@ -1,0 +1,184 @@
+"""What every bridge has: facts, a LoRA, saving, and the check that it fits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from smotext_lab.errors import BridgeError
+from smotext_lab.lora import Lora
+
+__all__ = ["Bridge", "BridgeFacts", "sha256", "write_aside"]
+
+
+@dataclass(frozen=True)
+class BridgeFacts:
+    """What a bridge is and what it fits.
+
+    Attributes
+    ----------
+    kind : {"lexical", "mlp2x_gelu"}
+    encoder, llm : str
+        Fingerprints of the models it was trained between (``""``: not known).
+    dim : int
+        Length of the encoder's vectors.
+    hidden : int
+        Width of the LLM's embeddings.
+    n_tokens : int
+        Soft tokens a vector.
+    n_words : int
+        How many of them are words (0 for ``mlp2x_gelu``).
+    lora_scale : float
+        Factor of the LoRA update (0 where there is none).
+    training : dict
+        What it was trained on, for how long, and how well it does.
+    sha256 : str
+        Of the weights file.
+    """
+
+    kind: str
+    encoder: str
+    llm: str
+    dim: int
+    hidden: int
+    n_tokens: int
+    n_words: int = 0
+    lora_scale: float = 0.0
+    training: dict[str, Any] = field(default_factory=dict)
+    sha256: str = ""
+
+
+class Bridge(nn.Module):
+    """What both kinds share: facts, LoRA, saving, and the check that it fits.
+
+    Attributes
+    ----------
+    facts : BridgeFacts
+    lora : Lora or None
+        Changes to the LLM's weights that decoding with this bridge needs.
+    folder : Path or None
+        Where it was loaded from or saved to.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, facts: BridgeFacts, lora: Lora | None = None) -> None:
+        super().__init__()
+        self.facts = facts
+        self.lora = lora
+        self.folder: Path | None = None
+
+    def soft_tokens(
+        self,
+        vectors: torch.Tensor,
+        embedding: torch.Tensor,
+        dropped: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Return the soft tokens of `vectors`.
+
+        Parameters
+        ----------
+        vectors : Tensor of float32, shape (n, dim)
+        embedding : Tensor, shape (vocabulary, hidden)
+            The LLM's input embeddings.
+        dropped : Tensor of bool, shape (n, n_candidates_words), optional
+            Predicted words to pass over, best word first; the next best take their places.
+
+        Returns
+        -------
+        Tensor of float32, shape (n, n_tokens, hidden)
+        """
+        raise NotImplementedError
+
+    def explain(
+        self,
+        vectors: torch.Tensor,
+        top: int = 8,  # noqa: ARG002 - a bridge without words has none to rank
+    ) -> list[list[tuple[str, float]]]:
+        """Return the `top` words each vector stands for, with their probabilities."""
+        return [[] for _ in range(len(vectors))]
+
+    def check(self, encoder: str, dim: int, llm: str, hidden: int) -> None:
+        """Raise `BridgeError` with the reason if the bridge does not fit these models.
+
+        Parameters
+        ----------
+        encoder, llm : str
+            Fingerprints.
+        dim, hidden : int
+        """
+        facts = self.facts
+        pairs = (
+            ("encoder", facts.encoder, encoder, facts.dim, dim, "vectors of length"),
+            ("LLM", facts.llm, llm, facts.hidden, hidden, "embeddings of width"),
+        )
+        for role, made_for, given, size, given_size, what in pairs:
+            if size != given_size:
+                msg = (
+                    f"the bridge was made for an {role} with {what} {size} "
+                    f"({made_for or 'name not known'}); {given} has {given_size}. "
+                    f"Use that {role}, or train a bridge with `smotext-lab train-bridge`."
+                )
+                raise BridgeError(msg)
+            if made_for and made_for != given:
+                msg = (
+                    f"the bridge was trained for the {role} {made_for}, not for {given}: the "
+                    f"sizes agree, the meanings do not. Use that {role}, or train a bridge "
+                    f"with `smotext-lab train-bridge`."
+                )
+                raise BridgeError(msg)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write ``bridge.safetensors`` (float16), ``bridge.json`` and, for words, ``words.txt``.
+
+        Each file is written aside and renamed, the facts last: a folder with
+        ``bridge.json`` is whole.
+        """
+        from safetensors.torch import save_file
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = folder / "bridge.safetensors"
+        tensors = {name: _packed(value) for name, value in self.state_dict().items()}
+        if self.lora is not None:
+            tensors |= {f"lora.{k}": _packed(v) for k, v in self.lora.tensors.items()}
+        aside = weights.with_suffix(".part")
+        save_file(tensors, aside)
+        aside.chmod(0o644)  # safetensors writes for the owner only; a bridge may be shared
+        facts = replace(self.facts, sha256=sha256(aside))
+        aside.replace(weights)
+        self._save_extra(folder)
+        write_aside(folder / "bridge.json", json.dumps(asdict(facts), indent=2) + "\n")
+        self.facts, self.folder = facts, folder
+        return folder
+
+    def _save_extra(self, folder: Path) -> None:
+        """Write what belongs to one kind only."""
+
+
+def _packed(value: torch.Tensor) -> torch.Tensor:
+    value = value.detach().contiguous()
+    return value.half() if value.is_floating_point() else value
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_aside(path: Path, text: str) -> None:
+    """Write `text` aside and rename, so that `path` is whole or not there."""
+    aside = path.with_name(path.name + ".part")
+    with aside.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)

@@ -1,0 +1,141 @@
+"""Reading bridges: our own, and the projector of an xRAG checkpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+
+from smotext_lab.bridges.base import Bridge, BridgeFacts, sha256
+from smotext_lab.bridges.lexical import LexicalBridge, split_words
+from smotext_lab.bridges.projector import ProjectorBridge
+from smotext_lab.errors import BridgeError
+from smotext_lab.lora import Lora
+
+__all__ = ["DEFAULT_BRIDGE", "load_bridge"]
+
+DEFAULT_BRIDGE = Path(__file__).parent / "default"
+"""The folder of the bridge that ships with the package."""
+
+
+def load_bridge(
+    folder: str | Path = "default", *, split: Callable[[str], list[str]] = split_words
+) -> Bridge:
+    """Load a saved bridge, or the projector of an xRAG checkpoint.
+
+    Parameters
+    ----------
+    folder : str or Path, default="default"
+        ``"default"`` is the bridge that ships with the package; else a folder that
+        `Bridge.save` wrote, or an xRAG reference checkpoint (``config.json`` with
+        ``projector_type`` and ``retriever_hidden_size``).
+    split : callable, default=split_words
+        For a lexical bridge: text → words.
+
+    Returns
+    -------
+    Bridge
+
+    Raises
+    ------
+    BridgeError
+        If the folder holds no bridge, or one that is damaged.
+
+    Examples
+    --------
+    >>> load_bridge("default").facts.kind
+    'lexical'
+    """
+    folder = DEFAULT_BRIDGE if str(folder) == "default" else Path(folder)
+    if (folder / "bridge.json").is_file():
+        bridge: Bridge = _load_own(folder, split)
+    elif (folder / "config.json").is_file():
+        bridge = _load_xrag(folder)
+    else:
+        msg = (
+            f"no bridge in {folder}: expected bridge.json (from `smotext-lab train-bridge`) or "
+            f"the config.json of an xRAG checkpoint"
+        )
+        raise BridgeError(msg)
+    bridge.folder = folder
+    return bridge.eval()
+
+
+def _load_own(folder: Path, split: Callable[[str], list[str]]) -> Bridge:
+    try:
+        facts = BridgeFacts(**json.loads((folder / "bridge.json").read_text("utf-8")))
+    except (ValueError, TypeError) as error:
+        msg = f"{folder / 'bridge.json'} cannot be read: {error}"
+        raise BridgeError(msg) from None
+    weights = folder / "bridge.safetensors"
+    if not weights.is_file() or sha256(weights) != facts.sha256:
+        msg = f"{weights} is missing or not the file that bridge.json describes; copy it again"
+        raise BridgeError(msg)
+    tensors = _read_tensors(weights)
+    changes = {k.removeprefix("lora."): v for k, v in tensors.items() if k.startswith("lora.")}
+    lora = Lora(changes, facts.lora_scale) if changes else None
+    own = {k: v for k, v in tensors.items() if not k.startswith("lora.")}
+    bridge: Bridge
+    if facts.kind == LexicalBridge.kind:
+        words = (folder / "words.txt").read_text("utf-8").splitlines()
+        starts, ids = own["piece_starts"].tolist(), own["piece_ids"].tolist()
+        pieces = [ids[a:b] for a, b in pairwise(starts)]
+        bridge = LexicalBridge(facts, words, pieces, lora, split)
+    elif facts.kind == ProjectorBridge.kind:
+        bridge = ProjectorBridge(facts, lora)
+    else:
+        msg = f"{folder / 'bridge.json'}: unknown kind {facts.kind!r}; known: lexical, mlp2x_gelu"
+        raise BridgeError(msg)
+    bridge.load_state_dict(own)
+    return bridge
+
+
+def _load_xrag(folder: Path) -> ProjectorBridge:
+    """Load ``projector.*`` of a reference checkpoint, sharded or not."""
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    if (
+        config.get("projector_type") != ProjectorBridge.kind
+        or "retriever_hidden_size" not in config
+    ):
+        msg = (
+            f"{folder / 'config.json'} is not an xRAG checkpoint with projector_type "
+            f"'mlp2x_gelu' and a retriever_hidden_size"
+        )
+        raise BridgeError(msg)
+    facts = BridgeFacts(
+        kind=ProjectorBridge.kind,
+        encoder="",
+        llm="",
+        dim=config["retriever_hidden_size"],
+        hidden=config["hidden_size"],
+        n_tokens=1,
+    )
+    tensors: dict[str, torch.Tensor] = {}
+    for shard in sorted(folder.glob("*.safetensors")):
+        tensors |= _read_tensors(shard, prefix="projector.")
+    bridge = ProjectorBridge(facts)
+    missing = set(bridge.state_dict()) - set(tensors)
+    if missing:
+        msg = (
+            f"{folder} has no {sorted(missing)[0]} in its .safetensors files; a checkpoint "
+            f"with only .bin files must be converted first: we load no pickles"
+        )
+        raise BridgeError(msg)
+    bridge.load_state_dict(tensors)
+    return bridge
+
+
+def _read_tensors(path: Path, prefix: str = "") -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
+            read = {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError) as error:
+        msg = f"{path} cannot be read as safetensors: {error}"
+        raise BridgeError(msg) from None
+    return {k: v.float() if v.is_floating_point() else v for k, v in read.items()}

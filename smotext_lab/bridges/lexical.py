@@ -1,0 +1,186 @@
+"""The lexical bridge: predicted words as the LLM's own embeddings, then learnt tokens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from smotext_lab.bridges.base import Bridge, BridgeFacts, write_aside
+from smotext_lab.lora import Lora
+
+__all__ = ["LexicalBridge", "LexicalHead", "split_words"]
+
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+(?:[.,]\d+)*|[?!]")
+
+
+def split_words(text: str) -> list[str]:
+    """Return the words, numbers, question and exclamation marks of `text`, as written.
+
+    Examples
+    --------
+    >>> split_words("Who paid 1,200 dollars? It's me.")
+    ['Who', 'paid', '1,200', 'dollars', '?', "It's", 'me']
+    """
+    return _WORD.findall(text)
+
+
+class LexicalHead(nn.Module):
+    """From a sentence vector to a logit for each word of the lexicon.
+
+    Parameters
+    ----------
+    dim : int
+        Length of the vectors.
+    n_words : int
+    width : int, default=1024
+        Of the residual layer.
+
+    Attributes
+    ----------
+    prior : Tensor of float32, shape (n_words,)
+        Log share of the training texts that hold the word.
+    """
+
+    prior: torch.Tensor
+
+    def __init__(self, dim: int, n_words: int, width: int = 1024) -> None:
+        super().__init__()
+        self.up = nn.Linear(dim, width)
+        self.down = nn.Linear(width, dim)
+        self.words = nn.Parameter(torch.empty(n_words, dim))
+        self.bias = nn.Parameter(torch.zeros(n_words))
+        self.scale = nn.Parameter(torch.tensor(16.0))
+        self.register_buffer("prior", torch.zeros(n_words))
+        nn.init.normal_(self.words, std=dim**-0.5)
+        nn.init.zeros_(self.down.weight)
+        nn.init.zeros_(self.down.bias)
+
+    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Return logits, shape (n, n_words)."""
+        scaled = vectors * vectors.shape[-1] ** 0.5
+        hidden = vectors + self.down(nn.functional.gelu(self.up(scaled)))
+        return self.scale * (hidden @ self.words.T) + self.bias
+
+    def information(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Return ``p · log(p / prior)`` for each word, shape (n, n_words).
+
+        What a word tells about the text beyond how common it is: "the" is nearly always
+        there and says nothing; a question mark that is likely says a lot.
+        """
+        log_p = nn.functional.logsigmoid(self(vectors).float())
+        return log_p.exp() * (log_p - self.prior)
+
+
+class LexicalBridge(Bridge):
+    """Predicted words as the LLM's own embeddings, then learnt tokens for the rest.
+
+    Parameters
+    ----------
+    facts : BridgeFacts
+    words : sequence of str
+        The lexicon.
+    pieces : sequence of sequence of int
+        The LLM's token ids of each word, as it stands inside a text.
+    lora : Lora, optional
+    split : callable, default=split_words
+        Text → its words; belongs to the bridge and can be replaced (languages that write
+        without spaces).
+    """
+
+    kind = "lexical"
+    piece_ids: torch.Tensor
+    piece_starts: torch.Tensor
+
+    def __init__(
+        self,
+        facts: BridgeFacts,
+        words: Sequence[str],
+        pieces: Sequence[Sequence[int]],
+        lora: Lora | None = None,
+        split: Callable[[str], list[str]] = split_words,
+    ) -> None:
+        super().__init__(facts, lora)
+        self.words = tuple(words)
+        self.split = split
+        learnt = facts.n_tokens - facts.n_words
+        self.head = LexicalHead(facts.dim, len(self.words))
+        self.projector = nn.Sequential(
+            nn.Linear(facts.dim, 2 * facts.hidden),
+            nn.GELU(),
+            nn.Linear(2 * facts.hidden, learnt * facts.hidden),
+        )
+        self.confidence = nn.Parameter(torch.zeros(facts.hidden))
+        starts = torch.tensor([0, *map(len, pieces)]).cumsum(0)
+        self.register_buffer("piece_ids", torch.tensor([i for p in pieces for i in p]))
+        self.register_buffer("piece_starts", starts)
+
+    @property
+    def pool(self) -> int:
+        """How many of the best words are looked at, so that some may be dropped."""
+        return min(2 * self.facts.n_words, len(self.words))
+
+    def predicted(
+        self, vectors: torch.Tensor, dropped: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return ids and probabilities of the words handed on, each (n, n_words)."""
+        logits = self.head(vectors).float()
+        log_p = nn.functional.logsigmoid(logits)
+        scores = log_p.exp() * (log_p - self.head.prior)
+        best, ids = scores.topk(self.pool, dim=-1)
+        if dropped is not None:
+            # dropped words sink below all others but stay available if too few are left
+            order = torch.where(dropped, best - best.max() - 1, best).argsort(-1, descending=True)
+            ids = ids.gather(1, order)
+        ids = ids[:, : self.facts.n_words]
+        return ids, log_p.gather(1, ids).exp()
+
+    def soft_tokens(
+        self,
+        vectors: torch.Tensor,
+        embedding: torch.Tensor,
+        dropped: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Return word tokens, most telling first, then learnt ones; see `Bridge.soft_tokens`."""
+        with torch.no_grad():  # the head is trained on words, not through the LLM
+            ids, share = self.predicted(vectors, dropped)
+            known = self._embed(ids, embedding)
+        known = known + share[..., None] * self.confidence
+        learnt = self.projector(vectors * vectors.shape[-1] ** 0.5)
+        return torch.cat([known, learnt.view(len(vectors), -1, self.facts.hidden)], dim=1)
+
+    def _embed(self, ids: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+        distinct, back = ids.unique(return_inverse=True)
+        starts, lengths = self.piece_starts[distinct], self.piece_starts[distinct + 1]
+        lengths = lengths - starts
+        owners = torch.arange(len(distinct)).repeat_interleave(lengths)
+        within = torch.arange(len(owners)) - (lengths.cumsum(0) - lengths)[owners]
+        pieces = embedding[self.piece_ids[starts[owners] + within]].float()
+        means = pieces.new_zeros((len(distinct), pieces.shape[1]))
+        means.index_add_(0, owners, pieces).div_(lengths[:, None])
+        return means[back]
+
+    @torch.inference_mode()
+    def explain(
+        self,
+        vectors: torch.Tensor,
+        top: int = 8,
+    ) -> list[list[tuple[str, float]]]:
+        """Return the `top` most telling words of each vector and their probabilities."""
+        log_p = nn.functional.logsigmoid(self.head(vectors).float())
+        ids = (
+            (log_p.exp() * (log_p - self.head.prior))
+            .topk(min(top, len(self.words)), dim=-1)
+            .indices
+        )
+        share = log_p.gather(1, ids).exp()
+        return [
+            [(self.words[i], float(p)) for i, p in zip(row, ps, strict=True)]
+            for row, ps in zip(ids.tolist(), share.tolist(), strict=True)
+        ]
+
+    def _save_extra(self, folder: Path) -> None:
+        write_aside(folder / "words.txt", "\n".join(self.words) + "\n")

@@ -1,0 +1,181 @@
+"""The decoder: streams every row once, keeps the nearest candidate, refuses what cannot fit."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from smotext_lab.bridges import load_bridge
+from smotext_lab.decoders import XRAGDecoder
+from smotext_lab.encoders import BertEncoder
+from smotext_lab.errors import BridgeError, DataError, ParameterError
+
+TEXTS = ["rain snow wind", "bank share profit", "goal match team season", "rain goal"]
+
+
+@pytest.fixture(scope="module")
+def make(tiny_encoder: Path, tiny_llm: Path, tiny_bridge: Path) -> Any:
+    encoder = BertEncoder(str(tiny_encoder), dtype="float32")
+
+    def build(**changes: Any) -> XRAGDecoder:
+        settings: dict[str, Any] = {"max_new_tokens": 6, "random_state": 0, "dtype": "float32"}
+        settings |= {"temperature": 1.0, "encoder": encoder} | changes
+        return XRAGDecoder(str(tiny_llm), tiny_bridge, **settings)
+
+    return build
+
+
+def test_every_vector_gets_one_text_in_its_place(make: Any) -> None:
+    decoder = make()
+    vectors = decoder.encoder.encode(TEXTS * 40)  # more than one block
+    rows = list(decoder.decode_rows(vectors))
+    assert [d.row for d in rows] == list(range(160))
+    assert decoder.decode(vectors) == [d.text for d in rows]
+
+
+def test_the_nearest_candidate_is_kept_and_the_trace_tells_all(make: Any) -> None:
+    decoder = make(n_candidates=5)
+    vectors = decoder.encoder.encode(TEXTS)
+    for decoded in decoder.decode_rows(vectors):
+        assert decoded.attempts == len(decoded.trace) == 5
+        cosines = [c for text, c, _ in decoded.trace if text]
+        assert decoded.cosine == pytest.approx(max(cosines))
+        again = decoder.encoder.encode([decoded.text])[0]
+        np.testing.assert_allclose(decoded.vector, again, atol=1e-5)
+        assert decoded.cosine == pytest.approx(float(again @ vectors[decoded.row]), abs=1e-5)
+
+
+def test_same_vector_and_seed_give_the_same_text_in_any_company(make: Any) -> None:
+    decoder = make()
+    vectors = decoder.encoder.encode(TEXTS)
+    seeds = [5, 6, 7, 2**64 - 1]
+    together = decoder.decode(vectors, seeds=seeds)
+    assert decoder.decode(vectors[2:], seeds=seeds[2:]) == together[2:]
+    assert decoder.decode(vectors, seeds=[8, 9, 10, 11]) != together
+
+
+def test_random_state_makes_runs_equal_and_none_makes_them_differ(make: Any) -> None:
+    vectors = make().encoder.encode(TEXTS)
+    assert make(random_state=3).decode(vectors) == make(random_state=3).decode(vectors)
+    free = make(random_state=None)
+    assert free.decode(vectors) != free.decode(vectors)
+
+
+def test_more_candidates_are_never_further_from_the_target(make: Any) -> None:
+    vectors = make().encoder.encode(TEXTS)
+    one = [d.cosine for d in make(n_candidates=1).decode_rows(vectors)]
+    many = [d.cosine for d in make(n_candidates=6).decode_rows(vectors)]
+    assert all(m >= o - 1e-6 for m, o in zip(many, one, strict=True))
+    assert sum(many) > sum(one)
+
+
+def test_prompt_stands_around_the_soft_tokens(make: Any, tiny_llm: Path) -> None:
+    decoder = make(prompt="rain {xrag} goal", temperature=0, n_candidates=1)
+    vectors = decoder.encoder.encode(TEXTS[:1])
+    parts = decoder._parts()
+    soft = parts.soft_tokens(torch.from_numpy(vectors), None)
+    table = parts.model.get_input_embeddings().weight
+    rain, goal = (parts.tokenizer.convert_tokens_to_ids(w) for w in ("rain", "goal"))
+    assert soft.shape[1] == 3
+    torch.testing.assert_close(soft[0, 0], table[rain])
+    torch.testing.assert_close(soft[0, 2], table[goal])
+    assert decoder.decode(vectors) != make(temperature=0, n_candidates=1).decode(vectors)
+
+
+@pytest.mark.parametrize("prompt", ["no place", "{xrag} and {xrag}"])
+def test_a_prompt_needs_one_place(prompt: str) -> None:
+    with pytest.raises(ParameterError, match="exactly once"):
+        XRAGDecoder(prompt=prompt)
+
+
+def test_braces_and_templates_in_a_prompt_are_text(make: Any) -> None:
+    decoder = make(prompt="{0} {{rain}} {xrag} %s $x", n_candidates=1)
+    assert len(decoder.decode(decoder.encoder.encode(TEXTS[:1]))) == 1
+
+
+def test_the_llm_is_left_as_it_was(make: Any, tiny_llm: Path) -> None:
+    from smotext_lab.lora import Lora
+
+    decoder = make(n_candidates=1, temperature=0)
+    bridge = load_bridge(decoder.bridge)
+    name = "model.layers.0.self_attn.q_proj"
+    bridge.lora = Lora({f"{name}.A": torch.ones(1, 16), f"{name}.B": torch.ones(16, 1)}, 1.0)
+    changed = make(n_candidates=1, temperature=0)
+    changed.bridge = bridge
+    vectors = decoder.encoder.encode(TEXTS)
+    before = changed._parts().model.get_submodule(name).weight.clone()
+    assert changed.decode(vectors) != decoder.decode(vectors)
+    assert torch.equal(changed._parts().model.get_submodule(name).weight, before)
+
+
+def test_a_bridge_for_other_models_is_refused(
+    make: Any, tiny_llm: Path, tmp_path: Path, tiny_bridge: Path
+) -> None:
+    import shutil
+
+    other = tmp_path / "other-llm"
+    shutil.copytree(tiny_llm, other)
+    decoder = make()
+    decoder.llm = str(other)
+    with pytest.raises(BridgeError, match="not for other-llm"):
+        decoder.decode(decoder.encoder.encode(TEXTS))
+
+
+@pytest.mark.parametrize(
+    ("vectors", "message"),
+    [
+        (np.zeros((2, 5), np.float32), r"shape \(2, 5\); expected \(n, 16\)"),
+        (np.zeros(16, np.float32), r"shape \(16,\)"),
+        (np.full((1, 16), np.nan, np.float32), "vector 0 holds NaN"),
+    ],
+)
+def test_vectors_that_cannot_be_decoded_are_named(
+    make: Any, vectors: np.ndarray, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        make().decode(vectors)
+
+
+def test_seeds_must_be_one_a_vector(make: Any) -> None:
+    decoder = make()
+    with pytest.raises(ParameterError, match=r"shape \(1,\); expected \(4,\)"):
+        decoder.decode(decoder.encoder.encode(TEXTS), seeds=[1])
+
+
+def test_no_vectors_give_no_texts(make: Any) -> None:
+    assert make().decode(np.zeros((0, 16), np.float32)) == []
+
+
+def test_a_bridge_without_words_explains_nothing(make: Any) -> None:
+    decoder = make()
+    assert decoder.explain(decoder.encoder.encode(TEXTS[:2])) == [[], []]
+
+
+def test_pickles_hold_no_weights_and_copies_share_them(make: Any, tiny_bridge: Path) -> None:
+    decoder = make()
+    decoder.bridge = load_bridge(tiny_bridge)
+    vectors = decoder.encoder.encode(TEXTS)
+    before = decoder.decode(vectors)
+    packed = pickle.dumps(decoder)
+    assert len(packed) < 3_000
+    assert pickle.loads(packed).decode(vectors) == before
+    assert copy.deepcopy(decoder)._parts() is decoder._parts()
+
+
+@pytest.mark.real
+def test_real_texts_come_back_in_other_words() -> None:
+    decoder = XRAGDecoder(n_candidates=4, random_state=0)
+    texts = [
+        "The battery dies after an hour.",
+        "Shares in the bank fell after it warned on profits.",
+        "What is the capital of Australia?",
+    ]
+    rows = list(decoder.decode_rows(decoder.encoder.encode(texts)))
+    assert np.mean([d.cosine for d in rows]) > 0.6
+    assert all(d.ended for d in rows)

@@ -1,0 +1,246 @@
+"""Training: it learns, goes on after a stop where it was, and saves what decodes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from smotext_lab.bridges import LexicalBridge, load_bridge, split_words
+from smotext_lab.decoders import XRAGDecoder
+from smotext_lab.encoders import BertEncoder
+from smotext_lab.errors import BridgeError, DataError, ParameterError
+from smotext_lab.training import run, train_bridge
+from smotext_lab.training.corpus import encode_corpus, read_corpus
+from smotext_lab.training.lexical import LexicalRecipe
+from smotext_lab.training.trainer import Batches, BridgeRecipe
+from smotext_lab.training.words import build_lexicon, word_ids
+
+RECIPE = BridgeRecipe(n_words=3, n_learnt=2, rank=4, batch_size=16, steps=30, warmup=5)
+HEAD = LexicalRecipe(epochs=4, batch_size=32)
+
+
+def sentences(n: int) -> list[str]:
+    rng = np.random.default_rng(0)
+    topics = ["bank rate share bond market", "goal match team coach", "rain snow wind storm"]
+    chosen = [topics[i].split() for i in rng.integers(0, 3, n)]
+    return [" ".join(rng.choice(words, rng.integers(3, 9))) for words in chosen]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("corpus") / "corpus.jsonl"
+    path.write_text("".join(json.dumps({"text": t}) + "\n" for t in sentences(400)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def train(corpus: Path, tiny_encoder: Path, tiny_llm: Path) -> Callable[..., Any]:
+    def go(out: Path, **changes: Any) -> Any:
+        settings: dict[str, Any] = {"recipe": RECIPE, "lexical": HEAD} | changes
+        settings.setdefault("encoder", str(tiny_encoder))
+        return train_bridge([corpus], out=out, llm=str(tiny_llm), **settings)
+
+    return go
+
+
+@pytest.fixture(scope="module")
+def trained(train: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("trained")
+    train(out)
+    return out
+
+
+def log(out: Path, stage: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["stage"] == stage]
+
+
+def test_the_head_learns_the_words(trained: Path) -> None:
+    losses = [line["loss"] for line in log(trained, "words") if "loss" in line]
+    assert losses[-1] < losses[0]
+
+
+def test_the_loss_falls(train: Callable[..., Any], trained: Path, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    train(tmp_path, recipe=replace(RECIPE, steps=1))
+    assert log(trained, "tokens")[-1]["unseen_loss"] < log(tmp_path, "tokens")[-1]["unseen_loss"]
+
+
+def test_the_saved_bridge_decodes(trained: Path, tiny_encoder: Path, tiny_llm: Path) -> None:
+    bridge = load_bridge(trained)
+    assert isinstance(bridge, LexicalBridge)
+    assert bridge.lora is not None
+    assert bridge.facts.training["texts_seen"] == 30 * 16
+    assert bridge.facts.sha256 in (trained / "README.md").read_text()
+    decoder = XRAGDecoder(
+        str(tiny_llm), trained, encoder=BertEncoder(str(tiny_encoder)), max_new_tokens=8
+    )
+    vectors = decoder.encoder.encode(["rain snow wind", "bank share"])
+    assert len(decoder.decode(vectors)) == 2
+    assert [len(words) for words in decoder.explain(vectors, top=3)] == [3, 3]
+
+
+def test_a_stopped_run_goes_on_to_the_same_weights(
+    train: Callable[..., Any], trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = run.BridgeTrainer.train_step
+
+    def stop_at_12(self: Any, *args: Any) -> float:
+        if self.step == 12:
+            raise KeyboardInterrupt
+        return step(self, *args)
+
+    monkeypatch.setattr(run.BridgeTrainer, "train_step", stop_at_12)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path)
+    assert load_bridge(tmp_path).facts.training["texts_seen"] == 12 * 16
+    monkeypatch.setattr(run.BridgeTrainer, "train_step", step)
+    train(tmp_path)
+    ours, unbroken = load_bridge(tmp_path), load_bridge(trained)
+    for name, value in unbroken.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], value, atol=2e-3, rtol=1e-2)
+    ends = [log(out, "tokens")[-1]["unseen_loss"] for out in (tmp_path, trained)]
+    assert ends[0] == pytest.approx(ends[1], abs=1e-3)
+
+
+def test_a_new_run_starts_from_shipped_weights_alone(
+    train: Callable[..., Any], trained: Path, tmp_path: Path
+) -> None:
+    from dataclasses import replace
+
+    train(tmp_path, start_from=trained, recipe=replace(RECIPE, steps=10))
+    before = log(trained, "tokens")[-1]["unseen_loss"]
+    assert log(tmp_path, "tokens")[-1]["unseen_loss"] < before + 0.05
+    assert load_bridge(tmp_path).facts.training["texts_seen"] == 40 * 16
+
+
+def test_a_checkpoint_of_another_recipe_is_not_taken_up(
+    train: Callable[..., Any], trained: Path
+) -> None:
+    from dataclasses import replace
+
+    with pytest.raises(ParameterError, match="another recipe"):
+        train(trained, recipe=replace(RECIPE, learning_rate=5e-4))
+
+
+def test_starting_from_a_bridge_of_another_shape_is_refused(
+    train: Callable[..., Any], trained: Path, tmp_path: Path
+) -> None:
+    from dataclasses import replace
+
+    with pytest.raises(BridgeError, match="n_words = 3, the recipe 4"):
+        train(tmp_path, start_from=trained, recipe=replace(RECIPE, n_words=4, n_learnt=1))
+
+
+def test_xrags_projector_is_trained_on_a_frozen_llm(
+    train: Callable[..., Any], tmp_path: Path
+) -> None:
+    bridge = train(tmp_path, kind="mlp2x_gelu", recipe=BridgeRecipe(rank=0, batch_size=16, steps=4))
+    assert bridge.facts.kind == "mlp2x_gelu"
+    assert bridge.facts.n_tokens == 1
+    assert bridge.lora is None
+
+
+def test_minutes_set_the_number_of_steps(train: Callable[..., Any], tmp_path: Path) -> None:
+    bridge = train(tmp_path, minutes=0.02)
+    assert 10 <= bridge.facts.training["recipe"]["steps"] < 10_000
+
+
+def test_an_unknown_kind_and_a_small_corpus_are_refused(
+    train: Callable[..., Any], tmp_path: Path, tiny_encoder: Path, tiny_llm: Path
+) -> None:
+    with pytest.raises(ParameterError, match="'resampler'"):
+        train(tmp_path, kind="resampler")
+    few = tmp_path / "few.txt"
+    few.write_text("rain\nsnow\n")
+    with pytest.raises(DataError, match="holds 2 texts; a bridge needs at least 32"):
+        train_bridge(
+            [few], out=tmp_path, encoder=str(tiny_encoder), llm=str(tiny_llm), recipe=RECIPE
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.jsonl", '{"text": "rain  now"}\n{"text": ""}\n{"text": "goal"}\n'),
+        ("a.csv", 'text,label\n"rain\nnow",x\n,y\ngoal,z\n'),
+        ("a.txt", "rain now\n\ngoal\n"),
+    ],
+)
+def test_corpus_formats_give_the_same_texts(tmp_path: Path, name: str, content: str) -> None:
+    import gzip
+
+    plain, packed = tmp_path / name, tmp_path / f"{name}.gz"
+    plain.write_text(content)
+    packed.write_bytes(gzip.compress(content.encode()))
+    assert read_corpus([plain]) == read_corpus([packed]) == ["rain now", "goal"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl", b'{"text": "x"}\nnope\n', "line 2: not a JSON object"),
+        ("a.csv", b"body\nx\n", "no column 'text'; its columns: body"),
+        ("a.txt", b"caf\xe9\n", "cannot be read as UTF-8"),
+        ("a.txt", b"\n", "holds no text"),
+    ],
+)
+def test_corpus_mistakes_are_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read_corpus([tmp_path / name])
+
+
+def test_encoding_the_corpus_goes_on_where_it_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word_encoder: Any
+) -> None:
+    from smotext_lab.training import corpus as module
+
+    monkeypatch.setattr(module, "_CHUNK", 10)
+    texts = sentences(35)
+    encode = word_encoder.encode
+    calls: list[int] = []
+
+    def stops(part: list[str], **_: Any) -> np.ndarray:
+        calls.append(len(part))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return encode(part)
+
+    word_encoder.encode = stops
+    with pytest.raises(KeyboardInterrupt):
+        encode_corpus(texts, word_encoder, tmp_path)
+    vectors = encode_corpus(texts, word_encoder, tmp_path)
+    assert calls == [10, 10, 10, 10, 5]
+    np.testing.assert_allclose(vectors, encode(texts), atol=1e-3)
+    encode_corpus(texts, word_encoder, tmp_path)
+    assert len(calls) == 5
+    encode_corpus(texts[:-1], word_encoder, tmp_path)
+    assert len(calls) > 5, "another corpus is encoded anew"
+
+
+def test_batches_hold_every_row_once_and_like_lengths_together() -> None:
+    lengths = np.random.default_rng(0).integers(1, 100, 1000)
+    batches = Batches(lengths, 50, random_state=1)
+    rows = [batches.at(step) for step in range(20)]
+    assert sorted(np.concatenate(rows)) == list(range(1000))
+    assert np.mean([np.ptp(lengths[r]) for r in rows]) < 20
+    np.testing.assert_array_equal(Batches(lengths, 50, random_state=1).at(13), rows[13])
+    assert not np.array_equal(batches.at(33), rows[13]), "each epoch has an order of its own"
+
+
+def test_lexicon_keeps_frequent_words_as_they_are_mostly_written() -> None:
+    texts = ["Rain in Oslo", "rain and rain", "snow in Oslo?", "oslo Rain"]
+    lexicon = build_lexicon(texts, split_words, n_words=3)
+    assert lexicon.words == ("Oslo", "rain", "in") or lexicon.words == ("Oslo", "Rain", "in")
+    np.testing.assert_allclose(np.exp(lexicon.prior), [0.75, 0.75, 0.5])
+    at, ids = word_ids(texts, lexicon, split_words).take(np.array([3, 1]))
+    assert at.tolist() == [0, 0, 1]
+    assert ids.tolist() == [0, 1, 1]

@@ -1,0 +1,171 @@
+"""An xRAG reference checkpoint, small and random: our road equals a direct forward pass.
+
+The reference (arXiv 2405.13792, section 3.2) projects the retrieved document's vector by a
+two-layer MLP and puts it in the place of the token ``<xRAG>`` among the prompt's embeddings.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from smotext_lab.bridges import ProjectorBridge, load_bridge
+from smotext_lab.decoders import XRAGDecoder
+from smotext_lab.errors import BridgeError
+
+PROMPT = "rain {xrag} goal match"
+DIM, HIDDEN = 20, 32
+
+
+class VectorEncoder:
+    """Vectors of the retriever's length; not normalised, as xRAG's are."""
+
+    name = "vectors"
+    fingerprint = "vectors@1"
+    dim = DIM
+
+    def encode(self, texts: Any, *, progress: bool = False) -> np.ndarray:
+        rng = np.random.default_rng(len(texts))
+        return rng.normal(size=(len(texts), DIM)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_llm: Path) -> Path:
+    """Return a Mistral with a projector in one folder, laid out as the reference saves it."""
+    from safetensors.torch import save_file
+    from tokenizers import AddedToken
+    from transformers import AutoTokenizer, MistralConfig, MistralForCausalLM
+
+    folder = tmp_path_factory.mktemp("models") / "xrag"
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llm)
+    tokenizer.add_tokens([AddedToken("<xRAG>", lstrip=False, rstrip=False)])
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = MistralConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=HIDDEN,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=tokenizer.eos_token_id,
+    )
+    model = MistralForCausalLM(config)
+    with torch.no_grad():
+        model.lm_head.weight.mul_(20)
+    tensors = {k: v.contiguous() for k, v in model.state_dict().items()}
+    shapes = {"0.weight": (HIDDEN, DIM), "0.bias": (HIDDEN,)}
+    shapes |= {"2.weight": (HIDDEN, HIDDEN), "2.bias": (HIDDEN,)}
+    for name, shape in shapes.items():
+        tensors[f"projector.projector.{name}"] = torch.randn(shape) * 0.3
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    written = config.to_dict() | {"retriever_hidden_size": DIM, "projector_type": "mlp2x_gelu"}
+    written["architectures"] = ["XMistralForCausalLM"]
+    (folder / "config.json").write_text(json.dumps(written))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def direct(checkpoint: Path) -> Any:
+    """Return a function from a vector to the reference's input embeddings."""
+    from safetensors.torch import load_file
+    from transformers import AutoTokenizer
+
+    tensors = load_file(checkpoint / "model.safetensors")
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    ids = tokenizer(PROMPT.replace("{xrag}", "<xRAG>"))["input_ids"]
+    place = ids.index(tokenizer.convert_tokens_to_ids("<xRAG>"))
+
+    def embeds(vector: np.ndarray) -> torch.Tensor:
+        rows = tensors["model.embed_tokens.weight"][torch.tensor(ids)].clone()
+        first, second = (
+            (
+                tensors[f"projector.projector.{i}.weight"],
+                tensors[f"projector.projector.{i}.bias"],
+            )
+            for i in (0, 2)
+        )
+        hidden = nn.functional.gelu(nn.functional.linear(torch.from_numpy(vector), *first))
+        rows[place] = nn.functional.linear(hidden, *second)
+        return rows[None]
+
+    return embeds
+
+
+def decoder(checkpoint: Path) -> XRAGDecoder:
+    return XRAGDecoder(
+        str(checkpoint),
+        checkpoint,
+        encoder=VectorEncoder(),
+        prompt=PROMPT,
+        temperature=0,
+        n_candidates=1,
+        max_new_tokens=10,
+        dtype="float32",
+    )
+
+
+@pytest.fixture(scope="module")
+def vectors() -> np.ndarray:
+    return np.random.default_rng(7).normal(size=(12, DIM)).astype(np.float32)
+
+
+def test_the_projector_loads_from_the_reference_layout(checkpoint: Path) -> None:
+    bridge = load_bridge(checkpoint)
+    assert isinstance(bridge, ProjectorBridge)
+    assert (bridge.facts.dim, bridge.facts.hidden, bridge.facts.n_tokens) == (DIM, HIDDEN, 1)
+
+
+def test_logits_equal_the_direct_forward_pass(
+    checkpoint: Path, direct: Any, vectors: np.ndarray
+) -> None:
+    parts = decoder(checkpoint)._parts()
+    ours = parts.soft_tokens(torch.from_numpy(vectors), None)
+    for row, vector in enumerate(vectors):
+        expected = direct(vector)
+        torch.testing.assert_close(ours[row : row + 1], expected, atol=1e-6, rtol=1e-5)
+        with torch.inference_mode():
+            torch.testing.assert_close(
+                parts.model(inputs_embeds=ours[row : row + 1]).logits,
+                parts.model(inputs_embeds=expected).logits,
+                atol=1e-4,
+                rtol=1e-4,
+            )
+
+
+def test_greedy_text_equals_generate_on_the_same_input(
+    checkpoint: Path, direct: Any, vectors: np.ndarray
+) -> None:
+    ours = decoder(checkpoint)
+    parts = ours._parts()
+    texts = ours.decode(vectors)
+    for vector, text in zip(vectors, texts, strict=True):
+        inputs = direct(vector)
+        ids = parts.model.generate(
+            inputs_embeds=inputs,
+            attention_mask=torch.ones(inputs.shape[:2], dtype=torch.int64),
+            do_sample=False,
+            max_new_tokens=10,
+            pad_token_id=parts.tokenizer.eos_token_id,
+        )[0]
+        assert text == parts.tokenizer.decode(ids, skip_special_tokens=True).strip()
+    assert len(set(texts)) > 1, "different documents must be read differently"
+
+
+def test_a_checkpoint_of_pickles_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text((checkpoint / "config.json").read_text())
+    (tmp_path / "pytorch_model.bin").write_bytes(b"not read")
+    with pytest.raises(BridgeError, match="we load no pickles"):
+        load_bridge(tmp_path)
+
+
+def test_a_model_without_a_projector_is_refused(tiny_llm: Path) -> None:
+    with pytest.raises(BridgeError, match="not an xRAG checkpoint"):
+        load_bridge(tiny_llm)
