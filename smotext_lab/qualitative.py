@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -133,7 +134,7 @@ def figures(walks: Walks, new: Synthesis, seconds: Mapping[str, float]) -> dict[
     """
     cosines, between = walks.cosines, walks.between
     ends = cosines[:, [0, -1]]
-    kinds = new.rejected["reason"].astype(str).str.partition(":")[0].value_counts()
+    kinds = Counter(str(reason).partition(":")[0] for reason in new.rejected["reason"])
     return {
         "mean_cosine_halfway": cosines[:, between].mean(),
         "mean_cosine_ends": ends.mean(),
@@ -146,7 +147,7 @@ def figures(walks: Walks, new: Synthesis, seconds: Mapping[str, float]) -> dict[
         "real_texts": len(walks.texts),
         "accepted": len(new),
         "rejected": len(new.rejected),
-        **{f"rejected_{kind}": int(count) for kind, count in kinds.items()},
+        **{f"rejected_{kind}": count for kind, count in kinds.most_common()},
         **{f"seconds_{step.replace(' ', '_')}": value for step, value in seconds.items()},
         "seconds": sum(seconds.values()),
         "peak_memory_mb": peak_memory(),
@@ -190,7 +191,10 @@ def answer(figure: Mapping[str, Any], about: str = "") -> HTML:
 
 
 def pairs_view(walks: Walks) -> HTML:
-    """Return text A, the text from between, and text B of each pair, side by side."""
+    """Return text A, the text from between, and text B of each pair, side by side.
+
+    `smotext-lab demo` reads the first of them back from the elements of class ``trio``.
+    """
     middle = fraction(float(walks.lambdas[walks.between]))
     rows = []
     for (a, b), steps in zip(walks.pairs, walks.decoded, strict=True):

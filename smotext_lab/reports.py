@@ -285,6 +285,9 @@ def _execute(
         except (RuntimeError, OSError) as error:
             reason = f"its kernel failed, {type(error).__name__}: {_sentence(str(error))}"
             raise _failed(reason, running, folder, template) from error
+        except KeyboardInterrupt:
+            _kept(running, folder, template)
+            raise
         executed = nbformat.read(running, as_version=4)
     executed.metadata.papermill["input_path"] = template.name
     executed.metadata.papermill["output_path"] = f"{template.stem}.ipynb"
@@ -344,12 +347,18 @@ def _this_interpreter() -> type:
 
 def _failed(reason: str, running: Path, folder: Path, template: Path) -> ReportError:
     """Keep the notebook up to the failing cell, and say where."""
-    kept = folder / f"{template.stem}.failed.ipynb"
-    where = "nothing of it could be kept"
-    with contextlib.suppress(OSError):
-        _write_all({kept: running.read_text(encoding="utf-8")})
-        where = f"the notebook up to there is {kept}"
+    kept = _kept(running, folder, template)
+    where = f"the notebook up to there is {kept}" if kept else "nothing of it could be kept"
     return ReportError(f"The report {template.stem!r} stopped: {reason.rstrip('.')}; {where}.")
+
+
+def _kept(running: Path, folder: Path, template: Path) -> Path | None:
+    """Copy the unfinished notebook to where it can be found, if that can be done."""
+    kept = folder / f"{template.stem}.failed.ipynb"
+    with contextlib.suppress(OSError, ReportError):
+        _write_all({kept: running.read_text(encoding="utf-8")})
+        return kept
+    return None
 
 
 def _sentence(message: str) -> str:
