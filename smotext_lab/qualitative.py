@@ -48,7 +48,7 @@ _STYLE = """<style>
 .smx{--rule:rgba(120,130,145,.3);--tint:rgba(0,114,178,.07);--soft:var(--jp-content-font-color2,#5b6675);--mark:#0072b2}
 .smx{line-height:1.5;max-width:58rem}
 .smx .big{font-size:1.15em;max-width:44rem;margin:.4em 0 1em}
-.smx .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(11rem,1fr));gap:.8rem}
+.smx .tiles{display:grid;grid-template-columns:repeat(4,1fr);gap:.8rem}
 .smx .tile{border-top:3px solid var(--mark);padding:.5rem 0}
 .smx .tile b{display:block;font-size:1.7em;line-height:1.2;font-variant-numeric:tabular-nums}
 .smx .soft,.smx .tile span,.smx th{color:var(--soft);font-size:.88em}
@@ -72,7 +72,8 @@ _STYLE = """<style>
 .smx summary{cursor:pointer}
 .smx .smotext-control{color:var(--soft);border:1px solid;border-radius:3px;font-size:80%}
 @media (max-width:560px){
-.smx .trio{grid-template-columns:1fr}.smx .trio>div{padding:.5rem .6rem}
+.smx .tiles{grid-template-columns:1fr 1fr}.smx .trio{grid-template-columns:1fr}
+.smx .trio>div{padding:.5rem .6rem}
 .smx td.tag{width:2.4rem}.smx td.name{min-width:5em;max-width:6.5em}
 .smx td,.smx th{padding-right:.5em}
 }
@@ -287,8 +288,20 @@ def accepted_table(new: Synthesis, most: int = 12) -> HTML:
 
 
 def rejected_table(new: Synthesis, most: int = 12) -> HTML:
-    """Return the first rejected texts with their class and cosine, each with the reason."""
-    return _texts_table(new.rejected, most)
+    """Return the first rejected texts with their class and cosine, each with the reason.
+
+    Where nothing was rejected, the accepted texts that came nearest to it.
+    """
+    if len(new.rejected):
+        return _texts_table(new.rejected, most)
+    closest = new.accepted.copy()
+    measured = zip(closest["label_probability"], closest["cosine_to_nearest_real"], strict=True)
+    closest["reason"] = [_close_call(own, near) for own, near in measured]
+    unsure = closest.sort_values("label_probability", kind="stable").head(2)
+    alike = closest.sort_values("cosine_to_nearest_real", ascending=False, kind="stable").head(2)
+    shown = pd.concat([unsure, alike])
+    note = f"None of the {len(new)} texts was rejected. These came nearest to it:"
+    return _texts_table(shown[~shown.index.duplicated()], most, note)
 
 
 def times_table(seconds: Mapping[str, float]) -> HTML:
@@ -303,9 +316,10 @@ def times_table(seconds: Mapping[str, float]) -> HTML:
     return _html(f"<table style='max-width:24rem'>{body}{memory}</tr></table>")
 
 
-def _texts_table(rows: pd.DataFrame, most: int) -> HTML:
+def _texts_table(rows: pd.DataFrame, most: int, note: str = "") -> HTML:
+    above = f"<p>{note}</p>" if note else ""
     if rows.empty:
-        return _html("<p class='soft'>None.</p>")
+        return _html(above or "<p class='soft'>None.</p>")
     body = []
     for _, row in rows.head(most).iterrows():
         why = f"<div class='why'>{inert(row['reason'])}</div>" if row["reason"] else ""
@@ -316,8 +330,13 @@ def _texts_table(rows: pd.DataFrame, most: int) -> HTML:
         )
     head = "<tr><th>class</th><th>text</th><th class='n'>cosine to target</th></tr>"
     more = len(rows) - most
-    note = f"<p class='soft'>and {more:,} more</p>" if more > 0 else ""
-    return _html(f"<table>{head}{''.join(body)}</table>{note}")
+    below = f"<p class='soft'>and {more:,} more</p>" if more > 0 else ""
+    return _html(f"{above}<table>{head}{''.join(body)}</table>{below}")
+
+
+def _close_call(own: float, near: float) -> str:
+    vote = "" if np.isnan(own) else f"its class has {own:.0%} of the nearest texts' vote; "
+    return f"accepted: {vote}nearest real text at cosine {near:.2f}"
 
 
 def _real_row(name: str, text: str) -> str:

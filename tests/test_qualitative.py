@@ -103,9 +103,26 @@ def test_rejected_texts_stand_with_their_reasons_and_the_rest_is_counted(new):
     assert "copy" not in qualitative.accepted_table(new).data
 
 
-def test_nothing_rejected_is_said():
-    accepted = [{"text": "x", "label": "a", "status": "accepted"}]
-    assert "None." in qualitative.rejected_table(Synthesis.from_rows(accepted)).data
+def test_where_nothing_was_rejected_the_closest_calls_are_shown():
+    accepted = [
+        {
+            "text": f"new {i}",
+            "label": "a",
+            "status": "accepted",
+            "label_probability": (i + 1) / 10,
+            "cosine_to_nearest_real": (i + 1) / 10,
+        }
+        for i in range(8)
+    ]
+    html = qualitative.rejected_table(Synthesis.from_rows(accepted)).data
+    assert "None of the 8 texts was rejected" in html
+    assert [i for i in range(8) if f"new {i}<" in html] == [0, 1, 6, 7]
+    assert "10% of the nearest texts&#x27; vote; nearest real text at cosine 0.10" in html
+
+
+def test_no_texts_at_all_is_said():
+    assert "None of the 0 texts" in qualitative.rejected_table(Synthesis.from_rows([])).data
+    assert "None." in qualitative.accepted_table(Synthesis.from_rows([])).data
 
 
 def test_clock_adds_up_what_a_step_takes():
