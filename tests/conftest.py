@@ -183,7 +183,8 @@ def all_words() -> set[str]:
 @pytest.fixture(scope="session")
 def no_models() -> str:
     """Return why the default models and BBC News cannot be had; empty when they are there."""
-    from smotext_lab import bbc, models
+    from smotext_lab import models
+    from smotext_lab.datasets import bbc
     from smotext_lab.errors import ModelError
 
     try:

@@ -5,13 +5,13 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from smotext_lab.blends import Blends, path, path_weights
 from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.interpolators import (
     DirichletInterpolator,
     MixupInterpolator,
     RandomPairInterpolator,
 )
+from smotext_lab.interpolators.blends import Blends, path, path_weights
 
 
 def pairs(weights, parents=None, label="a"):
@@ -138,7 +138,7 @@ def test_blocks_do_not_change_the_points(blending, monkeypatch):
     vectors = unit_rows(10, 7)
     plan = RandomPairInterpolator(random_state=0).plan(vectors, [0] * 10, {0: 33})
     whole = plan.points(vectors, blending=blending)
-    monkeypatch.setattr("smotext_lab.blends._BLOCK_BYTES", 8 * 7 * 4 * 5)
+    monkeypatch.setattr("smotext_lab.interpolators.blends._BLOCK_BYTES", 8 * 7 * 4 * 5)
     np.testing.assert_array_equal(plan.points(vectors, blending=blending), whole)
 
 

@@ -4,7 +4,8 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from smotext_lab import charts, maps
+from smotext_lab import charts
+from smotext_lab.charts import maps
 from smotext_lab.errors import ParameterError
 
 HOSTILE = "<script>alert(1)</script> {{ x }} $x$ \u202eabc\u0000\ud800 " + "y" * 50_000

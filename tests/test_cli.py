@@ -16,10 +16,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from smotext_lab import cli, walks
+from smotext_lab import cli
 from smotext_lab.cli import reports, values
 from smotext_lab.errors import ParameterError
-from smotext_lab.qualitative import pairs_view
+from smotext_lab.reports import walks
+from smotext_lab.reports.qualitative import pairs_view
 from smotext_lab.synthesis import COLUMNS
 
 OPEN_DOORS = ["--no-guards", "--guard", "max_copy_cosine=none"]  # a random LLM writes nonsense
@@ -518,7 +519,7 @@ def test_the_train_bridge_page_names_the_recipes_own_defaults():
     fields["epochs"] = LexicalRecipe().epochs
     shown = 0
     for name, default in fields.items():
-        found = re.search(rf"--{name.replace('_', '-')} <\w+> [^(]*\((\w[\w.]*)", page)
+        found = re.search(rf"--{name.replace('_', '-')} <\w+> [^\[]*\[default: \(([\w.]+)", page)
         if found:
             shown += 1
             assert found[1] in (f"{default:g}" if default is not None else "all")

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smotext_lab import bbc, provision
-from smotext_lab.datasets import DataWarning, as_given, datasets, given_names, load_dataset
+from smotext_lab.datasets import DataWarning, as_given, bbc, datasets, given_names, load_dataset
 from smotext_lab.errors import DataError, ParameterError
+from smotext_lab.models import provision
 
 HOSTILE = [
     "<script>alert('x')</script> & <b>",

@@ -7,7 +7,7 @@ import pytest
 
 from smotext_lab import Guards
 from smotext_lab.errors import DataError, ParameterError
-from smotext_lab.words import SharedRuns, ends_sentence, find_loop, fold
+from smotext_lab.guards.words import SharedRuns, ends_sentence, find_loop, fold
 
 REAL = ["The bank raised its rates again on Thursday.", "Rain is due tonight.", "Rain fell."]
 LABELS = ["money", "weather", "weather"]

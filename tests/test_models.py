@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from smotext_lab import machine, models, weights, wheels
+from smotext_lab import machine, models
 from smotext_lab.errors import ModelError
-from smotext_lab.models import DEFAULT_ENCODER, DEFAULT_LLM, Model
-from smotext_lab.wheels import Wheel
+from smotext_lab.models import DEFAULT_ENCODER, DEFAULT_LLM, Model, weights, wheels
+from smotext_lab.models.wheels import Wheel
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "small", "text"]
 METADATA = "Metadata-Version: 2.1\nName: tiny-bert\nVersion: 1.0\n"

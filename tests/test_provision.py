@@ -22,9 +22,9 @@ from pathlib import Path
 import pytest
 
 import smotext_lab
-from smotext_lab import provision, wheels
 from smotext_lab.errors import ModelError
-from smotext_lab.wheels import Wheel
+from smotext_lab.models import provision, wheels
+from smotext_lab.models.wheels import Wheel
 
 PROJECT = Path(smotext_lab.__file__).parents[1]
 FILES = {
@@ -121,8 +121,8 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int, int]]:
 
 CHILD = """
 import json, sys
-from smotext_lab.provision import provide
-from smotext_lab.wheels import Wheel
+from smotext_lab.models.provision import provide
+from smotext_lab.models.wheels import Wheel
 print(provide(Wheel(**json.loads(sys.argv[1]))))
 """
 

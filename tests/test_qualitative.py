@@ -4,11 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smotext_lab import qualitative
 from smotext_lab.decoders import Decoded
-from smotext_lab.reports import template_parameters, template_path
+from smotext_lab.reports import qualitative, template_parameters, template_path
+from smotext_lab.reports.walks import neighbor_pairs, walk
 from smotext_lab.synthesis import Synthesis
-from smotext_lab.walks import neighbor_pairs, walk
 
 
 class Decoder:

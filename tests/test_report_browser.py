@@ -33,7 +33,9 @@ SEEN = [
 NO_MODELS = """
 import numpy as np
 import pandas as pd
-from smotext_lab import Synthesis, qualitative, walks
+from smotext_lab import Synthesis
+from smotext_lab.reports import qualitative
+from smotext_lab.reports import walks
 from smotext_lab.decoders import Decoded
 from smotext_lab.reports import record
 

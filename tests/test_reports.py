@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from smotext_lab.errors import ParameterError, ReportError
-from smotext_lab.report_page import page
 from smotext_lab.reports import (
     Parameter,
     parse_parameters,
@@ -19,6 +18,7 @@ from smotext_lab.reports import (
     template_path,
     templates,
 )
+from smotext_lab.reports.page import page
 
 cells = nbformat.v4
 

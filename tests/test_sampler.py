@@ -16,10 +16,10 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.neighbors import NearestNeighbors
 
 from smotext_lab import Guards, MixupInterpolator, SMOTEInterpolator, SMOTExT
-from smotext_lab.counts import shares
 from smotext_lab.errors import DataError, ParameterError
-from smotext_lab.generation import attempt_seeds
 from smotext_lab.interpolators import ADASYNInterpolator, BorderlineSMOTEInterpolator
+from smotext_lab.sampler.counts import shares
+from smotext_lab.sampler.generation import attempt_seeds
 
 # Texts of seven out of fourteen words share runs of words by chance.
 GUARDS = Guards(max_duplicate_cosine=None)

@@ -10,10 +10,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from smotext_lab import writing
 from smotext_lab.datasets import load_dataset
 from smotext_lab.errors import DataError, ParameterError
-from smotext_lab.synthesis import COLUMNS, Synthesis
+from smotext_lab.synthesis import COLUMNS, Synthesis, writing
 
 HOSTILE = [
     "<script>alert('x')</script> & <b>",

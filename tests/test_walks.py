@@ -4,7 +4,13 @@ import pytest
 
 from smotext_lab.decoders import Decoded
 from smotext_lab.errors import DataError, ParameterError
-from smotext_lab.walks import blendable, neighbor_pairs, sample_texts, unrelated_cosine, walk
+from smotext_lab.reports.walks import (
+    blendable,
+    neighbor_pairs,
+    sample_texts,
+    unrelated_cosine,
+    walk,
+)
 
 
 def frame(**classes):

@@ -32,11 +32,15 @@ In = Annotated[
         " (`smotext-lab datasets`), or a hub id.",
     ),
 ]
-TextColumn = Annotated[str | None, typer.Option("--text", help="Column of texts [by its name].")]
-LabelColumn = Annotated[str | None, typer.Option("--label", help="Column of labels [by its name].")]
+TextColumn = Annotated[
+    str | None, typer.Option("--text", help="Column of texts.", show_default="by its name")
+]
+LabelColumn = Annotated[
+    str | None, typer.Option("--label", help="Column of labels.", show_default="by its name")
+]
 Format = Annotated[
     Literal["csv", "tsv", "jsonl", "parquet"] | None,
-    typer.Option("--format", help="Of IN [by its name or its first bytes]."),
+    typer.Option("--format", help="Of IN.", show_default="by its name or its start"),
 ]
 Encoding = Annotated[str, typer.Option(help="Of IN, where it is text.")]
 Split = Annotated[
@@ -70,7 +74,7 @@ Out = Annotated[
 ]
 OutFormat = Annotated[
     Literal["csv", "jsonl", "parquet"] | None,
-    typer.Option(help="Of OUT [by its name; jsonl for -]."),
+    typer.Option(help="Of OUT.", show_default="by its name; jsonl for -"),
 ]
 WithOriginals = Annotated[
     bool, typer.Option("--with-originals", help="Write the given rows first, all columns kept.")
@@ -82,11 +86,24 @@ How = Annotated[
     str, typer.Option("--interpolator", help=f"Who is blended: {', '.join(values.INTERPOLATORS)}.")
 ]
 K = Annotated[
-    int | None, typer.Option("--k-neighbors", "-k", help="Neighbours within the class [5].")
+    int | None,
+    typer.Option(
+        "--k-neighbors", "-k", help="Neighbours to choose from.", show_default="5; kmeans: 2"
+    ),
 ]
-M = Annotated[int | None, typer.Option("--m-neighbors", help="For borderline and svm [10].")]
+M = Annotated[
+    int | None,
+    typer.Option(
+        "--m-neighbors",
+        help="For borderline and svm: neighbours that say where the border is.",
+        show_default="10",
+    ),
+]
 Alpha = Annotated[
-    float | None, typer.Option(help="For mixup [0.4] and dirichlet [1]: how evenly to mix.")
+    float | None,
+    typer.Option(
+        help="For mixup and dirichlet: how evenly to mix.", show_default="0.4; dirichlet: 1"
+    ),
 ]
 Blending = Annotated[
     Literal["lerp", "slerp"], typer.Option(help="Along the straight line, or along the sphere.")
@@ -119,7 +136,12 @@ Candidates = Annotated[
     int, typer.Option("--n-candidates", help="Texts written for each point; the nearest is kept.")
 ]
 Seed = Annotated[
-    int | None, typer.Option("--random-state", help="The same number gives the same texts [drawn].")
+    int | None,
+    typer.Option(
+        "--random-state",
+        help="The same number gives the same texts.",
+        show_default="drawn, and said",
+    ),
 ]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Exit code 1 if a class does not get its number.")

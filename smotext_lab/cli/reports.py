@@ -36,7 +36,8 @@ def demo(out: Out = Path("out"), open_page: Open = False) -> None:
     fetches them and the articles (about 180 MB); a later one needs no network and takes less than
     a minute.
     """
-    from smotext_lab import bbc, models
+    from smotext_lab import models
+    from smotext_lab.datasets import bbc
     from smotext_lab.reports import run_report
 
     for name in (models.DEFAULT_ENCODER, models.DEFAULT_LLM):

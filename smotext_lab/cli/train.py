@@ -44,16 +44,28 @@ StartFrom = Annotated[
 ]
 Column = Annotated[str, typer.Option("--text", help="Column of JSON Lines and CSV files.")]
 Seed = Annotated[int, typer.Option(help="The same number gives the same training.")]
-Steps = Annotated[int | None, typer.Option(help="Steps of the last stage (1000).")]
-Words = Annotated[int | None, typer.Option(help="Predicted words handed to the LLM (12).")]
-Learnt = Annotated[int | None, typer.Option(help="Learnt tokens after them (4).")]
-Rank = Annotated[int | None, typer.Option(help="Of the LoRA (16; 0 for mlp2x_gelu: none).")]
-Layers = Annotated[int | None, typer.Option(help="LoRA on the last so many layers only (all).")]
-Rate = Annotated[float | None, typer.Option(help="Peak learning rate (0.001).")]
-Batch = Annotated[int | None, typer.Option(help="Texts a step (64).")]
-Noise = Annotated[float | None, typer.Option(help="Largest shift of a vector (0.25).")]
-Dropout = Annotated[float | None, typer.Option(help="Share of words passed over (0.15).")]
-Epochs = Annotated[float | None, typer.Option(help="Passes over the corpus for the words (3).")]
+Steps = Annotated[int | None, typer.Option(help="Steps of the last stage.", show_default="1000")]
+Words = Annotated[
+    int | None, typer.Option(help="Predicted words handed to the LLM.", show_default="12")
+]
+Learnt = Annotated[int | None, typer.Option(help="Learnt tokens after them.", show_default="4")]
+Rank = Annotated[
+    int | None, typer.Option(help="Of the LoRA; 0 for none.", show_default="16; mlp2x_gelu: 0")
+]
+Layers = Annotated[
+    int | None, typer.Option(help="LoRA on the last so many layers only.", show_default="all")
+]
+Rate = Annotated[float | None, typer.Option(help="Peak learning rate.", show_default="0.001")]
+Batch = Annotated[int | None, typer.Option(help="Texts a step.", show_default="64")]
+Noise = Annotated[
+    float | None, typer.Option(help="Largest shift of a vector.", show_default="0.25")
+]
+Dropout = Annotated[
+    float | None, typer.Option(help="Share of words passed over.", show_default="0.15")
+]
+Epochs = Annotated[
+    float | None, typer.Option(help="Passes over the corpus for the words.", show_default="3")
+]
 
 
 def train_bridge(

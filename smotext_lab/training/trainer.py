@@ -51,7 +51,7 @@ class BridgeRecipe:
     learning_rate: float = 1e-3
     warmup: int = 50
     cooldown: float = 0.2
-    batch_size: int = 64
+    batch_size: int = 32
     noise: float = 0.25
     word_dropout: float = 0.15
     steps: int = 1000

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from smotext_lab.errors import DataError
-from smotext_lab.words import SharedRuns, ends_sentence, find_loop, fold
+from smotext_lab.guards.words import SharedRuns, ends_sentence, find_loop, fold
 
 if TYPE_CHECKING:
     from smotext_lab.guards import Guards

@@ -24,7 +24,7 @@ from typing import Any
 
 from smotext_lab._version import __version__
 from smotext_lab.errors import ParameterError, ReportError
-from smotext_lab.report_parameters import (
+from smotext_lab.reports.parameters import (
     Parameter,
     checked_parameters,
     parse_parameters,
@@ -114,7 +114,7 @@ def run_report(
     """
     import nbformat
 
-    from smotext_lab.report_page import page
+    from smotext_lab.reports.page import page
 
     path = template_path(template)
     given = checked_parameters(template, parameters)

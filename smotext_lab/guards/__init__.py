@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from smotext_lab.errors import ParameterError
-from smotext_lab.judge import Judge, Verdict
+from smotext_lab.guards.judge import Judge, Verdict
 
 __all__ = ["Guards", "Judge", "Verdict"]
 

@@ -17,10 +17,10 @@ from typing import Any
 
 import pandas as pd
 
-from smotext_lab import bbc
+from smotext_lab.datasets import bbc
+from smotext_lab.datasets.labelled import ATTRS, with_roles, with_usable_rows
+from smotext_lab.datasets.readers import SUFFIXES, read_file, read_hub
 from smotext_lab.errors import DataError, ParameterError, did_you_mean
-from smotext_lab.labelled import ATTRS, with_roles, with_usable_rows
-from smotext_lab.readers import SUFFIXES, read_file, read_hub
 
 __all__ = ["DataWarning", "DatasetInfo", "as_given", "datasets", "given_names", "load_dataset"]
 

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from smotext_lab.blends import Blending, Blends
+from smotext_lab.guards.judge import Judge, Verdict
 from smotext_lab.interpolators import Interpolator, plan_exactly
-from smotext_lab.judge import Judge, Verdict
+from smotext_lab.interpolators.blends import Blending, Blends
 
 __all__ = ["Decodes", "Generation", "Source", "attempt_seeds"]
 

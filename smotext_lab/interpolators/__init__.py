@@ -22,12 +22,16 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from sklearn.base import clone
 
-from smotext_lab.blends import Blending, Blends, path, path_weights
-from smotext_lab.densities import ADASYNInterpolator, KMeansSMOTEInterpolator
 from smotext_lab.errors import DataError, ParameterError, did_you_mean
-from smotext_lab.mixing import DirichletInterpolator, MixupInterpolator, RandomPairInterpolator
-from smotext_lab.neighborhoods import Labelled, neighbors_of
-from smotext_lab.planning import (
+from smotext_lab.interpolators.blends import Blending, Blends, path, path_weights
+from smotext_lab.interpolators.densities import ADASYNInterpolator, KMeansSMOTEInterpolator
+from smotext_lab.interpolators.mixing import (
+    DirichletInterpolator,
+    MixupInterpolator,
+    RandomPairInterpolator,
+)
+from smotext_lab.interpolators.neighborhoods import Labelled, neighbors_of
+from smotext_lab.interpolators.planning import (
     BaseInterpolator,
     Draw,
     Interpolator,

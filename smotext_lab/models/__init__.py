@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from smotext_lab import conversion, machine, provision, weights, wheels
+from smotext_lab import machine
 from smotext_lab.errors import ModelError, did_you_mean
-from smotext_lab.provision import State, cache_dir, provide
-from smotext_lab.wheels import Wheel
+from smotext_lab.models import conversion, provision, weights, wheels
+from smotext_lab.models.provision import State, cache_dir, provide
+from smotext_lab.models.wheels import Wheel
 
 if TYPE_CHECKING:
     import torch

@@ -19,7 +19,7 @@ import pandas as pd
 from smotext_lab import charts
 from smotext_lab.charts import fraction
 from smotext_lab.markup import INERT_CLASS, inert, shortened
-from smotext_lab.walks import Walks, unrelated_cosine
+from smotext_lab.reports.walks import Walks, unrelated_cosine
 
 if TYPE_CHECKING:
     from IPython.display import HTML
@@ -263,7 +263,7 @@ def show_cosines(walks: Walks) -> None:
 
 def show_map(walks: Walks) -> None:
     """Display the real texts on a plane, and over them the walks."""
-    from smotext_lab.maps import vector_map
+    from smotext_lab.charts.maps import vector_map
 
     drawn = vector_map(
         walks.vectors, walks.labels.tolist(), walks.pairs, walks.made, walks.lambdas.tolist()

@@ -18,9 +18,9 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-from smotext_lab.blends import Blends
 from smotext_lab.errors import DataError, ParameterError
-from smotext_lab.neighborhoods import Labelled, neighbor_count
+from smotext_lab.interpolators.blends import Blends
+from smotext_lab.interpolators.neighborhoods import Labelled, neighbor_count
 
 __all__ = [
     "BaseInterpolator",

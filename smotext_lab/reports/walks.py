@@ -14,7 +14,7 @@ from smotext_lab.errors import DataError, ParameterError, did_you_mean
 
 if TYPE_CHECKING:
     from smotext_lab.decoders import Decoded, XRAGDecoder
-    from smotext_lab.judge import Verdict
+    from smotext_lab.guards.judge import Verdict
 
 __all__ = ["Walks", "blendable", "neighbor_pairs", "sample_texts", "unrelated_cosine", "walk"]
 

@@ -10,8 +10,8 @@ import pandas as pd
 from imblearn.utils import check_target_type
 from sklearn.utils.multiclass import check_classification_targets
 
-from smotext_lab.beside import beside
 from smotext_lab.errors import DataError
+from smotext_lab.synthesis.beside import beside
 
 __all__ = ["Given", "read_labels"]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from smotext_lab import provision
-from smotext_lab.wheels import Wheel, installed_root
+from smotext_lab.models import provision
+from smotext_lab.models.wheels import Wheel, installed_root
 
 __all__ = ["WHEEL", "first_sentence", "read", "state"]
 

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from smotext_lab._version import __version__
-from smotext_lab.beside import beside
 from smotext_lab.errors import DataError, ParameterError, did_you_mean
 from smotext_lab.markup import texts_table
-from smotext_lab.writing import Target, csv_bytes, jsonl_bytes, parquet_bytes, write
+from smotext_lab.synthesis.beside import beside
+from smotext_lab.synthesis.writing import Target, csv_bytes, jsonl_bytes, parquet_bytes, write
 
 __all__ = ["COLUMNS", "Synthesis"]
 

@@ -11,8 +11,8 @@ import numpy as np
 from sklearn.base import clone
 
 from smotext_lab.errors import DataError, ParameterError
-from smotext_lab.neighborhoods import Labelled, neighbor_count, neighbors_of
-from smotext_lab.planning import BaseInterpolator, Draw, draw_pairs, stream_of
+from smotext_lab.interpolators.neighborhoods import Labelled, neighbor_count, neighbors_of
+from smotext_lab.interpolators.planning import BaseInterpolator, Draw, draw_pairs, stream_of
 
 __all__ = ["ADASYNInterpolator", "KMeansSMOTEInterpolator"]
 

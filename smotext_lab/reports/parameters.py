@@ -26,7 +26,7 @@ __all__ = [
     "templates",
 ]
 
-_HERE = Path(__file__).parent
+_PACKAGE = Path(__file__).parents[1]
 _UNKNOWN = "any"
 # the order in which a shell word is tried: what is read most narrowly comes first
 _RANK = ("None", "bool", "int", "float", "list", "dict", _UNKNOWN, "str")
@@ -56,7 +56,7 @@ class Parameter:
 
 def _template_folders() -> list[Path]:
     """Return where templates lie: inside the wheel, or beside the package in a checkout."""
-    return [p for p in (_HERE / "templates", _HERE.parent / "templates") if p.is_dir()]
+    return [p for p in (_PACKAGE / "templates", _PACKAGE.parent / "templates") if p.is_dir()]
 
 
 def templates() -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from smotext_lab.errors import DataError, ParameterError, did_you_mean
-from smotext_lab.geometry import check_vectors, lerp, slerp
+from smotext_lab.interpolators.geometry import check_vectors, lerp, slerp
 
 __all__ = ["Blending", "Blends", "path", "path_weights"]
 

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.neighbors import NearestNeighbors
 
 from smotext_lab.errors import DataError, ParameterError, did_you_mean
-from smotext_lab.geometry import check_vectors
+from smotext_lab.interpolators.geometry import check_vectors
 
 __all__ = ["Labelled", "nearest", "neighbor_count", "neighbors_of"]
 

@@ -9,8 +9,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from smotext_lab import provision
 from smotext_lab.errors import ModelError, did_you_mean
+from smotext_lab.models import provision
 
 __all__ = ["digest", "files", "from_hub", "is_whole"]
 

@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from smotext_lab.errors import DataError, ParameterError
-from smotext_lab.neighborhoods import Labelled, nearest
-from smotext_lab.planning import BaseInterpolator, Draw, stream_of
+from smotext_lab.interpolators.neighborhoods import Labelled, nearest
+from smotext_lab.interpolators.planning import BaseInterpolator, Draw, stream_of
 
 __all__ = ["DirichletInterpolator", "MixupInterpolator", "RandomPairInterpolator"]
 

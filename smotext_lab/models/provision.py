@@ -23,9 +23,9 @@ from typing import Literal
 import filelock
 import platformdirs
 
-from smotext_lab import wheels
 from smotext_lab.errors import ModelError
-from smotext_lab.wheels import Wheel
+from smotext_lab.models import wheels
+from smotext_lab.models.wheels import Wheel
 
 __all__ = ["State", "Wheel", "cache_dir", "damage", "discard", "provide", "state"]
 
