@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import io
 import json
 import os
@@ -313,6 +314,20 @@ def test_warnings_about_the_data_are_sentences(generate):
     assert result.exit_code == 0
     lines = result.stderr.splitlines()
     assert "Warning: standard input: 1 row with an empty text dropped" in lines
+
+
+def test_defaults_in_the_shell_are_the_librarys():
+    from smotext_lab import SMOTExT, XRAGDecoder
+    from smotext_lab.cli.generate import generate as command
+
+    def defaults(function):
+        found = inspect.signature(function).parameters.values()
+        return {p.name: p.default for p in found if p.default is not p.empty}
+
+    shell, library = defaults(command), {**defaults(XRAGDecoder), **defaults(SMOTExT)}
+    shared = ["bridge", "llm", "temperature", "top_p", "top_k", "max_new_tokens", "n_candidates"]
+    shared += ["prompt", "blending", "max_attempts", "max_blends", "random_state"]
+    assert {name: shell[name] for name in shared} == {name: library[name] for name in shared}
 
 
 # --- words to values --------------------------------------------------------------------------

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import doctest
-import importlib
 import pickle
 import warnings
 from collections import Counter
@@ -671,13 +669,3 @@ def test_topping_up_goes_on_with_another_stream(three_classes):
     both = Blends.concatenate([first, more])
     assert len(np.unique(both.seed)) == len(both)
     assert svm.random_state == 0
-
-
-@pytest.mark.parametrize(
-    "module",
-    ["blends", "densities", "geometry", "interpolators", "mixing", "neighborhoods", "planning"],
-)
-def test_the_examples_run(module):
-    result = doctest.testmod(importlib.import_module(f"smotext_lab.{module}"))
-    assert result.attempted > 0
-    assert result.failed == 0

@@ -131,7 +131,7 @@ Prompt = Annotated[
 Temperature = Annotated[float, typer.Option(help="0 takes the likeliest word each time.")]
 TopP = Annotated[float, typer.Option(help="Draw from the likeliest words with this share.")]
 TopK = Annotated[int, typer.Option(help="Draw from at most so many words; 0: no limit.")]
-MaxTokens = Annotated[int, typer.Option("--max-new-tokens", help="Longest text.")]
+MaxTokens = Annotated[int, typer.Option("--max-new-tokens", help="Longest text, in tokens.")]
 Candidates = Annotated[
     int, typer.Option("--n-candidates", help="Texts written for each point; the nearest is kept.")
 ]

@@ -56,7 +56,7 @@ Layers = Annotated[
     int | None, typer.Option(help="LoRA on the last so many layers only.", show_default="all")
 ]
 Rate = Annotated[float | None, typer.Option(help="Peak learning rate.", show_default="0.001")]
-Batch = Annotated[int | None, typer.Option(help="Texts a step.", show_default="64")]
+Batch = Annotated[int | None, typer.Option(help="Texts a step.", show_default="32")]
 Noise = Annotated[
     float | None, typer.Option(help="Largest shift of a vector.", show_default="0.25")
 ]
