@@ -537,7 +537,7 @@ def test_the_train_bridge_page_names_the_recipes_own_defaults():
         found = re.search(rf"--{name.replace('_', '-')} <\w+> [^\[]*\[default: \(([\w.]+)", page)
         if found:
             shown += 1
-            assert found[1] in (f"{default:g}" if default is not None else "all")
+            assert found[1] == ("all" if default is None else f"{default:g}")
     assert shown == 10
 
 

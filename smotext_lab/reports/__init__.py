@@ -109,8 +109,8 @@ def run_report(
     --------
     >>> from smotext_lab import run_report
     >>> report = run_report("qualitative", {"n": 2}, out="out")  # doctest: +SKIP
-    >>> report.metrics["mean_cosine_halfway"]  # doctest: +SKIP
-    0.68
+    >>> next(iter(report.metrics))  # doctest: +SKIP
+    'mean_cosine_halfway'
     """
     import nbformat
 
