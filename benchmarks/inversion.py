@@ -5,8 +5,8 @@
 Each set is a file with columns text and label (and, where it has one, split: the test part is
 taken). None of its texts may have been trained on. "vector" rows decode the texts' own vectors;
 "blend" rows decode the points half way between same-class neighbours. Label kept: the text is
-re-encoded and the similarity-weighted vote of its 5 nearest other real texts is compared with
-the label; "originals" is the same rate for the real texts themselves.
+re-encoded and the similarity-weighted vote of its 5 nearest real texts, those left out that it was
+made from, is compared with the label; "originals" is the same rate for the real texts themselves.
 """
 
 from __future__ import annotations
@@ -39,11 +39,14 @@ def token_f1(text: str, other: str) -> float:
 
 
 def label_kept(
-    vectors: np.ndarray, labels: np.ndarray, real: np.ndarray, real_labels: np.ndarray, own: bool
+    vectors: np.ndarray,
+    labels: np.ndarray,
+    sources: np.ndarray,
+    real: np.ndarray,
+    real_labels: np.ndarray,
 ) -> float:
     near = vectors @ real.T
-    if own:  # a real text is not its own neighbour
-        np.fill_diagonal(near, -1)
+    np.put_along_axis(near, sources, -1, axis=1)  # what a text was made from does not vote
     best = np.argsort(-near, axis=1)[:, :5]
     kept = 0
     for row, ids in enumerate(best):
@@ -61,17 +64,22 @@ def rows_of(frame: pd.DataFrame, name: str, n: int, random_state: int) -> list[d
     texts, labels = frame["text"].tolist(), frame["label"].to_numpy()
     decoder = XRAGDecoder()
     real = decoder.encoder.encode(texts)
-    kept = {"originals": label_kept(real, labels, real, labels, own=True)}
+    itself = np.arange(len(real))[:, None]
+    originals = label_kept(real, labels, itself, real, labels)
     counts = {label: count for label, count in Counter(labels).items() if count > 1}
     interpolator = SMOTEInterpolator(random_state=random_state)
     blends = interpolator.plan(real, labels, counts)
     halves = real[blends.parents].mean(axis=1)
     halves /= np.linalg.norm(halves, axis=1, keepdims=True)
+    points_of = (
+        ("vector", real, labels, itself),
+        ("blend", halves, blends.label, blends.parents),
+    )
     found = []
     for search, settings in SEARCHES.items():
         made = XRAGDecoder(encoder=decoder.encoder, random_state=random_state, **settings)
         made._loaded = decoder._parts()
-        for what, points, wanted in (("vector", real, labels), ("blend", halves, blends.label)):
+        for what, points, wanted, sources in points_of:
             started = time.perf_counter()
             decoded = list(made.decode_rows(points))
             seconds = (time.perf_counter() - started) / len(points)
@@ -84,8 +92,8 @@ def rows_of(frame: pd.DataFrame, name: str, n: int, random_state: int) -> list[d
                 "n": len(points),
                 "cosine": cosines.mean(),
                 "se": cosines.std(ddof=1) / len(cosines) ** 0.5,
-                "label_kept": label_kept(vectors, wanted, real, labels, own=False),
-                "originals": kept["originals"],
+                "label_kept": label_kept(vectors, wanted, sources, real, labels),
+                "originals": originals,
                 "ended": np.mean([d.ended for d in decoded]),
                 "seconds": seconds,
             }

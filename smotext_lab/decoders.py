@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -28,9 +29,6 @@ XRAG_TOKEN = "<xRAG>"  # noqa: S105 - a token of text, not a secret
 
 _WORD_DROPOUT = 0.15
 """Share of the predicted words that a candidate after the first passes over."""
-
-_BLOCK = 64
-"""Vectors decoded and re-encoded together."""
 
 
 @dataclass(frozen=True)
@@ -197,8 +195,10 @@ class XRAGDecoder(LazyWeights):
         """
         vectors = self._checked(vectors)
         keys = self._keys(len(vectors), seeds)
-        for start in range(0, len(vectors), _BLOCK):
-            block = slice(start, start + _BLOCK)
+        # one batch of the engine at a time: what is finished reaches the caller soon
+        size = max(1, self.batch_size // self.n_candidates)
+        for start in range(0, len(vectors), size):
+            block = slice(start, start + size)
             yield from self._decode_block(vectors[block], keys[block], start)
 
     def explain(self, vectors: np.ndarray, top: int = 8) -> list[list[tuple[str, float]]]:
@@ -244,7 +244,9 @@ class XRAGDecoder(LazyWeights):
         soft = parts.soft_tokens(torch.from_numpy(vectors[owners]), _dropped(seeds, tries, parts))
         done = parts.generate(soft, self.sampling, seeds)
         texts = [parts.text(g.ids) for g in done]
-        encoded = self.encoder.encode(texts)
+        with warnings.catch_warnings():  # candidates may run long; the user's texts did not
+            warnings.simplefilter("ignore", UserWarning)
+            encoded = self.encoder.encode(texts)
         for row in range(len(vectors)):
             group = range(row * n, (row + 1) * n)
             cosines = {i: _cosine(encoded[i], vectors[row]) for i in group}

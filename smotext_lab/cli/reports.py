@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEMO_EXAMPLES", "REPORT_EXAMPLES", "between", "demo", "report"]
 
-DEMO_EXAMPLES = examples("smotext-lab demo", "smotext-lab demo --out /tmp/first --open")
+DEMO_EXAMPLES = examples("smotext-lab demo", "smotext-lab demo --out first/ --open")
 REPORT_EXAMPLES = examples(
     "smotext-lab report --list",
     "smotext-lab report qualitative --help-parameters",

@@ -330,7 +330,12 @@ def _this_interpreter() -> type:
     class ThisInterpreter(AsyncKernelManager):
         def __init__(self, **options: Any) -> None:
             super().__init__(**options)
-            if zmq.has("curve"):  # texts may be private, and local ports can be listened to
+            # texts may be private, and local ports can be listened to; sockets in a folder
+            # that only its owner may enter cannot, and need no network device, not even lo
+            if zmq.has("ipc"):
+                self._sockets = tempfile.TemporaryDirectory(prefix="smotext-")
+                self.transport, self.ip = "ipc", f"{self._sockets.name}/k"
+            elif zmq.has("curve"):
                 self.transport_encryption = "auto"
 
         @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -297,7 +298,9 @@ class _TokenStage:
         except KeyboardInterrupt:
             self._save(trainer)
             self._finish(trainer)
-            tqdm.write(f"stopped at step {trainer.step}; run the same command again to go on")
+            tqdm.write(
+                f"stopped at step {trainer.step}; run the same command again to go on", sys.stderr
+            )
             raise
         finally:
             bar.close()
@@ -345,7 +348,7 @@ class _TokenStage:
             trainer.lora.load(_under(tensors, "lora."))
         load_optimizer(trainer.optimizer, tensors)
         trainer.step = int(facts["step"])
-        tqdm.write(f"going on from step {trainer.step}")
+        tqdm.write(f"going on from step {trainer.step}", sys.stderr)
 
     def _finish(self, trainer: BridgeTrainer) -> Bridge:
         """Measure, attach the LoRA, save."""
