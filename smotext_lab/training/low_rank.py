@@ -1,9 +1,9 @@
-"""LoRA for training on a CPU: one large product forward, one large product backward.
+"""LoRA for training: the forward pass uses the very weights that decoding will use.
 
-peft adds two thin products and a sum to every layer on the way forward and keeps what they
-need for the way back. Here the sum ``W + scale · B A`` is made once a step, so the forward
-pass costs what the plain layer costs; gradients reach A and B only. The module exists for
-that reason alone; what it trains is read by `smotext_lab.lora.Lora`.
+The sum ``W + scale · B A`` is made once a step and rounded to the LLM's type, as
+`smotext_lab.lora.Lora` does for decoding, so the loss is that of the weights which will be
+read; gradients reach A and B only. peft adds the low-rank product to the layer's output
+instead. Both train at the same speed here (``benchmarks/README.md``).
 """
 
 from __future__ import annotations

@@ -74,7 +74,9 @@ class _Ends:
     @classmethod
     def load(cls, encoder: str | Encoder, llm: str) -> _Ends:
         encoder = BertEncoder(encoder) if isinstance(encoder, str) else encoder
-        return cls(encoder, llm, *load_llm(llm, "auto"))
+        model, tokenizer = load_llm(llm, "auto")
+        model.set_attn_implementation("eager")  # faster for short texts on a CPU
+        return cls(encoder, llm, model, tokenizer)
 
     def facts(self, kind: str, recipe: BridgeRecipe) -> BridgeFacts:
         return BridgeFacts(
