@@ -148,6 +148,33 @@ def test_damaged_weights_are_refused(tmp_path: Path, damage: str) -> None:
         load_bridge(tmp_path)
 
 
+@pytest.mark.parametrize("content", [None, "rain\ngoal\n"])
+def test_a_word_list_that_is_not_the_weights_is_refused(
+    tmp_path: Path, content: str | None
+) -> None:
+    lexical().save(tmp_path)
+    (tmp_path / "words.txt").unlink()
+    if content is not None:
+        (tmp_path / "words.txt").write_text(content)
+    with pytest.raises(BridgeError, match=r"words\.txt has \d words where the weights have 6"):
+        load_bridge(tmp_path)
+
+
+def test_a_save_that_is_cut_short_leaves_no_bridge_that_looks_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lexical().save(tmp_path)
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LexicalBridge, "_save_extra", stop)
+    with pytest.raises(KeyboardInterrupt):
+        lexical().save(tmp_path)
+    with pytest.raises(BridgeError, match="no bridge in"):
+        load_bridge(tmp_path)
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"kind": "lexical"}'])
 def test_unreadable_facts_are_refused(tmp_path: Path, text: str) -> None:
     lexical().save(tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -55,7 +56,7 @@ class BridgeFacts:
     sha256: str = ""
 
 
-class Bridge(nn.Module):
+class Bridge(nn.Module, ABC):
     """What both kinds share: facts, LoRA, saving, and the check that it fits.
 
     Attributes
@@ -75,6 +76,7 @@ class Bridge(nn.Module):
         self.lora = lora
         self.folder: Path | None = None
 
+    @abstractmethod
     def soft_tokens(
         self,
         vectors: torch.Tensor,
@@ -88,14 +90,13 @@ class Bridge(nn.Module):
         vectors : Tensor of float32, shape (n, dim)
         embedding : Tensor, shape (vocabulary, hidden)
             The LLM's input embeddings.
-        dropped : Tensor of bool, shape (n, n_candidates_words), optional
+        dropped : Tensor of bool, shape (n, pool), optional
             Predicted words to pass over, best word first; the next best take their places.
 
         Returns
         -------
         Tensor of float32, shape (n, n_tokens, hidden)
         """
-        raise NotImplementedError
 
     def explain(
         self,
@@ -153,6 +154,7 @@ class Bridge(nn.Module):
         save_file(tensors, aside)
         aside.chmod(0o644)  # safetensors writes for the owner only; a bridge may be shared
         facts = replace(self.facts, sha256=sha256(aside))
+        (folder / "bridge.json").unlink(missing_ok=True)  # of an older bridge
         aside.replace(weights)
         self._save_extra(folder)
         write_aside(folder / "bridge.json", json.dumps(asdict(facts), indent=2) + "\n")

@@ -80,7 +80,7 @@ def _load_own(folder: Path, split: Callable[[str], list[str]]) -> Bridge:
     own = {k: v for k, v in tensors.items() if not k.startswith("lora.")}
     bridge: Bridge
     if facts.kind == LexicalBridge.kind:
-        words = (folder / "words.txt").read_text("utf-8").splitlines()
+        words = _read_words(folder / "words.txt", len(own["head.prior"]))
         starts, ids = own["piece_starts"].tolist(), own["piece_ids"].tolist()
         pieces = [ids[a:b] for a, b in pairwise(starts)]
         bridge = LexicalBridge(facts, words, pieces, lora, split)
@@ -91,6 +91,14 @@ def _load_own(folder: Path, split: Callable[[str], list[str]]) -> Bridge:
         raise BridgeError(msg)
     bridge.load_state_dict(own)
     return bridge
+
+
+def _read_words(path: Path, n_words: int) -> list[str]:
+    words = path.read_text("utf-8").splitlines() if path.is_file() else []
+    if len(words) != n_words:
+        msg = f"{path} has {len(words)} words where the weights have {n_words}; copy it again"
+        raise BridgeError(msg)
+    return words
 
 
 def _load_xrag(folder: Path) -> ProjectorBridge:
