@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,7 +12,7 @@ import torch
 
 from smotext_lab.errors import ParameterError
 
-__all__ = ["Engine", "Generated", "Sampling", "uniforms"]
+__all__ = ["Engine", "Generated", "Sampling", "Task", "uniforms"]
 
 
 @dataclass(frozen=True)
@@ -74,25 +75,63 @@ class Generated:
     ended: bool
 
 
+@dataclass(frozen=True)
+class Task:
+    """Rows to be decoded.
+
+    Attributes
+    ----------
+    soft_tokens : Tensor, shape (n, k, hidden)
+    owners : ndarray of int64, shape (m,)
+        Which soft tokens each row continues.
+    sampling : Sampling
+    seeds : ndarray of uint64, shape (m,)
+    ends : list of int
+        Tokens that end a text.
+    """
+
+    soft_tokens: torch.Tensor
+    owners: np.ndarray
+    sampling: Sampling
+    seeds: np.ndarray
+    ends: list[int]
+
+    def __post_init__(self) -> None:
+        if self.owners.shape != self.seeds.shape:
+            msg = f"{len(self.owners)} rows have {len(self.seeds)} seeds; each needs one"
+            raise ParameterError(msg)
+
+
 class Engine(Protocol):
     """Runs an LLM on soft tokens."""
 
     def generate(
-        self, soft_tokens: torch.Tensor, sampling: Sampling, seeds: np.ndarray
+        self,
+        soft_tokens: torch.Tensor,
+        sampling: Sampling,
+        seeds: np.ndarray,
+        *,
+        owners: np.ndarray | None = None,
+        cancelled: threading.Event | None = None,
     ) -> Iterator[Generated]:
-        """Yield rows as they finish.
+        """Yield rows as they finish, in any order.
 
         Parameters
         ----------
         soft_tokens : Tensor, shape (n, k, hidden)
         sampling : Sampling
-        seeds : ndarray of uint64, shape (n,)
+        seeds : ndarray of uint64, shape (m,)
             One random key a row: a row's text depends on its own key only.
+        owners : ndarray of int64, shape (m,), optional
+            Which soft tokens each row continues (by default row i those of i): rows of the
+            same owner share the work of reading them.
+        cancelled : threading.Event, optional
+            Once it is set no further step is made; what had finished has been yielded.
         """
         ...
 
 
-def uniforms(seeds: np.ndarray, step: int) -> np.ndarray:
+def uniforms(seeds: np.ndarray, step: int | np.ndarray) -> np.ndarray:
     """Return one uniform number in [0, 1) a row, a function of its seed and the step alone.
 
     A counter-based generator (the finaliser of SplitMix64; Steele, Lea and Flood, OOPSLA
@@ -102,7 +141,7 @@ def uniforms(seeds: np.ndarray, step: int) -> np.ndarray:
     Parameters
     ----------
     seeds : ndarray of uint64, shape (n,)
-    step : int
+    step : int or ndarray of int64, shape (n,)
 
     Returns
     -------
@@ -117,7 +156,8 @@ def uniforms(seeds: np.ndarray, step: int) -> np.ndarray:
     """
     with np.errstate(over="ignore"):
         z = _mixed(seeds.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15))
-        z = _mixed(z + np.uint64((step + 1) % 2**64) * np.uint64(0x9E3779B97F4A7C15))
+        count = (np.asarray(step, np.int64) + 1).astype(np.uint64)
+        z = _mixed(z + count * np.uint64(0x9E3779B97F4A7C15))
     return (z >> np.uint64(11)) * 2.0**-53
 
 

@@ -1,4 +1,4 @@
-"""The default engine: any causal LM of transformers, on CPU or CUDA."""
+"""The default engine: causal LMs of transformers, on CPU or CUDA."""
 
 from __future__ import annotations
 
@@ -9,15 +9,26 @@ from typing import Any
 import numpy as np
 import torch
 
-from smotext_lab.engines.base import Generated, Sampling, uniforms
+from smotext_lab.engines.base import Generated, Sampling, Task, uniforms
+from smotext_lab.engines.drawing import draw, log_probability, penalised
+from smotext_lab.engines.llama import Llama
+from smotext_lab.engines.memory import free_memory, rows_within
+from smotext_lab.engines.slots import Slots
 
 __all__ = ["TransformersEngine"]
+
+_ROWS = 128
+"""Rows at a time beyond which decoding gets no faster."""
 
 
 class TransformersEngine:
     """Decode soft tokens with a transformers model.
 
-    Rows are decoded in batches; a row that has ended leaves its batch at once.
+    A Llama (or Mistral, or Qwen2) is run by a loop of our own, in which waiting rows take the
+    places of finished ones. Any other architecture is run through transformers and its cache,
+    batch by batch; a row that has ended leaves its batch at once.
+
+    Several threads may call `generate`: the engine makes one step at a time.
 
     Parameters
     ----------
@@ -25,81 +36,139 @@ class TransformersEngine:
         A causal LM.
     eos_token_ids : sequence of int
         Tokens that end a text.
-    batch_size : int, default=64
+    batch_size : int, optional
+        Rows decoded together; by default as many as `memory` holds, at most 128.
+    memory : int, optional
+        Bytes that decoding may take beside the weights; by default half of what is free.
     """
 
-    def __init__(self, llm: Any, eos_token_ids: list[int], batch_size: int = 64) -> None:
+    def __init__(
+        self,
+        llm: Any,
+        eos_token_ids: list[int],
+        batch_size: int | None = None,
+        memory: int | None = None,
+    ) -> None:
         self.llm = llm
         self.eos_token_ids = eos_token_ids
         self.batch_size = batch_size
+        self.memory = memory
+        self._llama = Llama(llm) if Llama.fits(llm) else None
         self._lock = threading.Lock()
 
     def generate(
-        self, soft_tokens: torch.Tensor, sampling: Sampling, seeds: np.ndarray
+        self,
+        soft_tokens: torch.Tensor,
+        sampling: Sampling,
+        seeds: np.ndarray,
+        *,
+        owners: np.ndarray | None = None,
+        cancelled: threading.Event | None = None,
     ) -> Iterator[Generated]:
-        """Yield rows as they finish; see `Engine.generate`."""
-        for start in range(0, len(soft_tokens), self.batch_size):
-            rows = np.arange(start, min(start + self.batch_size, len(soft_tokens)))
-            # the lock is held for a batch, not across a yield: a caller that stops
-            # listening must not keep the others out
+        """Yield rows as they finish; see `Engine.generate`.
+
+        The weights are those that the LLM has when `generate` is called.
+        """
+        owners = np.arange(len(soft_tokens)) if owners is None else np.asarray(owners, np.int64)
+        task = Task(soft_tokens, owners, sampling, seeds, self.eos_token_ids)
+        size = max(1, min(len(owners), self.rows_at_once(soft_tokens.shape[1], sampling)))
+        if self._llama is None:
+            return self._batches(task, size, cancelled)
+        with self._lock:
+            weights = self._llama.weights()
+        return self._advanced(Slots(self._llama, weights, task, size), cancelled)
+
+    def rows_at_once(self, soft_tokens: int, sampling: Sampling) -> int:
+        """Return how many rows are decoded together.
+
+        Parameters
+        ----------
+        soft_tokens : int
+            Of each row.
+        sampling : Sampling
+        """
+        if self.batch_size is not None:
+            return self.batch_size
+        budget = free_memory(self.llm.device) // 2 if self.memory is None else self.memory
+        return rows_within(budget, self.llm.config, soft_tokens, sampling.max_new_tokens, _ROWS)
+
+    def _batches(
+        self, task: Task, size: int, cancelled: threading.Event | None
+    ) -> Iterator[Generated]:
+        for start in range(0, len(task.owners), size):
+            rows = np.arange(start, min(start + size, len(task.owners)))
+            yield from self._advanced(_Batch(self.llm, task, rows), cancelled)
+
+    def _advanced(
+        self, rows: Slots | _Batch, cancelled: threading.Event | None
+    ) -> Iterator[Generated]:
+        while rows and not (cancelled is not None and cancelled.is_set()):
+            # the lock is held for a step, not across a yield: a caller that stops listening
+            # must not keep the others out
             with self._lock:
-                finished = list(self._batch(soft_tokens[rows], rows, sampling, seeds[rows]))
+                finished = rows.advance()
             yield from finished
 
+
+class _Batch:
+    """Rows that are read together by transformers, and leave one by one."""
+
+    def __init__(self, llm: Any, task: Task, rows: np.ndarray) -> None:
+        self.llm, self.rows, self.sampling = llm, rows, task.sampling
+        self.seeds = task.seeds[rows]
+        self.ends = torch.tensor(task.ends, device=llm.device)
+        distinct, self.owners = np.unique(task.owners[rows], return_inverse=True)
+        self.soft = task.soft_tokens[torch.from_numpy(distinct)]
+        self.cache: Any = None
+        self.written = torch.empty((len(rows), 0), dtype=torch.int64, device=llm.device)
+        self.total = torch.zeros(len(rows), device=llm.device)
+
+    def __bool__(self) -> bool:
+        """Return whether there is anything left to do."""
+        return len(self.rows) > 0
+
     @torch.inference_mode()
-    def _batch(
-        self, soft_tokens: torch.Tensor, rows: np.ndarray, sampling: Sampling, seeds: np.ndarray
-    ) -> Iterator[Generated]:
-        llm = self.llm
-        device, dtype = llm.device, llm.get_input_embeddings().weight.dtype
-        ends = torch.tensor(self.eos_token_ids, device=device)
-        written = torch.empty((len(rows), 0), dtype=torch.int64, device=device)
-        total = torch.zeros(len(rows), device=device)
-        step_input = {"inputs_embeds": soft_tokens.to(device, dtype)}
-        cache = None
-        for step in range(sampling.max_new_tokens):
-            out = llm(**step_input, past_key_values=cache, use_cache=True, logits_to_keep=1)
-            cache = out.past_key_values
-            logits = out.logits[:, -1].float()
-            u = torch.from_numpy(uniforms(seeds, step)).to(device)
-            token = _draw(_penalised(logits, written, sampling), sampling, u)
-            total += logits.log_softmax(-1).gather(1, token[:, None])[:, 0]
-            ended = torch.isin(token, ends)
-            written = torch.cat([written, token[:, None]], dim=1)
-            last = step + 1 == sampling.max_new_tokens
-            leaving = torch.ones_like(ended) if last else ended
-            for i in leaving.nonzero()[:, 0].tolist():
-                ids = written[i, : -1 if ended[i] else None].cpu().numpy()
-                yield Generated(int(rows[i]), ids, float(total[i]) / (step + 1), bool(ended[i]))
-            stay = (~leaving).nonzero()[:, 0]
-            if len(stay) == 0:
-                return
-            if len(stay) < len(rows):
-                cache.batch_select_indices(stay)
-                written, total, token = written[stay], total[stay], token[stay]
-                rows, seeds = rows[stay.cpu().numpy()], seeds[stay.cpu().numpy()]
-            step_input = {"input_ids": token[:, None]}
+    def advance(self) -> list[Generated]:
+        """Make one step and return the rows that have finished."""
+        step = self.written.shape[1]
+        logits = self._logits()
+        device = logits.device
+        u = torch.from_numpy(uniforms(self.seeds, step)).to(device)
+        token = draw(penalised(logits, self.written, self.sampling), self.sampling, u)
+        self.total = self.total + log_probability(logits, token)
+        self.written = torch.cat([self.written, token[:, None]], dim=1)
+        ended = torch.isin(token, self.ends).cpu().numpy()
+        last = step + 1 == self.sampling.max_new_tokens
+        leaving = np.ones_like(ended) if last else ended
+        written, total = self.written.cpu().numpy(), self.total.cpu().numpy()
+        done = [
+            Generated(
+                row=int(self.rows[i]),
+                ids=written[i, : step + 1 - bool(ended[i])].copy(),
+                log_likelihood=float(total[i]) / (step + 1),
+                ended=bool(ended[i]),
+            )
+            for i in leaving.nonzero()[0]
+        ]
+        self._keep((~leaving).nonzero()[0])
+        return done
 
+    def _logits(self) -> torch.Tensor:
+        if self.cache is None:
+            soft = self.soft.to(self.llm.device, self.llm.get_input_embeddings().weight.dtype)
+            out = self.llm(inputs_embeds=soft, use_cache=True, logits_to_keep=1)
+            self.cache = out.past_key_values
+            owners = torch.from_numpy(self.owners).to(self.llm.device)
+            self.cache.batch_select_indices(owners)
+            return out.logits[owners, -1]
+        out = self.llm(input_ids=self.written[:, -1:], past_key_values=self.cache, logits_to_keep=1)
+        return out.logits[:, -1]
 
-def _penalised(logits: torch.Tensor, written: torch.Tensor, sampling: Sampling) -> torch.Tensor:
-    if sampling.repetition_penalty == 1.0 or written.shape[1] == 0:
-        return logits
-    seen = logits.gather(1, written)
-    penalty = sampling.repetition_penalty
-    return logits.scatter(1, written, torch.where(seen > 0, seen / penalty, seen * penalty))
-
-
-def _draw(logits: torch.Tensor, sampling: Sampling, u: torch.Tensor) -> torch.Tensor:
-    """Draw a token a row by inverting the distribution function at `u`."""
-    if sampling.temperature == 0:
-        return logits.argmax(-1)
-    # top-k before top-p: the sort then runs over k values, not over the vocabulary
-    k = min(sampling.top_k or logits.shape[-1], logits.shape[-1])
-    best, ids = logits.topk(k, dim=-1)
-    share = (best.double() / sampling.temperature).softmax(-1)
-    before = share.cumsum(-1) - share
-    share = torch.where(before < sampling.top_p, share, 0.0)
-    reached = share.cumsum(-1)
-    # the last kept token takes what rounding leaves
-    place = (reached <= (u * reached[:, -1])[:, None]).sum(-1).clamp(max=k - 1)
-    return ids.gather(1, place[:, None])[:, 0]
+    def _keep(self, stay: np.ndarray) -> None:
+        if len(stay) == len(self.rows):
+            return
+        self.rows, self.seeds = self.rows[stay], self.seeds[stay]
+        where = torch.from_numpy(stay).to(self.total.device)
+        self.written, self.total = self.written[where], self.total[where]
+        if len(stay):
+            self.cache.batch_select_indices(where)
