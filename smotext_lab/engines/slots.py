@@ -48,8 +48,8 @@ class Slots:
         self.unread = np.unique(task.owners)
         self.pool = _Read(self.unread[:0], torch.empty(0), Cache(llama, 0, 0))
         self.live = 0
-        padded = -(-size // STEP) * STEP
-        places = -(-(self.soft.shape[1] + sampling.max_new_tokens) // STEP) * STEP
+        padded = _stepped(size)
+        places = _stepped(self.soft.shape[1] + sampling.max_new_tokens)
         self.cache = Cache(llama, padded, places)
         self.rows = np.zeros(padded, np.int64)
         self.count = np.zeros(padded, np.int64)
@@ -103,7 +103,7 @@ class Slots:
 
     def _step(self) -> None:
         n = self.live
-        padded = -(-n // STEP) * STEP  # the places beyond the live rows compute for nobody
+        padded = n if n == 1 else _stepped(n)  # what lies beyond the live rows serves nobody
         places = torch.from_numpy(self.soft.shape[1] - 1 + self.count[:padded])
         logits = self.llama.step(self.weights, self.token[:padded], places, self.cache)
         self._draw(logits[:n], slice(0, n))
@@ -152,3 +152,7 @@ class Slots:
         for state in (self.token, self.total, self.written):
             state[target] = state[source]
         self.cache.copy(self.cache, source, target, places)
+
+
+def _stepped(n: int) -> int:
+    return -(-n // STEP) * STEP

@@ -17,7 +17,7 @@ from smotext_lab.engines.slots import Slots
 
 __all__ = ["TransformersEngine"]
 
-_ROWS = 128
+_ROWS = 256
 """Rows at a time beyond which decoding gets no faster."""
 
 
@@ -37,7 +37,7 @@ class TransformersEngine:
     eos_token_ids : sequence of int
         Tokens that end a text.
     batch_size : int, optional
-        Rows decoded together; by default as many as `memory` holds, at most 128.
+        Rows decoded together; by default as many as `memory` holds, at most 256.
     memory : int, optional
         Bytes that decoding may take beside the weights; by default half of what is free.
     """
