@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -85,6 +86,7 @@ class Bench:
             seconds.append(time.perf_counter() - started)
         new = sum(written)
         positions = new + n * self.soft.shape[1]
+        print(f"{what}, {self.dtype}, {batch} at a time: {seconds}", file=sys.stderr, flush=True)
         return Timed(what, self.dtype, batch, n, new, positions, seconds)
 
     def roofline(self) -> float:
