@@ -359,6 +359,15 @@ def test_guards_as_typed():
     assert (guards.max_copy_cosine, guards.max_repeats) == (0.5, None)
     assert guards.max_shared_words == type(guards)().max_shared_words
     assert values.guards_of(["allow_equal=false"], off=True).allow_equal is False
+    assert values.guards_of(["blocked_words=None"], off=False).blocked_words is None
+    assert values.guards_of(["blocked_words=default"], off=True).blocked_words == "default"
+
+
+def test_a_file_of_blocked_words_keeps_the_case_of_its_name(tmp_path):
+    words = tmp_path / "My Words.TXT"
+    words.write_text("darn")
+    guards = values.guards_of([f"blocked_words={words}"], off=False)
+    assert guards.blocked().find("Darn it") == "darn"
 
 
 @pytest.mark.parametrize(
@@ -367,6 +376,7 @@ def test_guards_as_typed():
         ("max_copy=1", "did you mean 'max_copy_cosine'"),
         ("max_repeats", "takes NAME=VALUE"),
         ("max_repeats=lots", "must be a whole number"),
+        ("blocked_words=nowhere.txt", "'nowhere.txt', which cannot be read"),
     ],
 )
 def test_guards_that_are_none_say_so(word, says):

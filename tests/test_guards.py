@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import pickle
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from smotext_lab import Guards
 from smotext_lab.errors import DataError, ParameterError
+from smotext_lab.guards import BlockedWords
 from smotext_lab.guards.words import SharedRuns, ends_sentence, find_loop, fold
 
 REAL = ["The bank raised its rates again on Thursday.", "Rain is due tonight.", "Rain fell."]
@@ -64,6 +67,135 @@ def test_an_exempt_text_is_still_refused_when_it_is_broken_or_contradicts_its_la
     exempt = np.array([True])
     assert reason("", 90, exempt=exempt) == "degenerate: empty"
     assert reason(REAL[0], 0, "weather", exempt=exempt).startswith("label")
+
+
+HARMLESS = """
+Scunthorpe and Penistone are towns, and so is Cockermouth.
+The pilot left the cockpit for a cocktail.
+We assess the classic assets that passengers amass in Massachusetts.
+Roast the chicken breast, then the pussycat gets the rest.
+Dick Van Dyke, Moby Dick and Dick Cheney.
+Mr Hancock shot a grape with a rapeseed; the therapist shed a drape.
+Cum laude, it was an analysis of the analog canal, in Essex, Sussex and Middlesex.
+The sexes differ by sex, and same-sex couples may marry; gay and queer people too.
+A great tit and a titmouse sat on the dyke with a spade and a hoe.
+Snigger at the niggardly Nigerian from Niger; the raccoon and the spic-and-span Maine Coon.
+Homo sapiens found a chink in the armour of the Washington Redskins.
+The Matsushita and the Dickinson basement; a shuttlecock, a peacock, a woodcock and a hitchcock.
+He took the A55 to Wales, paid US$ 455 and got 5*** rooms with 20th-century baths and an mp3.
+Hello!!! See you at 4pm @shop #shop, **as is**, a*b*c, f(x) = x**2, e.g. www.s-h-o-p.com.
+Damn it, what a crappy bastard. I am soooo tired, coooool, yesss, nooooo, hmmmm.
+It was a nude by Manet, a sexy film of sexual assault in a same sex prison.
+"""
+
+
+@pytest.mark.parametrize("text", HARMLESS.strip().splitlines())
+def test_ordinary_words_are_not_blocked(text):
+    assert BlockedWords.default().find(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("What a FUCKING day!", "fucking"),
+        ("He called them niggers.", "niggers"),
+        ("“Faggot”, he said", "faggot"),
+        ("A blow-job in the park", "blow job"),
+        ("they had  sex twice", "had sex"),
+        ("bull SH1T, that is", "sh1t"),
+        ("you b!tch!", "b!tch"),
+        ("**f**k** this", "f**k"),
+        ("_n1gg3r_", "n1gg3r"),
+        ("a f@g and a f@gg0t", "f@gg0t"),
+        ("f u c k off", "f u c k"),
+        ("f.u.c.k.", "f u c k"),
+        ("Fuuuuuck this", "fuuuuuck"),
+        ("ｗｈｏｒｅ", "whore"),
+        ("pu$$y", "pu$$y"),
+        ("$hit", "$hit"),
+    ],
+)
+def test_listed_words_are_found_and_some_disguises_of_them(text, found):
+    assert BlockedWords.default().find(text) == found
+
+
+def test_a_blocked_word_of_no_parent_is_refused_and_is_not_repeated_in_the_reason():
+    said = reason("Shitty hail in town.")
+    assert said == "unsafe: blocked word 's*****', and none in the texts it was made from"
+    assert reason("Hail and blow jobs.").startswith("unsafe: blocked word 'b*** j***'")
+    assert reason("The assets rose in Scunthorpe.") is None
+
+
+def test_a_blocked_word_passes_where_a_parent_has_any():
+    real = [*REAL[:2], "The bitch fell."]
+    judge = Guards().fit(real, directions(0, 90, 100), LABELS, positions=[5, 6, 7])
+    texts = ["Shit hail.", "Shit frost.", "Shit fog.", "Shit sun."]
+    verdicts = judge.judge(
+        texts,
+        directions(70, 50, 120, 135),
+        ["weather"] * 4,
+        parents=[[1, 2], np.array([0, 1]), [], np.array([2])],
+    )
+    assert [v.accepted for v in verdicts] == [True, False, False, True]
+    assert verdicts[1].reason.startswith("unsafe: ")
+
+
+def test_exempt_texts_may_not_bring_in_blocked_words_either():
+    assert reason("Shit hail.", exempt=np.array([True]), parents=[[1]]).startswith("unsafe")
+
+
+def test_the_list_of_blocked_words_can_be_switched_off_and_replaced(tmp_path):
+    assert reason("Shit hail.", judge=judge_of(blocked_words=None)) is None
+    own = judge_of(blocked_words=["Ann Lee", "bob"])
+    assert reason("Shit hail.", judge=own) is None
+    assert reason("ANN, Lee and hail.", 50, judge=own).startswith("unsafe: blocked word 'a** l**'")
+    path = tmp_path / "words.txt"
+    path.write_text("\ufeff# names, none to get out\nAnn Lee, bob,\n\nÉmile\n", encoding="utf-8")
+    for given in (path, str(path)):
+        judge = judge_of(blocked_words=given)
+        assert [bool(reason(f"{who} fell.", 50, judge=judge)) for who in ("ÉMILE", "Names")] == [
+            True,
+            False,
+        ]
+
+
+def test_blocked_words_are_kept_as_given_and_told_by_their_number():
+    guards = Guards(blocked_words=(word for word in ("bob", "ann")))
+    assert guards.blocked_words == ("bob", "ann")
+    assert pickle.loads(pickle.dumps(guards)) == guards == replace(guards)
+    assert hash(guards) == hash(Guards(blocked_words=["bob", "ann"]))
+    assert guards.described()["blocked_words"] == "2 words"
+    assert Guards().described()["blocked_words"] == "default"
+    assert Guards.off().described()["blocked_words"] is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (3, "must be 'default', None, the path"),
+        (["fine", "?!"], "holds '[?]!'"),
+        (["fine", 3], "holds 3"),
+        ("no/such/file.txt", "'no/such/file.txt', which cannot be read"),
+        ("defualt", "'defualt', which cannot be read"),
+    ],
+)
+def test_blocked_words_that_cannot_be_used_are_refused_at_once(wrong, says):
+    with pytest.raises(ParameterError, match=says):
+        Guards(blocked_words=wrong)
+
+
+def test_a_file_of_blocked_words_that_is_not_utf8_is_refused(tmp_path):
+    (tmp_path / "words.txt").write_bytes(b"caf\xe9")
+    with pytest.raises(ParameterError, match="is not UTF-8"):
+        Guards(blocked_words=tmp_path / "words.txt")
+
+
+def test_long_and_hostile_texts_are_searched_quickly():
+    blocked = BlockedWords.default()
+    texts = ["a " * 50_000, "f*" * 50_000, "*" * 100_000, "f00000" * 20_000, "a1b2! " * 10_000]
+    start = time.perf_counter()
+    assert [blocked.find(text) for text in [*texts, "[^]-\\*]a*]b", ""]] == [None] * 7
+    assert time.perf_counter() - start < 10
 
 
 def test_duplicates_are_refused_in_row_order_and_across_calls():

@@ -102,6 +102,37 @@ def test_rejected_texts_stand_with_their_reasons_and_the_rest_is_counted(new):
     assert "copy" not in qualitative.accepted_table(new).data
 
 
+def test_texts_that_bring_in_a_blocked_word_are_not_shown():
+    row = {"label": "a", "status": "rejected", "cosine_to_target": 0.5}
+    refused = Synthesis.from_rows(
+        [
+            row | {"text": "so darn wet", "reason": "unsafe: blocked word 'd***'"},
+            row | {"text": "so wet", "reason": "copy: equal to text 3"},
+        ]
+    )
+    html = qualitative.rejected_table(refused).data
+    assert "darn" not in html
+    assert "[not shown]" in html
+    assert "unsafe: blocked word" in html
+    assert "so wet" in html
+
+
+def test_walks_show_a_blocked_word_only_between_texts_of_which_one_has_any():
+    class Rude(Decoder):
+        def decode_rows(self, vectors, *, seeds=None):
+            for row, vector in enumerate(vectors):
+                yield Decoded(row, f"shit {row}", 1.0, -1.0, 5, True, 0, 1, vector, ())
+
+    real = pd.DataFrame({"text": ["bitch", "one", "two"], "label": ["a"] * 3})
+    walks = walk(Rude(), real, np.eye(3, dtype=np.float32), np.array([[0, 1], [1, 2]]))
+    html = qualitative.walks_view(walks).data
+    assert [row for row in range(10) if f"shit {row}<" in html] == [0, 1, 2, 3]
+    assert html.count("[not shown]") == 6
+    trios = qualitative.pairs_view(walks).data
+    assert "shit 2<" in trios
+    assert "shit 7<" not in trios
+
+
 def test_where_nothing_was_rejected_the_closest_calls_are_shown():
     accepted = [
         {

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pickle
 import warnings
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from smotext_lab import Guards, MixupInterpolator, SMOTEInterpolator, SMOTExT
 from smotext_lab.errors import DataError, ParameterError
-from smotext_lab.interpolators import ADASYNInterpolator, BorderlineSMOTEInterpolator
+from smotext_lab.interpolators import ADASYNInterpolator, Blends, BorderlineSMOTEInterpolator
 from smotext_lab.sampler.counts import shares
 from smotext_lab.sampler.generation import attempt_seeds
 
@@ -347,6 +348,38 @@ def test_a_label_that_the_neighbours_contradict_is_refused(sampler, data):
     assert made.synthesis_.rejected["reason"].str.startswith("label: nearest real").all()
 
 
+class FirstTwo:
+    """Plans one row: the first text at weight 1, the second at weight 0."""
+
+    def plan(self, vectors, labels, n, *, random_state=None):
+        parents, weights = np.array([[0, 1]]), np.array([[1.0, 0.0]])
+        return Blends(parents, weights, np.array(labels[:1]), np.array([7], dtype=np.uint64))
+
+
+ONLY_WORDS = replace(Guards.off(), blocked_words="default")
+
+
+def test_a_blocked_word_passes_where_a_parent_has_one_whatever_the_texts_are_called(
+    sampler, topics
+):
+    texts, labels = topics(sport=15)
+    texts = ["", *(text if i % 3 else f"bitch {text}" for i, text in enumerate(texts))]
+    made = sampler(lambda text, rng: f"shit {text}", guards=ONLY_WORDS, max_attempts=1)
+    with pytest.warns(UserWarning, match="unsafe"):
+        frame = made.generate(texts, ["sport", *labels], n=12).frame
+    listed = [any("bitch" in texts[parent] for parent in row) for row in frame["parents"]]
+    assert (frame["status"] == "accepted").tolist() == listed
+    assert set(listed) == {True, False}
+    assert frame["reason"].dropna().str.startswith("unsafe: blocked word 's***'").all()
+
+
+def test_a_text_that_has_no_weight_in_a_blend_is_no_parent(sampler):
+    made = sampler(lambda text, rng: f"shit {text}", guards=ONLY_WORDS, interpolator=FirstTwo())
+    with pytest.warns(UserWarning, match="made 0 of 1 texts: .*unsafe 1"):
+        made.generate(["goal.", "bitch.", "match."], ["a"] * 3, n=1)
+    assert len(made.generate(["bitch.", "goal.", "match."], ["a"] * 3, n=1)) == 1
+
+
 # --- interruption ----------------------------------------------------------------------------
 
 
@@ -540,6 +573,7 @@ def test_info_says_how_the_texts_were_made_and_can_be_written(sampler, data, tmp
     made = sampler(failing(0.3)).generate(*data, n=6)
     assert made.info["asked"] == {"money": 3, "sport": 2, "weather": 1}
     assert made.info["guards"]["max_copy_cosine"] == 0.95
+    assert made.info["guards"]["blocked_words"] == "default"
     assert made.info["encoder"] == "words@1"
     assert made.info["length_ratio"] == pytest.approx(7 / 6, abs=1e-4)
     made.to_parquet(tmp_path / "made.parquet")

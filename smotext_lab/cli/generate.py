@@ -112,7 +112,8 @@ Guard = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME=VALUE",
-        help="A guard's threshold, such as max_copy_cosine=0.9; none switches it off. Repeatable.",
+        help="A guard's setting, such as max_copy_cosine=0.9 or blocked_words=FILE; none switches "
+        "it off. Repeatable.",
     ),
 ]
 NoGuards = Annotated[bool, typer.Option("--no-guards", help="Accept whatever is written.")]

@@ -168,7 +168,7 @@ def in_labels(named: Any, labels: pd.Series) -> Any:
 
 
 def guards_of(words: Sequence[str], *, off: bool) -> Guards:
-    """Read guards' thresholds from ``["max_copy_cosine=0.9", "max_repeats=none"]``.
+    """Read guards' settings from ``["max_copy_cosine=0.9", "blocked_words=my_words.txt"]``.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def guards_of(words: Sequence[str], *, off: bool) -> Guards:
     Raises
     ------
     ParameterError
-        If a threshold is unknown or has a value that cannot be used.
+        If a guard is unknown or has a value that cannot be used.
     """
     from smotext_lab.guards import Guards
 
@@ -191,9 +191,8 @@ def guards_of(words: Sequence[str], *, off: bool) -> Guards:
             hint = did_you_mean(name, names)
             msg = f"--guard takes NAME=VALUE, not {word!r}{hint}; names: {', '.join(names)}."
             raise ParameterError(msg)
-        value = "null" if value.lower() == "none" else value.lower()
         with contextlib.suppress(ValueError):
-            values[name] = json.loads(value)
+            values[name] = json.loads("null" if value.lower() == "none" else value.lower())
         values.setdefault(name, value)
     return dataclasses.replace(Guards.off() if off else Guards(), **values)
 

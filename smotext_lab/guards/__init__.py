@@ -1,22 +1,25 @@
 """Guards: the thresholds that decide which decoded texts are kept.
 
-A text is refused if it is broken, if it repeats a real text or an earlier new one, or if the
-real texts nearest to it say another label. Each refusal has a reason whose first word is
-stable: ``degenerate``, ``copy``, ``duplicate`` or ``label``.
+A text is refused if it is broken, if it brings in a slur or a sexual word, if it repeats a real
+text or an earlier new one, or if the real texts nearest to it say another label. Each refusal has
+a reason whose first word is stable: ``degenerate``, ``unsafe``, ``copy``, ``duplicate`` or
+``label``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from smotext_lab.errors import ParameterError
+from smotext_lab.guards.blocked import BlockedWords
 from smotext_lab.guards.judge import Judge, Verdict
 
-__all__ = ["Guards", "Judge", "Verdict"]
+__all__ = ["BlockedWords", "Guards", "Judge", "Verdict"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,13 @@ class Guards:
         label has more of the vote. With one class there is nothing to vote on.
     min_label_probability : float, default=0.0
         Reject a text also if its label's share of that vote is below this.
+    blocked_words : "default", None, path or iterable of str, default="default"
+        Reject a text with one of these words, unless a real text that it was made from has one
+        too: who works on abuse gets texts that speak of it. The default list holds English slurs
+        and sexual words (``guards/blocked_words.txt``). Whole words are found, whatever their
+        case, and some disguises of them (see `BlockedWords`); a language without spaces between
+        words needs other means. A path names a UTF-8 file with words separated by commas or line
+        ends, which is read when the real texts are learnt.
     allow_equal, allow_empty, allow_cut : bool, default=False
         Accept texts that equal a real or an earlier accepted one but for case, spaces and
         punctuation; texts without a word; texts that the length limit ended in mid-sentence.
@@ -49,7 +59,7 @@ class Guards:
     Raises
     ------
     ParameterError
-        If a threshold is out of its range.
+        If a threshold is out of its range, or the blocked words cannot be read.
 
     Examples
     --------
@@ -66,6 +76,7 @@ class Guards:
     max_repeats: int | None = 3
     label_neighbors: int | None = 20
     min_label_probability: float = 0.0
+    blocked_words: str | os.PathLike[str] | Iterable[str] | None = "default"
     allow_equal: bool = False
     allow_empty: bool = False
     allow_cut: bool = False
@@ -80,6 +91,9 @@ class Guards:
             if not isinstance(getattr(self, name), bool | np.bool_):
                 msg = f"{name} must be True or False, got {getattr(self, name)!r}."
                 raise ParameterError(msg)
+        # one form each, so that guards can be compared, pickled, and an iterator used twice
+        object.__setattr__(self, "blocked_words", _plain_words(self.blocked_words))
+        self.blocked()  # words that cannot be read are refused now, not after the encoding
 
     @classmethod
     def off(cls) -> Guards:
@@ -94,10 +108,45 @@ class Guards:
         return cls(
             **thresholds,  # type: ignore[arg-type]  # all of them accept None
             label_neighbors=None,
+            blocked_words=None,
             allow_equal=True,
             allow_empty=True,
             allow_cut=True,
         )
+
+    def blocked(self) -> BlockedWords | None:
+        """Return the words of `blocked_words`, or None where that guard is off.
+
+        Raises
+        ------
+        ParameterError
+            If they cannot be read.
+
+        Examples
+        --------
+        >>> Guards(blocked_words=["darn"]).blocked().find("Oh, DARN it.")
+        'darn'
+        """
+        words = self.blocked_words
+        if words is None:
+            return None
+        if isinstance(words, tuple):
+            return BlockedWords(words)
+        return BlockedWords.default() if words == "default" else BlockedWords.read(str(words))
+
+    def described(self) -> dict[str, Any]:
+        """Return the guards by name, to be written beside the texts.
+
+        Of blocked words of one's own only the number: they may be names that must not get out.
+
+        Examples
+        --------
+        >>> Guards(blocked_words=["Ann", "Bob"]).described()["blocked_words"]
+        '2 words'
+        """
+        words, blocked = self.blocked_words, self.blocked()
+        told = words if blocked is None or words == "default" else f"{len(blocked)} words"
+        return asdict(self) | {"blocked_words": told}
 
     def fit(
         self,
@@ -129,6 +178,20 @@ class Guards:
             If there are no texts, or the lengths differ.
         """
         return Judge(self, texts, vectors, labels, positions=positions)
+
+
+def _plain_words(words: Any) -> Any:
+    if words is None or isinstance(words, str):
+        return words
+    if isinstance(words, os.PathLike):
+        return os.fspath(words)
+    if not isinstance(words, Iterable):
+        msg = (
+            "blocked_words must be 'default', None, the path of a text file, or a list of words, "
+            f"got {words!r}."
+        )
+        raise ParameterError(msg)
+    return tuple(sorted(words) if isinstance(words, set | frozenset) else words)
 
 
 def _check_number(

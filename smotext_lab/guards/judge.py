@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from smotext_lab.errors import DataError
+from smotext_lab.guards.blocked import masked
 from smotext_lab.guards.words import SharedRuns, ends_sentence, find_loop, fold
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Verdict:
     status : {"accepted", "rejected"}
     reason : str or None
         None if accepted, else such as ``"copy: cosine 0.97 to text 12"``. What stands before
-        the colon is one of ``degenerate``, ``copy``, ``duplicate``, ``label``.
+        the colon is one of ``degenerate``, ``unsafe``, ``copy``, ``duplicate``, ``label``.
     cosine_to_nearest_real : float
     nearest_real : int
         Number of the nearest real text.
@@ -78,6 +79,8 @@ class Judge:
         self._vectors = _unit(vectors)
         self._positions = np.arange(len(texts)) if positions is None else np.asarray(positions)
         self._vote = 1.0 / np.bincount(codes)[codes]
+        self._texts = texts
+        self._blocked = guards.blocked()
         folded = [fold(text) for text in texts]
         self._equal = {text: place for place, text in reversed(list(enumerate(folded))) if text}
         longest = guards.max_shared_words
@@ -94,6 +97,7 @@ class Judge:
         *,
         label_weights: np.ndarray | None = None,
         classes: np.ndarray | None = None,
+        parents: Sequence[Sequence[int] | np.ndarray] | None = None,
         exempt: np.ndarray | None = None,
         cut: np.ndarray | None = None,
         rows: Sequence[int] | None = None,
@@ -115,6 +119,10 @@ class Judge:
             heaviest are then all wanted, and their shares of the vote are added.
         classes : ndarray of shape (c,), optional
             What the columns of `label_weights` stand for.
+        parents : sequence of m sequences of int, optional
+            Which real texts each text was made from, by their place among those that the
+            judge was fitted on. A blocked word passes where one of them has one; without
+            parents none has.
         exempt : bool ndarray of shape (m,), optional
             Texts that may repeat a real one: those decoded from a real text's own vector
             (λ = 0), and walks between two of them.
@@ -144,6 +152,7 @@ class Judge:
                 probability = _probability(shares[i], wanted[at])
                 reason = (
                     self._broken(texts[at], bool(cut[at]))
+                    or self._unsafe(texts[at], () if parents is None else parents[at])
                     or (None if exempt[at] else self._copied(texts[at], nearest[i], cosine[i]))
                     or self._repeated(texts[at], twins, i)
                     or self._mislabelled(shares[i], wanted[at], probability)
@@ -176,6 +185,15 @@ class Judge:
         if cut and not guards.allow_cut and not ends_sentence(text):
             return "degenerate: cut in mid-sentence by the length limit"
         return None
+
+    def _unsafe(self, text: str, parents: Sequence[int] | np.ndarray) -> str | None:
+        blocked = self._blocked
+        word = None if blocked is None else blocked.find(text)
+        if blocked is None or word is None:
+            return None
+        if any(blocked.find(self._texts[parent]) is not None for parent in parents):
+            return None
+        return f"unsafe: blocked word {masked(word)!r}, and none in the texts it was made from"
 
     def _copied(self, text: str, nearest: int, cosine: float) -> str | None:
         guards, folded = self.guards, fold(text)

@@ -198,11 +198,12 @@ def pairs_view(walks: Walks) -> HTML:
     """
     middle = fraction(float(walks.lambdas[walks.between]))
     rows = []
-    for (a, b), steps in zip(walks.pairs, walks.decoded, strict=True):
+    for (a, b), steps, verdicts in zip(walks.pairs, walks.decoded, walks.verdicts, strict=True):
         kind = inert(walks.labels[a])
+        written = _shown(steps[walks.between].text, verdicts[walks.between].reason)
         trio = (
             ("", f"Text A, {kind}", walks.texts[a]),
-            (" class='made'", f"Written for λ = {middle}", steps[walks.between].text),
+            (" class='made'", f"Written for λ = {middle}", written),
             ("", f"Text B, {kind}", walks.texts[b]),
         )
         cells = (
@@ -226,7 +227,8 @@ def walks_view(walks: Walks) -> HTML:
             named = near or shortened(walks.texts[verdict.nearest_real], 90)
             rows.append(
                 f"<tr class='made'><td class='tag'>λ = {fraction(float(weight))}</td>"
-                f"<td>{shortened(step.text, _SHOWN)}<div class='soft'>nearest real text, "
+                f"<td>{shortened(_shown(step.text, verdict.reason), _SHOWN)}"
+                "<div class='soft'>nearest real text, "
                 f"cosine {verdict.cosine_to_nearest_real:.2f}: {named}</div></td>"
                 f"<td class='n'>{_bar(step.cosine)}</td></tr>"
             )
@@ -325,13 +327,18 @@ def _texts_table(rows: pd.DataFrame, most: int, note: str = "") -> HTML:
         why = f"<div class='why'>{inert(row['reason'])}</div>" if row["reason"] else ""
         body.append(
             f"<tr><td class='name'>{shortened(row['label'], 40)}</td>"
-            f"<td>{shortened(row['text'], _SHOWN)}{why}</td>"
+            f"<td>{shortened(_shown(row['text'], row['reason']), _SHOWN)}{why}</td>"
             f"<td class='n'>{_bar(row['cosine_to_target'])}</td></tr>"
         )
     head = "<tr><th>class</th><th>text</th><th class='n'>cosine to target</th></tr>"
     more = len(rows) - most
     below = f"<p class='soft'>and {more:,} more</p>" if more > 0 else ""
     return _html(f"{above}<table>{head}{''.join(body)}</table>{below}")
+
+
+def _shown(text: str, reason: str | None) -> str:
+    """Return the text, or what stands for one that the guard of blocked words refused."""
+    return "[not shown]" if str(reason).startswith("unsafe:") else text
 
 
 def _close_call(own: float, near: float) -> str:

@@ -292,6 +292,7 @@ def walk(
         [row.text for row in rows],
         np.array([row.vector for row in rows]),
         np.repeat(labels[pairs[:, 0]], steps),
+        parents=[pair[[at < 1, at > 0]] for pair in pairs for at in np.linspace(0.0, 1.0, steps)],
         exempt=np.ones(len(rows), dtype=bool),
     )
     told = decoder.explain(points, words)

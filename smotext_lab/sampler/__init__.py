@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict
 from numbers import Integral
 from typing import Any, ClassVar, Literal
 
@@ -313,7 +312,7 @@ class SMOTExT(BaseOverSampler):
     ) -> Synthesis:
         info = facts and {
             "blending": self.blending,
-            "guards": asdict(self._guards()),
+            "guards": self._guards().described(),
             "max_attempts": self.max_attempts,
             "max_blends": self.max_blends,
             **facts,

@@ -15,7 +15,7 @@ from smotext_lab.interpolators.blends import Blending, Blends
 
 __all__ = ["Decodes", "Generation", "Source", "attempt_seeds"]
 
-_ROUNDING = 1e-9  # a parent whose weight is this near to 1 is the point itself (λ = 0)
+_ROUNDING = 1e-9  # a parent whose weight is this near to 1 is the point itself, near to 0 none
 
 
 class Decodes(Protocol):
@@ -93,7 +93,7 @@ class Generation:
         How many texts are wanted of each class.
     decoder : Decodes
     judge : Judge
-        Fitted on the real texts.
+        Fitted on the texts of the source's rows, in their order.
     max_attempts : int
         Decodings of one blend.
     max_blends : int
@@ -195,6 +195,10 @@ class Generation:
             blends.label,
             label_weights=blends.label_weights,
             classes=blends.classes,
+            parents=[
+                parents[np.abs(weights) > _ROUNDING]
+                for parents, weights in zip(blends.parents, blends.weights, strict=True)
+            ],
             exempt=np.any(np.abs(blends.weights - 1.0) < _ROUNDING, axis=1),
             cut=np.array([not decoded.ended for decoded in found]),
             rows=at.tolist(),
