@@ -122,7 +122,7 @@ def test_listed_words_are_found_and_some_disguises_of_them(text, found):
 def test_a_blocked_word_of_no_parent_is_refused_and_is_not_repeated_in_the_reason():
     said = reason("Shitty hail in town.")
     assert said == "unsafe: blocked word 's*****', and none in the texts it was made from"
-    assert reason("Hail and blow jobs.").startswith("unsafe: blocked word 'b*** j***'")
+    assert reason("Hail and blow jobs.").startswith("unsafe: blocked word 'b*** ****'")
     assert reason("The assets rose in Scunthorpe.") is None
 
 
@@ -148,7 +148,7 @@ def test_the_list_of_blocked_words_can_be_switched_off_and_replaced(tmp_path):
     assert reason("Shit hail.", judge=judge_of(blocked_words=None)) is None
     own = judge_of(blocked_words=["Ann Lee", "bob"])
     assert reason("Shit hail.", judge=own) is None
-    assert reason("ANN, Lee and hail.", 50, judge=own).startswith("unsafe: blocked word 'a** l**'")
+    assert reason("ANN, Lee and hail.", 50, judge=own).startswith("unsafe: blocked word 'a** ***'")
     path = tmp_path / "words.txt"
     path.write_text("\ufeff# names, none to get out\nAnn Lee, bob,\n\nÉmile\n", encoding="utf-8")
     for given in (path, str(path)):

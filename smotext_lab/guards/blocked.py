@@ -131,14 +131,14 @@ class BlockedWords:
 
 
 def masked(word: str) -> str:
-    """Return `word` with asterisks for all but the first character of each of its words.
+    """Return a word or phrase with asterisks for all but its first character.
 
     Examples
     --------
-    >>> masked("son of a gun")
-    's** o* a g**'
+    >>> masked("son of a gun"), masked("d a r n")
+    ('s** ** * ***', 'd * * *')
     """
-    return " ".join(part[:1] + "*" * (len(part) - 1) for part in word.split())
+    return word[:1] + re.sub(r"\S", "*", word[1:])
 
 
 @cache
