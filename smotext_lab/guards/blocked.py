@@ -117,7 +117,7 @@ class BlockedWords:
     def _is_disguised(self, token: str) -> bool:
         """Return whether a listed word can be read in a token with signs or drawn-out letters."""
         parts = [(part[0], len(part) > 1) for part in map(re.Match.group, _PART.finditer(token))]
-        if not _SHORTEST_DISGUISED <= len(parts) <= self._longest:
+        if len(token) < _SHORTEST_DISGUISED or len(parts) > self._longest:
             return False
         if sum(character.isalpha() for character, _ in parts) < 2:
             return False
