@@ -16,6 +16,7 @@ REAL = {
     "smotext_lab.datasets",
     "smotext_lab.decoders",
     "smotext_lab.encoders",
+    "smotext_lab.evaluation.perplexity",
     "smotext_lab.models",
     "smotext_lab.reports",
     "smotext_lab.sampler",

