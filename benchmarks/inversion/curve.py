@@ -118,9 +118,14 @@ def fit_curve(texts: Sequence[float] | np.ndarray, losses: Sequence[float] | np.
     far = np.array([x.max(), 10 * x.max()])
     gains = np.array([-np.diff(_law(far, *p))[0] for p in drawn if p[1] > 0 and 0 < p[2] < 3])
     now, more = _law(far, *best)
+    errors = np.sqrt(np.diag(covariance))
     return Fit(
-        *map(float, best),
-        *map(float, np.sqrt(np.diag(covariance))),
+        floor=float(best[0]),
+        scale=float(best[1]),
+        power=float(best[2]),
+        floor_se=float(errors[0]),
+        scale_se=float(errors[1]),
+        power_se=float(errors[2]),
         texts=int(x.max()),
         now=float(now),
         more=float(more),

@@ -17,6 +17,7 @@ from benchmarks.inversion.sets import LabelledSet, Points, digest
 from smotext_lab import XRAGDecoder
 from smotext_lab.bridges import Form, load_bridge, split_words
 from smotext_lab.encoders import Encoder
+from smotext_lab.models import fingerprint
 
 __all__ = ["SEARCHES", "BridgeRun", "Written"]
 
@@ -47,7 +48,7 @@ class Written:
 
 
 class BridgeRun:
-    """One bridge with each of the searches, its LLM loaded once.
+    """One bridge with each of the searches; it and its LLM are loaded once, when needed.
 
     Parameters
     ----------
@@ -63,20 +64,20 @@ class BridgeRun:
     def __init__(
         self, folder: str | Path, llm: str, encoder: Encoder, cache: Path, random_state: int
     ) -> None:
-        self.bridge = load_bridge(folder)
+        self.facts = load_bridge(folder).facts
         self.cache = cache
         self.random_state = random_state
         self._decoders = {
-            name: XRAGDecoder(llm, self.bridge, encoder=encoder, **settings)
+            name: XRAGDecoder(llm, folder, encoder=encoder, **settings)
             for name, settings in SEARCHES.items()
         }
-        self._made_by = (self.bridge.facts.sha256, llm, encoder.fingerprint, _road())
+        self._made_by = (self.facts.sha256, fingerprint(llm), encoder.fingerprint, _road())
 
     def write(self, search: str, form: str, points: Points, of: LabelledSet) -> Written:
         """Decode the points that are not decoded yet; return all rows."""
         seeds = np.random.SeedSequence(self.random_state).generate_state(len(points), np.uint64)
         forms = _forms(points, of) if form == "given" else None
-        asked = [points.vectors.tolist(), seeds.tolist(), [str(f) for f in forms or ()]]
+        asked = (form, points.key(of), self.random_state)
         key = digest(self._made_by, SEARCHES[search], asked)
         store = _RowStore(self.cache / "rows" / f"{key}.jsonl")
         rows = store.read()
@@ -126,7 +127,7 @@ class BridgeRun:
         return decoder
 
     def free(self) -> None:
-        """Let go of the LLM: the next bridge loads its own."""
+        """Let go of LLM and bridge: the next one loads its own."""
         for decoder in self._decoders.values():
             decoder._loaded = None
 

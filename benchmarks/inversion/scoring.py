@@ -40,16 +40,23 @@ class Scorer:
     llm : str
         For the perplexity; loaded without any bridge.
     cache : Path
+
+    Attributes
+    ----------
+    judges : dict of str to str
+        Those that there are, with what they are.
     """
 
     def __init__(self, encoder: Encoder, llm: str, cache: Path) -> None:
         self.encoder = encoder
         self.second = second_encoder()
         self.cache = cache
-        self.judges = [name for name in JUDGES if name != "second" or self.second]
+        self.judges = {name: JUDGES[name] for name in ("neighbors", "tfidf")}
+        if self.second:
+            self.judges["second"] = f"{JUDGES['second']}: {self.second.fingerprint}"
         self._llm = llm
         self._model: tuple[Any, Any] | None = None
-        self._fitted: tuple[str, Mapping[str, evaluation.LabelJudge]] = ("", {})
+        self._fitted: dict[str, Mapping[str, evaluation.LabelJudge]] = {}
         second = self.second.fingerprint if self.second else ""
         self._made_by = (encoder.fingerprint, fingerprint(llm), second, _code())
 
@@ -72,15 +79,16 @@ class Scorer:
             own = self._by_itself(of, texts, points.labels)
             return pd.concat([self._against(of, points, texts), own], axis=1)
 
-        return self._kept(digest(points.vectors.tolist()), of, texts, made)
+        return self._kept(points.key(of), of, texts, made)
 
     def _against(self, of: LabelledSet, points: Points, texts: list[str]) -> pd.DataFrame:
         sources = [[of.texts[row] for row in rows] for rows in points.sources.T]
         lengths = [evaluation.length_ratio(texts, source) for source in sources]
         found: dict[str, np.ndarray] = {
             "cosine": evaluation.cosines(self._encoded(texts), points.vectors),
-            # against both parents' mean length; a form is kept if it is that of either
-            "length_ratio": len(lengths) / sum(1 / length.clip(1e-9) for length in lengths),
+            # the harmonic mean of ratios is the ratio to the sources' mean length
+            "length_ratio": len(lengths) / np.sum([1 / r.clip(1e-9) for r in lengths], axis=0),
+            # a form is kept if it is that of any source
             "kind_kept": np.any([evaluation.kind_kept(texts, s) for s in sources], axis=0),
             "case_kept": np.any([evaluation.case_kept(texts, s) for s in sources], axis=0),
             "form_kept": np.any([evaluation.form_kept(texts, s) for s in sources], axis=0),
@@ -110,15 +118,15 @@ class Scorer:
         return pd.DataFrame(judged | {"log_likelihood": sums, "tokens": tokens})
 
     def _judges_of(self, of: LabelledSet) -> Mapping[str, evaluation.LabelJudge]:
-        if self._fitted[0] != of.digest:
+        if of.digest not in self._fitted:
             judges: dict[str, evaluation.LabelJudge] = {
                 "neighbors": self._neighbor_judge(of, self.encoder, len(of.train_texts)),
                 "tfidf": evaluation.TfidfJudge(of.train_texts, of.train_labels),
             }
             if self.second:
                 judges["second"] = self._neighbor_judge(of, self.second, _MOST_SECOND)
-            self._fitted = (of.digest, judges)
-        return self._fitted[1]
+            self._fitted[of.digest] = judges
+        return self._fitted[of.digest]
 
     def _neighbor_judge(
         self, of: LabelledSet, encoder: Encoder, most: int

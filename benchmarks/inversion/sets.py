@@ -45,6 +45,10 @@ class Points:
     def __len__(self) -> int:
         return len(self.vectors)
 
+    def key(self, of: LabelledSet) -> str:
+        """Return what stands for these points; the last bits of vectors may differ by machine."""
+        return digest(self.of, of.texts, self.sources.tolist())
+
 
 @dataclass(frozen=True, eq=False)
 class LabelledSet:
