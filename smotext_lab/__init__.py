@@ -29,8 +29,11 @@ if TYPE_CHECKING:
     from smotext_lab.interpolators import SMOTEInterpolator as SMOTEInterpolator
     from smotext_lab.interpolators import SVMSMOTEInterpolator as SVMSMOTEInterpolator
     from smotext_lab.interpolators import path as path
+    from smotext_lab.paths import TextPath as TextPath
+    from smotext_lab.paths import text_path as text_path
     from smotext_lab.reports import run_report as run_report
     from smotext_lab.sampler import SMOTExT as SMOTExT
+    from smotext_lab.sampler.equipment import shared_decoder as shared_decoder
     from smotext_lab.synthesis import Synthesis as Synthesis
 
 _HOMES = {
@@ -53,7 +56,10 @@ _HOMES = {
     "DirichletInterpolator": "interpolators",
     "path": "interpolators",
     "SmotextError": "errors",
+    "TextPath": "paths",
+    "text_path": "paths",
     "run_report": "reports",
+    "shared_decoder": "sampler.equipment",
 }
 
 __all__ = [
@@ -72,12 +78,15 @@ __all__ = [
     "SVMSMOTEInterpolator",
     "SmotextError",
     "Synthesis",
+    "TextPath",
     "XRAGDecoder",
     "__version__",
     "load_bridge",
     "load_dataset",
     "path",
     "run_report",
+    "shared_decoder",
+    "text_path",
 ]
 
 
@@ -88,6 +97,20 @@ def __getattr__(name: str) -> Any:
     value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """Load ``%smotext`` and ``%%smotext``; ``%load_ext smotext_lab`` calls it."""
+    from smotext_lab import jupyter
+
+    jupyter.load(ipython)
+
+
+def unload_ipython_extension(ipython: Any) -> None:
+    """Take the magic out again; ``%unload_ext smotext_lab`` calls it."""
+    from smotext_lab import jupyter
+
+    jupyter.unload(ipython)
 
 
 def __dir__() -> list[str]:

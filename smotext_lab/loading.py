@@ -17,6 +17,16 @@ class LazyWeights:
 
     _loaded: Any = None
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the weights are in memory."""
+        return self._loaded is not None
+
+    def sharing(self, other: Self) -> Self:
+        """Use the weights that `other` has loaded; return itself."""
+        self._loaded = other._loaded
+        return self
+
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_loaded": None}
 

@@ -21,6 +21,7 @@ _STYLE = """<style>
 padding:.3em .8em;text-align:left;vertical-align:top}
 .smotext td{max-width:46em;white-space:pre-wrap;overflow-wrap:anywhere}
 .smotext summary{cursor:pointer}
+.smotext .smotext-given td{background:var(--jp-layout-color2,rgba(128,128,128,.12))}
 .smotext-note,.smotext-control{color:var(--jp-content-font-color2,gray)}
 .smotext-control{border:1px solid currentColor;border-radius:3px;font-size:80%;padding:0 .2em}
 </style>"""
@@ -75,7 +76,13 @@ def shortened(text: object, limit: int = 240, most: int = 4000) -> str:
     return f"<details><summary>{inert(whole[:limit])}…</summary>{rest}</details>"
 
 
-def texts_table(frame: pd.DataFrame, *, title: str = "", notes: Sequence[str] = ()) -> str:
+def texts_table(
+    frame: pd.DataFrame,
+    *,
+    title: str = "",
+    notes: Sequence[str] = (),
+    given: Sequence[bool] | None = None,
+) -> str:
     """Return `frame` as an HTML table in JupyterLab's colours, light or dark; no script in it.
 
     Parameters
@@ -85,11 +92,15 @@ def texts_table(frame: pd.DataFrame, *, title: str = "", notes: Sequence[str] = 
         missing values as nothing. The index is not shown.
     title, notes : str and sequence of str
         Lines above and below the table.
+    given : sequence of bool, optional
+        Which rows to set off: texts of the user's among those written.
     """
     head = "".join(f"<th>{inert(name)}</th>" for name in frame.columns)
+    rows = frame.itertuples(index=False, name=None)
     body = "".join(
-        f"<tr>{''.join(f'<td>{_cell(value)}</td>' for value in row)}</tr>"
-        for row in frame.itertuples(index=False, name=None)
+        f"<tr{' class=smotext-given' * set_off}>"
+        f"{''.join(f'<td>{_cell(value)}</td>' for value in row)}</tr>"
+        for row, set_off in zip(rows, given or [False] * len(frame), strict=True)
     )
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if body else ""
     above = f"<strong>{inert(title)}</strong>" if title else ""

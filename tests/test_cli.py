@@ -18,8 +18,7 @@ import typer
 from typer.testing import CliRunner
 
 from smotext_lab import cli
-from smotext_lab.cli import reports, values
-from smotext_lab.errors import ParameterError
+from smotext_lab.cli import reports
 from smotext_lab.reports import walks
 from smotext_lab.reports.qualitative import pairs_view
 from smotext_lab.synthesis import COLUMNS
@@ -328,79 +327,6 @@ def test_defaults_in_the_shell_are_the_librarys():
     shared = ["bridge", "llm", "temperature", "top_p", "top_k", "max_new_tokens", "n_candidates"]
     shared += ["prompt", "blending", "max_attempts", "max_blends", "random_state"]
     assert {name: shell[name] for name in shared} == {name: library[name] for name in shared}
-
-
-# --- words to values --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("words", "counts"),
-    [
-        (["12"], 12),
-        (["a=5"], {"a": 5}),
-        (["a=5,b=0"], {"a": 5, "b": 0}),
-        (["a=5", "b c=3"], {"a": 5, "b c": 3}),
-        (["x=y=2"], {"x=y": 2}),
-        (['{"a, b": 3}'], {"a, b": 3}),
-    ],
-)
-def test_counts_as_typed(words, counts):
-    assert values.counts_of(words) == counts
-
-
-@pytest.mark.parametrize("words", [["many"], ["a="], ["a=1.5"], ["-3"], ["5", "6"], ["{a: 1}"]])
-def test_counts_that_are_none_say_how_they_are_typed(words):
-    with pytest.raises(ParameterError, match="takes a number, or label=number"):
-        values.counts_of(words)
-
-
-def test_guards_as_typed():
-    guards = values.guards_of(["max_copy_cosine=0.5", "max_repeats=none"], off=False)
-    assert (guards.max_copy_cosine, guards.max_repeats) == (0.5, None)
-    assert guards.max_shared_words == type(guards)().max_shared_words
-    assert values.guards_of(["allow_equal=false"], off=True).allow_equal is False
-    assert values.guards_of(["blocked_words=None"], off=False).blocked_words is None
-    assert values.guards_of(["blocked_words=default"], off=True).blocked_words == "default"
-
-
-def test_a_file_of_blocked_words_keeps_the_case_of_its_name(tmp_path):
-    words = tmp_path / "My Words.TXT"
-    words.write_text("darn")
-    guards = values.guards_of([f"blocked_words={words}"], off=False)
-    assert guards.blocked().find("Darn it") == "darn"
-
-
-@pytest.mark.parametrize(
-    ("word", "says"),
-    [
-        ("max_copy=1", "did you mean 'max_copy_cosine'"),
-        ("max_repeats", "takes NAME=VALUE"),
-        ("max_repeats=lots", "must be a whole number"),
-        ("blocked_words=nowhere.txt", "'nowhere.txt', which cannot be read"),
-    ],
-)
-def test_guards_that_are_none_say_so(word, says):
-    with pytest.raises(ParameterError, match=says):
-        values.guards_of([word], off=False)
-
-
-@pytest.mark.parametrize("name", list(values.INTERPOLATORS))
-def test_every_interpolator_named_can_be_made_and_plans(name):
-    rng = np.random.default_rng(0)
-    vectors = np.concatenate([rng.normal(size=(30, 3)), rng.normal(1, size=(12, 3))])
-    labels = ["a"] * 30 + ["b"] * 12
-    blender = values.interpolator_of(name, {"k_neighbors": None, "alpha": None})
-    blender.random_state = 0
-    assert set(blender.plan(vectors, labels, {"b": 12}).label) == {"b"}
-
-
-def test_an_option_goes_by_the_interpolators_own_name_or_is_refused():
-    assert values.interpolator_of("adasyn", {"k_neighbors": 3}).n_neighbors == 3
-    assert values.interpolator_of("smote", {"k_neighbors": 3}).k_neighbors == 3
-    with pytest.raises(ParameterError, match="--alpha has no effect with --interpolator smote"):
-        values.interpolator_of("smote", {"alpha": 0.5})
-    with pytest.raises(ParameterError, match="did you mean 'mixup'"):
-        values.interpolator_of("mixap", {})
 
 
 # --- reports ----------------------------------------------------------------------------------

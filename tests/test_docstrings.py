@@ -18,6 +18,7 @@ REAL = {
     "smotext_lab.encoders",
     "smotext_lab.evaluation.perplexity",
     "smotext_lab.models",
+    "smotext_lab.paths",
     "smotext_lab.reports",
     "smotext_lab.sampler",
 }

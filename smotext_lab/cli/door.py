@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import signal
-import warnings
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from types import FrameType
+from collections.abc import Sequence
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
 from smotext_lab.errors import SmotextError
+from smotext_lab.sentences import warnings_as_sentences
 
-__all__ = ["INTERRUPTED", "Door", "Interrupt", "examples", "say", "table"]
+__all__ = ["INTERRUPTED", "Door", "examples", "say", "table"]
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
-
-_PACKAGE = Path(__file__).parents[1]
 
 
 class Door(TyperGroup):
@@ -33,7 +27,7 @@ class Door(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that `ctx` names."""
-        with _our_warnings_as_sentences():
+        with warnings_as_sentences(say):
             try:
                 return super().invoke(ctx)
             except SmotextError as error:
@@ -48,47 +42,6 @@ class Door(TyperGroup):
             except KeyboardInterrupt as interrupt:
                 say(str(interrupt) or "Interrupted.")
                 raise typer.Exit(INTERRUPTED) from interrupt
-
-
-@contextlib.contextmanager
-def _our_warnings_as_sentences() -> Iterator[None]:
-    """Show this package's own warnings without file and line; others as ever."""
-    with warnings.catch_warnings():
-        as_ever = warnings.showwarning
-
-        def show(message: Any, category: Any, filename: str, *rest: Any, **more: Any) -> None:
-            if issubclass(category, UserWarning) and _PACKAGE in Path(filename).parents:
-                say(f"Warning: {message}")
-            else:
-                as_ever(message, category, filename, *rest, **more)
-
-        warnings.showwarning = show
-        yield
-
-
-class Interrupt:
-    """Notes Ctrl-C in a block that may handle the `KeyboardInterrupt` itself.
-
-    Attributes
-    ----------
-    happened : bool
-    """
-
-    def __init__(self) -> None:
-        self.happened = False
-
-    def __enter__(self) -> Interrupt:
-        self._before = signal.getsignal(signal.SIGINT)
-        if self._before is signal.default_int_handler:  # not where a shell has it ignored
-            signal.signal(signal.SIGINT, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
-
-    def _note(self, _number: int, _frame: FrameType | None) -> None:
-        self.happened = True
-        raise KeyboardInterrupt
 
 
 def say(text: str) -> None:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from smotext_lab.cli import values
-from smotext_lab.cli.door import INTERRUPTED, Interrupt, examples, say
+from smotext_lab import words
+from smotext_lab.cli.door import INTERRUPTED, examples, say
+from smotext_lab.cli.target import Target
+from smotext_lab.making import new_texts, numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +85,7 @@ Rejected = Annotated[
     bool, typer.Option("--rejected", help="Write rejected texts too, each with its reason.")
 ]
 How = Annotated[
-    str, typer.Option("--interpolator", help=f"Who is blended: {', '.join(values.INTERPOLATORS)}.")
+    str, typer.Option("--interpolator", help=f"Who is blended: {', '.join(words.INTERPOLATORS)}.")
 ]
 K = Annotated[
     int | None,
@@ -195,20 +197,19 @@ def generate(
     if len(chosen) != 1:
         msg = "say how many texts to make, with one of --n, --balance and --sampling-strategy."
         raise typer.BadParameter(msg, param_hint="--n")
-    number = values.counts_of(n) if n else None
-    strategy = "auto" if n or balance else values.strategy_of(str(sampling_strategy))
-    target = values.Target.read(out, out_format)
-    guards = values.guards_of(guard or [], off=no_guards)
+    number = words.counts_of(n) if n else None
+    strategy = "auto" if n or balance else words.strategy_of(str(sampling_strategy))
+    target = Target.read(out, out_format)
+    guards = words.guards_of(guard or [], off=no_guards)
     neighbors = {"k_neighbors": k_neighbors, "m_neighbors": m_neighbors}
-    blender = values.interpolator_of(interpolator, {**neighbors, "alpha": alpha})
+    blender = words.interpolator_of(interpolator, {**neighbors, "alpha": alpha})
 
-    from smotext_lab.datasets import as_given, given_names, load_dataset
+    from smotext_lab.datasets import load_dataset
 
     rows = load_dataset(source, text=text, label=label, file_format=input_format, encoding=encoding)
-    rows = values.one_split(rows, split, source)
-    texts, labels = rows["text"], rows["label"]
+    rows = words.one_split(rows, split, source)
 
-    from smotext_lab import BertEncoder, SMOTExT, Synthesis, XRAGDecoder
+    from smotext_lab import BertEncoder, SMOTExT, XRAGDecoder
 
     decoder = XRAGDecoder(
         llm,
@@ -222,7 +223,7 @@ def generate(
         n_candidates=n_candidates,
     )
     sampler = SMOTExT(
-        sampling_strategy=values.in_labels(strategy, labels),
+        sampling_strategy=words.in_labels(strategy, rows["label"]),
         interpolator=blender,
         decoder=decoder,
         random_state=random_state,
@@ -233,17 +234,10 @@ def generate(
         long_texts=long_texts,
         progress=sys.stderr.isatty(),
     )
-    if number is None:
-        wanted = sampler.fit(texts, labels).sampling_strategy_
-    else:
-        wanted = values.in_labels(number, labels)
-    with Interrupt() as interrupt:
-        made = sampler.generate(texts, labels, wanted)
-    names = dict(zip(("text_column", "label_column"), given_names(rows), strict=True))
-    made = Synthesis(made.frame, originals=as_given(rows), info=made.info, **names)
+    made = new_texts(sampler, rows, numbers(sampler, rows, number))
     target.write(made, with_originals=with_originals, rejected=rejected)
     say(_summary(made, target.out))
-    if interrupt.happened:
+    if made.info.get("interrupted"):
         raise typer.Exit(INTERRUPTED)
     if strict and len(made) < sum(made.info.get("asked", {}).values()):
         raise typer.Exit(1)

@@ -99,6 +99,7 @@ def load_dataset(
     duplicates: str = "keep",
     config: str | None = None,
     revision: str | None = None,
+    called: str | None = None,
 ) -> pd.DataFrame:
     """Return labelled texts as a frame with the columns text, label and split.
 
@@ -119,6 +120,8 @@ def load_dataset(
         What to do with rows that repeat an earlier row's text and label to the letter.
     config, revision : str, optional
         For the hub: configuration, and branch, tag or commit.
+    called : str, optional
+        What errors and warnings call the source; by default its name, or "the frame".
 
     Returns
     -------
@@ -156,6 +159,7 @@ def load_dataset(
         msg = f"duplicates={duplicates!r} is unknown{guess}; use 'keep' or 'drop'."
         raise ParameterError(msg)
     frame, name = _read(name_or_path, file_format, encoding, config, revision)
+    name = called or name
     frame = with_roles(frame, name, {"text": text, "label": label, "split": split})
     frame, notes = with_usable_rows(frame, name, drop_repeats=duplicates == "drop")
     for note in notes:

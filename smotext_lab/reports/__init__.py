@@ -67,6 +67,11 @@ class Report:
     metrics: dict[str, Any]
     metrics_path: Path
 
+    def _repr_html_(self) -> str:
+        from smotext_lab.reports.page import links
+
+        return links(self)
+
 
 def run_report(
     template: str | Path = "qualitative",

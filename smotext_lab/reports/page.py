@@ -8,14 +8,20 @@ out by a template of ours (``report.html.j2``) and nbconvert gives only its filt
 from __future__ import annotations
 
 import copy
+import html
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from smotext_lab._version import __version__
 
-__all__ = ["page"]
+if TYPE_CHECKING:
+    from smotext_lab.reports import Report
+
+__all__ = ["links", "page"]
 
 _SHOWN = (
     "text/html",
@@ -137,3 +143,23 @@ def _title(notebook: Any) -> str:
         if cell.cell_type == "markdown" and found:
             return re.sub(r"[*_`]", "", found.group(1)).strip()
     return ""
+
+
+def links(report: Report) -> str:
+    """Return HTML that links a report's files and shows its figures, for a notebook's cell.
+
+    The links are relative to the working folder, which is the notebook's own where Jupyter
+    started the kernel.
+    """
+    import pandas as pd
+
+    from smotext_lab.markup import texts_table
+
+    files = {"page": report.html, "notebook": report.notebook, "figures": report.metrics_path}
+    linked = " · ".join(
+        f'<a href="{quote(os.path.relpath(path))}" target="_blank">{name}</a> '
+        f"<small>{html.escape(str(path))}</small>"
+        for name, path in files.items()
+    )
+    figures = pd.DataFrame(list(report.metrics.items()), columns=["figure", "value"], dtype=object)
+    return f"<div>{linked}</div>{texts_table(figures)}"

@@ -228,8 +228,8 @@ class SMOTExT(BaseOverSampler):
         Returns
         -------
         Synthesis
-            Also kept as `synthesis_`. If interrupted, with what was finished by then and a
-            warning.
+            Also kept as `synthesis_`. If interrupted, with what was finished by then, a
+            warning, and ``interrupted`` in its `info`.
 
         Raises
         ------
@@ -252,6 +252,7 @@ class SMOTExT(BaseOverSampler):
         except KeyboardInterrupt:
             if self.synthesis_.frame.empty:
                 raise
+            self.synthesis_.info["interrupted"] = True
             warnings.warn(self._interrupted(wanted), UserWarning, stacklevel=2)
         return self.synthesis_
 

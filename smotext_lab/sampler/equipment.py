@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import copy
-from functools import lru_cache
-from typing import Any
+import gc
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from smotext_lab.errors import ParameterError
+from smotext_lab.models import DEFAULT_ENCODER, DEFAULT_LLM
 
-__all__ = ["equip"]
+if TYPE_CHECKING:
+    from smotext_lab.bridges import Bridge
+    from smotext_lab.decoders import XRAGDecoder
+    from smotext_lab.encoders import Encoder
+
+__all__ = ["equip", "loaded", "set_up", "shared_decoder", "unload"]
+
+_shared: dict[tuple[Any, ...], Any] = {}  # at most one: sets of models are large
+_lock = threading.Lock()
 
 
 def equip(
@@ -21,7 +32,7 @@ def equip(
     encoder : Encoder, optional
         Default the decoder's.
     decoder : XRAGDecoder, optional
-        Default one with the default LLM and bridge, made once a process for an encoder.
+        Default `shared_decoder`.
     long_texts : {"truncate", "sentences", "error"}, optional
         How the returned encoder reads long texts; default as it is set. The encoder given
         stays as it is.
@@ -38,7 +49,7 @@ def equip(
         texts.
     """
     if decoder is None:
-        decoder = _default_decoder(encoder)
+        decoder = shared_decoder(encoder)
     own = getattr(decoder, "encoder", None)
     if encoder is None:
         if own is None:
@@ -55,13 +66,104 @@ def equip(
     return _reading(encoder, long_texts), decoder
 
 
-@lru_cache(maxsize=1)
-def _default_decoder(encoder: Any) -> Any:
+def shared_decoder(
+    encoder: str | Encoder | None = None,
+    llm: str = DEFAULT_LLM,
+    bridge: str | Path | Bridge = "default",
+    *,
+    prompt: str | None = None,
+    **settings: Any,
+) -> XRAGDecoder:
+    """Return a decoder whose models are loaded once a process.
+
+    It is what `SMOTExT`, ``%smotext`` and whoever else is given no decoder work with. One set of
+    models is kept; when another is asked for, it takes that one's place.
+
+    Parameters
+    ----------
+    encoder : str or Encoder, optional
+        An encoder, or the name of a model for `BertEncoder`.
+    llm, bridge, prompt
+        See `XRAGDecoder`.
+    **settings
+        Its other parameters, such as ``n_candidates``. They load the models if need be, and give
+        a decoder of its own with the same weights.
+
+    Returns
+    -------
+    XRAGDecoder
+
+    Raises
+    ------
+    ParameterError, ModelError, BridgeError
+        As `XRAGDecoder`.
+
+    Examples
+    --------
+    >>> from smotext_lab import shared_decoder
+    >>> shared_decoder() is shared_decoder()
+    True
+    """
     from smotext_lab.decoders import XRAGDecoder
 
-    # The decoder reads its own texts with it: they may be long and must not be refused.
+    encoder = DEFAULT_ENCODER if encoder is None else encoder
+    key = (encoder, str(llm), str(bridge) if isinstance(bridge, str | Path) else bridge, prompt)
+    with _lock:
+        if key not in _shared:
+            made = XRAGDecoder(llm, bridge, encoder=_own_reader(encoder), prompt=prompt)
+            _shared.clear()
+            _shared[key] = made
+        kept: XRAGDecoder = _shared[key]
+        if not settings:
+            return kept
+        twin = XRAGDecoder(llm, bridge, encoder=kept.encoder, prompt=prompt, **settings)
+        set_up(kept)
+        return twin.sharing(kept)
+
+
+def set_up(decoder: Any) -> None:
+    """Load the weights of a decoder and its encoder, if they are not loaded yet."""
+    import numpy as np
+
+    if not decoder.is_loaded:
+        decoder.explain(np.eye(1, decoder.encoder.dim, dtype=np.float32))
+
+
+def loaded() -> list[str]:
+    """Return the names of the models that `shared_decoder` keeps in memory."""
+    return [
+        str(name)
+        for decoder in list(_shared.values())
+        for name, part in ((decoder.encoder.name, decoder.encoder), (decoder.llm, decoder))
+        if getattr(part, "is_loaded", False)
+    ]
+
+
+def unload() -> list[str]:
+    """Let go of the models that `shared_decoder` keeps; the next use loads them again.
+
+    Returns
+    -------
+    list of str
+        Those that were loaded. Decoders and encoders that you hold yourself keep theirs.
+    """
+    with _lock:
+        named = loaded()
+        _shared.clear()
+    if named:
+        gc.collect()  # torch's modules refer to one another
+    return named
+
+
+def _own_reader(encoder: Any) -> Any:
+    """Return the encoder with which a decoder reads its own texts."""
+    from smotext_lab.encoders import BertEncoder
+
+    if isinstance(encoder, str):
+        return BertEncoder(encoder)
+    # its own texts may be long and must not be refused
     truncates = getattr(encoder, "long_texts", "truncate") == "truncate"
-    return XRAGDecoder(encoder=encoder if truncates else _reading(encoder, "truncate"))
+    return encoder if truncates else _reading(encoder, "truncate")
 
 
 def _reading(encoder: Any, long_texts: str | None) -> Any:

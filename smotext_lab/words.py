@@ -1,4 +1,4 @@
-"""From the words of the shell to what the library takes."""
+"""From words, as typed after a command or a magic, to what the library takes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,7 @@ import contextlib
 import dataclasses
 import inspect
 import json
-import os
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smotext_lab.errors import DataError, ParameterError, did_you_mean
@@ -20,11 +16,9 @@ if TYPE_CHECKING:
 
     from smotext_lab.guards import Guards
     from smotext_lab.interpolators import Interpolator
-    from smotext_lab.synthesis import Synthesis
 
 __all__ = [
     "INTERPOLATORS",
-    "Target",
     "counts_of",
     "guards_of",
     "in_labels",
@@ -45,62 +39,6 @@ INTERPOLATORS: dict[str, tuple[str, dict[str, str]]] = {
     "dirichlet": ("DirichletInterpolator", {}),
 }
 """What ``--interpolator`` takes: the class of `smotext_lab`, and what it is told."""
-
-_SUFFIXES = {
-    ".csv": "csv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-}
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where new texts go, known to be writable before any is made.
-
-    Attributes
-    ----------
-    out : str
-        A path, or ``"-"`` for standard output.
-    form : {"csv", "jsonl", "parquet"}
-    """
-
-    out: str
-    form: str
-
-    @classmethod
-    def read(cls, out: str, form: str | None) -> Target:
-        """Check a path and find the format in its name.
-
-        Raises
-        ------
-        ParameterError
-            If the format cannot be told, or nothing can be written there.
-        """
-        path = Path(out).expanduser()
-        if out == "-":
-            form = form or "jsonl"
-            if form == "parquet" and sys.stdout.isatty():
-                msg = "Parquet is not for the terminal: give --out a file name, or a pipe."
-                raise ParameterError(msg)
-            return cls(out, form)
-        form = form or _SUFFIXES.get(Path(path.name.removesuffix(".gz")).suffix.lower())
-        if form is None:
-            msg = f"The format of {out!r} is not clear: end it in .parquet, .csv or .jsonl."
-            raise ParameterError(msg)
-        if path.is_dir():
-            msg = f"--out {out!r} is a folder: give a file name in it."
-            raise ParameterError(msg)
-        if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
-            msg = f"--out {out!r} cannot be written: see that the folder exists and is yours."
-            raise ParameterError(msg)
-        return cls(out, form)
-
-    def write(self, synthesis: Synthesis, **which: bool) -> None:
-        """Write the rows that ``with_originals`` and ``rejected`` say."""
-        getattr(synthesis, f"to_{self.form}")(self.out, **which)
 
 
 def counts_of(words: Sequence[str], option: str = "--n") -> int | dict[str, int]:
@@ -197,7 +135,9 @@ def guards_of(words: Sequence[str], *, off: bool) -> Guards:
     return dataclasses.replace(Guards.off() if off else Guards(), **values)
 
 
-def interpolator_of(name: str, options: Mapping[str, Any]) -> Interpolator:
+def interpolator_of(
+    name: str, options: Mapping[str, Any], usual: Mapping[str, Any] | None = None
+) -> Interpolator:
     """Return an interpolator by its name in `INTERPOLATORS`.
 
     Parameters
@@ -205,6 +145,8 @@ def interpolator_of(name: str, options: Mapping[str, Any]) -> Interpolator:
     name : str
     options : mapping
         ``k_neighbors``, ``m_neighbors``, ``alpha``; None leaves the interpolator's own default.
+    usual : mapping, optional
+        Takes the place of an interpolator's own defaults, where it has such a parameter.
 
     Raises
     ------
@@ -221,17 +163,20 @@ def interpolator_of(name: str, options: Mapping[str, Any]) -> Interpolator:
     made = getattr(interpolators, class_name)
     takes = inspect.signature(made).parameters
     arguments: dict[str, Any] = dict(told)
-    for option, value in options.items():
-        if value is None:
-            continue
+    for option, value in {**(usual or {}), **_given(options)}.items():
         # ADASYN and Dirichlet have one sort of neighbours, and call them so
         own = "n_neighbors" if option == "k_neighbors" and option not in takes else option
-        if own not in takes:
+        if own in takes:
+            arguments[own] = value
+        elif options.get(option) is not None:
             msg = f"--{option.replace('_', '-')} has no effect with --interpolator {name}."
             raise ParameterError(msg)
-        arguments[own] = value
     blender: Interpolator = made(**arguments)
     return blender
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def one_split(frame: pd.DataFrame, split: str | None, source: str) -> pd.DataFrame:
