@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from smotext_lab.decoders import XRAGDecoder as XRAGDecoder
     from smotext_lab.encoders import BertEncoder as BertEncoder
     from smotext_lab.encoders import SFREncoder as SFREncoder
+    from smotext_lab.equipment import shared_decoder as shared_decoder
     from smotext_lab.errors import SmotextError as SmotextError
     from smotext_lab.guards import Guards as Guards
     from smotext_lab.interpolators import ADASYNInterpolator as ADASYNInterpolator
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from smotext_lab.paths import text_path as text_path
     from smotext_lab.reports import run_report as run_report
     from smotext_lab.sampler import SMOTExT as SMOTExT
-    from smotext_lab.sampler.equipment import shared_decoder as shared_decoder
     from smotext_lab.synthesis import Synthesis as Synthesis
 
 _HOMES = {
@@ -59,7 +59,7 @@ _HOMES = {
     "TextPath": "paths",
     "text_path": "paths",
     "run_report": "reports",
-    "shared_decoder": "sampler.equipment",
+    "shared_decoder": "equipment",
 }
 
 __all__ = [

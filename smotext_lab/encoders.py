@@ -209,7 +209,9 @@ class _TransformerEncoder(LazyWeights):
         model, tokenizer = self._models()
         ids, cut = self._tokenize(tokenizer, texts)
         order = np.argsort([-len(row) for row in ids], kind="stable")
-        with tqdm(total=len(texts), desc="encode", unit="text", disable=not progress) as bar:
+        with tqdm(
+            total=len(texts), desc="encode", unit="text", disable=not progress, leave=False
+        ) as bar:
             start = 0
             while start < len(order):
                 size = max(1, self.batch_tokens // max(1, len(ids[order[start]])))

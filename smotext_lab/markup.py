@@ -14,14 +14,19 @@ __all__ = ["INERT_CLASS", "inert", "shortened", "texts_table"]
 INERT_CLASS = "tex2jax_ignore mathjax_ignore"
 """Classes that keep MathJax 2 and 3 from typesetting ``$x$`` inside an element."""
 
+_SHORT = 20  # characters that may ask for a column's width
+
+# JupyterLab sets tables of results to the right, in a rule that outweighs a class
 _STYLE = """<style>
 .smotext{color:var(--jp-content-font-color1,inherit);font-size:13px;overflow-x:auto}
 .smotext table{border-collapse:collapse;margin:.5em 0}
-.smotext th,.smotext td{border-bottom:1px solid var(--jp-border-color2,rgba(128,128,128,.4));
-padding:.3em .8em;text-align:left;vertical-align:top}
-.smotext td{max-width:46em;white-space:pre-wrap;overflow-wrap:anywhere}
+.smotext table th,.smotext table td{border-bottom:1px solid
+var(--jp-border-color2,rgba(128,128,128,.4));
+padding:.3em .6em;text-align:left!important;vertical-align:top}
+.smotext table td{min-width:14em;max-width:46em;white-space:pre-wrap;overflow-wrap:anywhere}
+.smotext table .smotext-short{min-width:0;white-space:nowrap}
 .smotext summary{cursor:pointer}
-.smotext .smotext-given td{background:var(--jp-layout-color2,rgba(128,128,128,.12))}
+.smotext table .smotext-given td{background:var(--jp-layout-color2,rgba(128,128,128,.12))}
 .smotext-note,.smotext-control{color:var(--jp-content-font-color2,gray)}
 .smotext-control{border:1px solid currentColor;border-radius:3px;font-size:80%;padding:0 .2em}
 </style>"""
@@ -98,8 +103,7 @@ def texts_table(
     head = "".join(f"<th>{inert(name)}</th>" for name in frame.columns)
     rows = frame.itertuples(index=False, name=None)
     body = "".join(
-        f"<tr{' class=smotext-given' * set_off}>"
-        f"{''.join(f'<td>{_cell(value)}</td>' for value in row)}</tr>"
+        f"<tr{' class=smotext-given' * set_off}>{''.join(map(_cell, row))}</tr>"
         for row, set_off in zip(rows, given or [False] * len(frame), strict=True)
     )
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if body else ""
@@ -109,11 +113,14 @@ def texts_table(
 
 
 def _cell(value: Any) -> str:
-    if isinstance(value, list):
-        return inert(", ".join(_number(v) for v in value))
+    """Return a value as a cell of the table; a short one is not broken."""
     if isinstance(value, str):
-        return shortened(value)
-    return "" if pd.isna(value) else inert(_number(value))
+        shown, length = shortened(value), len(value)
+    else:
+        parts = value if isinstance(value, list) else [] if pd.isna(value) else [value]
+        text = ", ".join(map(_number, parts))
+        shown, length = inert(text) if parts else "", len(text)
+    return f"<td{' class=smotext-short' * (length <= _SHORT)}>{shown}</td>"
 
 
 def _number(value: Any) -> str:

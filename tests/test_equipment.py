@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from smotext_lab import BertEncoder, SMOTExT, XRAGDecoder, models, shared_decoder
+from smotext_lab import BertEncoder, SMOTExT, XRAGDecoder, equipment, models, shared_decoder
 from smotext_lab.errors import ParameterError
-from smotext_lab.sampler import equipment
 
 
 @pytest.fixture(autouse=True)

@@ -16,13 +16,19 @@ from IPython.core.interactiveshell import InteractiveShell
 from papermill import PapermillExecutionError, execute_notebook
 from traitlets.config import Config
 
-from smotext_lab import BertEncoder, RandomPairInterpolator, Synthesis, TextPath, XRAGDecoder
+from smotext_lab import (
+    BertEncoder,
+    RandomPairInterpolator,
+    Synthesis,
+    TextPath,
+    XRAGDecoder,
+    equipment,
+)
 from smotext_lab.errors import DataError, ModelError, ParameterError
 from smotext_lab.jupyter import options
 from smotext_lab.jupyter.bodies import without_empty_body
 from smotext_lab.jupyter.magic import Interrupted
 from smotext_lab.reports import Report
-from smotext_lab.sampler import equipment
 
 PAIR = "rain snow wind.\n---\nbank rate share.\n"
 OPEN = "--no-guards --guard max_copy_cosine=none --max-new-tokens 8"
@@ -520,6 +526,16 @@ def test_report_runs_a_template_and_links_its_page(shell, template, monkeypatch)
     page = made._repr_html_()
     assert '<a href="a%20folder/own.html" target="_blank">' in page
     assert "<bdi>10</bdi>" in page
+
+
+def test_an_interrupted_report_says_where_what_ran_is(shell, template, monkeypatch):
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("papermill.execute_notebook", stop)
+    error = shell.fail(f"%smotext report '{template}' --out '{template.parent / 'made'}'")
+    assert isinstance(error, Interrupted)
+    assert "a .failed.ipynb in" in str(error)
 
 
 def test_report_alone_lists_templates_and_their_parameters(shell):

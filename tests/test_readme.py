@@ -7,6 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import typer
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 from typer.testing import CliRunner
 
 from smotext_lab import cli
@@ -51,3 +53,19 @@ def test_python_examples_run(topics, tmp_path, monkeypatch):
         exec(compile(source, "README.md", "exec"), {})
     new = pd.read_parquet("new.parquet")
     assert set(new["label"]) == {"sport", "tech"}
+
+
+@pytest.mark.real
+def test_notebook_examples_work_as_they_are_pasted():
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+    results = []
+    for source in blocks("ipython"):
+        done = shell.run_cell(source)
+        done.raise_error()
+        results.append(done.result)
+    InteractiveShell.clear_instance()
+    (path,) = [result for result in results if result is not None]
+    assert len(path) == 7
+    assert shell.user_ns["extra"].counts().sum() == 8
+    assert set(shell.user_ns["extra"].counts().index) == {"sport", "tech"}

@@ -12,6 +12,7 @@ import pytest
 
 from smotext_lab.datasets import load_dataset
 from smotext_lab.errors import DataError, ParameterError
+from smotext_lab.markup import texts_table
 from smotext_lab.synthesis import COLUMNS, Synthesis, writing
 
 HOSTILE = [
@@ -358,3 +359,12 @@ def test_repr_is_a_few_short_lines():
     made = Synthesis.from_rows([row("x\n" * 40_000, f"class {i}") for i in range(30)])
     assert len(repr(made).splitlines()) == 3
     assert len(repr(made)) < 400
+
+
+def test_short_cells_of_a_table_are_not_broken_and_the_users_rows_are_set_off():
+    frame = pd.DataFrame({"text": ["a text of more than twenty letters", "short"], "n": [1, 2]})
+    page = texts_table(frame, given=[True, False])
+    first, second = page.split("<tbody>")[1].split("</tr>")[:2]
+    assert first.startswith("<tr class=smotext-given><td><bdi>a text")
+    assert second.startswith("<tr><td class=smotext-short><bdi>short")
+    assert first.endswith("<td class=smotext-short><bdi>1</bdi></td>")

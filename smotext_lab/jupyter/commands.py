@@ -224,9 +224,14 @@ class Run:
         if self.given.template is None:
             return Made(templates(), lasting=False)
         told = reports.parse_parameters(self.given.template, self.given.parameters)
-        made = reports.run_report(
-            self.given.template, told, self.given.out, kernel_name=self.given.kernel_name
-        )
+        out = self.given.out
+        try:
+            made = reports.run_report(
+                self.given.template, told, out, kernel_name=self.given.kernel_name
+            )
+        except KeyboardInterrupt:
+            msg = f"the report is not finished; what had run is a .failed.ipynb in {out}."
+            raise KeyboardInterrupt(msg) from None
         return Made(made)
 
     def _config(self) -> Made:

@@ -42,7 +42,7 @@ def matcher_of(magics: SmotextMagics) -> Any:
         typed = word.translate(_NO_QUOTES).lower()
         fitting = [o for o in found if o.translate(_NO_QUOTES).lower().startswith(typed)]
         return {
-            "completions": [SimpleCompletion(offer, type="smotext") for offer in fitting],
+            "completions": [SimpleCompletion(offer, type="magic") for offer in fitting],
             "matched_fragment": word,
             "suppress": bool(fitting),
             "ordered": True,

@@ -80,7 +80,7 @@ class Equipment:
         if own is None:
             decoder = self._shared_decoder()
             return decoder.encoder, decoder
-        from smotext_lab.sampler.equipment import equip
+        from smotext_lab.equipment import equip
 
         encoder = None if self._given.get("encoder") is None else self.encoder()
         if isinstance(encoder, str):
@@ -116,7 +116,7 @@ class Equipment:
         chosen = {name: value for name, value in settings.items() if value is not None}
         which = {"llm": self._word("llm"), "bridge": self._word("bridge"), "prompt": prompt}
         _load(encoder, **which)
-        from smotext_lab.sampler.equipment import shared_decoder
+        from smotext_lab.equipment import shared_decoder
 
         return shared_decoder(encoder, **which, **chosen)
 
@@ -126,7 +126,7 @@ def _load(encoder: Any, **which: Any) -> None:
     from tqdm.auto import tqdm
 
     with tqdm(total=3, desc="start torch", leave=False, delay=_SOON) as bar:
-        from smotext_lab.sampler.equipment import set_up, shared_decoder
+        from smotext_lab.equipment import set_up, shared_decoder
 
         decoder = shared_decoder(encoder, **which)
         if decoder.is_loaded:

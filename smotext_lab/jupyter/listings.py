@@ -76,7 +76,7 @@ def _described(find: Any) -> str:
 def models() -> Listing:
     """List the registered models, and which are loaded."""
     from smotext_lab import models as registry
-    from smotext_lab.sampler.equipment import loaded
+    from smotext_lab.equipment import loaded
 
     in_memory = loaded()
     rows = [
@@ -99,7 +99,7 @@ def models() -> Listing:
 
 def unloaded() -> Listing:
     """Unload the shared models and say which."""
-    from smotext_lab.sampler.equipment import unload
+    from smotext_lab.equipment import unload
 
     freed = unload()
     if not freed:

@@ -18,12 +18,12 @@ from sklearn.utils._param_validation import (
     StrOptions,
 )
 
+from smotext_lab.equipment import equip
 from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.guards import Guards
 from smotext_lab.interpolators import Interpolator, SMOTEInterpolator
 from smotext_lab.interpolators.blends import Blending
 from smotext_lab.sampler.counts import by_strategy, per_class, plain
-from smotext_lab.sampler.equipment import equip
 from smotext_lab.sampler.forms import Given, read_labels
 from smotext_lab.sampler.generation import Generation, Source
 from smotext_lab.synthesis import Synthesis
