@@ -9,18 +9,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 import numpy as np
 import torch
 
 from smotext_lab.bridges import Bridge, load_bridge
+from smotext_lab.candidates import Candidate, in_form, malus
 from smotext_lab.encoders import BertEncoder, Encoder
 from smotext_lab.engines.base import Engine, Generated, Sampling, uniforms
 from smotext_lab.engines.transformers import TransformersEngine
 from smotext_lab.errors import DataError, ParameterError
+from smotext_lab.forms import TextForm
 from smotext_lab.loading import LazyWeights
 from smotext_lab.models import DEFAULT_LLM, fingerprint, load_llm
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Decoded", "XRAGDecoder"]
 
@@ -29,6 +34,10 @@ XRAG_TOKEN = "<xRAG>"  # noqa: S105 - a token of text, not a secret
 
 _WORD_DROPOUT = 0.15
 """Share of the predicted words that a candidate after the first passes over."""
+
+
+_NO_GAIN = 1e-3
+"""A correction that brings less cosine than this is a row's last."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +59,7 @@ class Decoded:
         Whether the LLM ended the text itself; else it was cut at `max_new_tokens`.
     seed : int
     attempts : int
-        Candidates that were decoded.
+        Candidates that were decoded, corrections included.
     vector : ndarray of float32, shape (d,)
         The re-encoded text.
     trace : tuple of (str, float, float)
@@ -74,7 +83,8 @@ class XRAGDecoder(LazyWeights):
 
     A bridge turns the vector into soft tokens, which the LLM reads as ``inputs_embeds``
     (xRAG, arXiv 2405.13792, section 3; SMOTExT, arXiv 2505.13434, section 3). Of
-    `n_candidates` texts a vector the one is kept that the encoder puts nearest to it.
+    `n_candidates` texts a vector the one is kept that the encoder puts nearest to it; texts
+    that are empty or go on repeating themselves come last.
 
     Parameters
     ----------
@@ -90,8 +100,14 @@ class XRAGDecoder(LazyWeights):
     temperature, top_p, top_k, max_new_tokens, repetition_penalty
         See `Sampling`.
     n_candidates : int, default=4
-        Texts decoded for each vector.
-    batch_size : int, default=64
+        Texts decoded for each vector. All but the first pass over some of the predicted words.
+    corrections : int, default=0
+        How often the result is corrected: it is encoded again, the decoder's input is moved by
+        what is missing to the vector (the residual), `n_candidates` more are decoded, and the
+        best of all is kept. A row that no longer gains is left alone. A fixed-point search
+        that needs no training; the idea of correcting with the re-encoded text is that of
+        vec2text (Morris et al., arXiv 2310.06816, section 3).
+    batch_size : int, default=128
         Texts decoded together.
     random_state : int, optional
         Key of the random numbers where ``decode`` is given no seeds; ``None`` draws a new
@@ -120,12 +136,16 @@ class XRAGDecoder(LazyWeights):
         max_new_tokens: int = 128,
         repetition_penalty: float = 1.0,
         n_candidates: int = 4,
-        batch_size: int = 64,
+        corrections: int = 0,
+        batch_size: int = 128,
         random_state: int | None = None,
         dtype: str = "auto",
     ) -> None:
         if n_candidates < 1:
             msg = f"n_candidates must be 1 or more, not {n_candidates}"
+            raise ParameterError(msg)
+        if corrections < 0:
+            msg = f"corrections must be 0 or more, not {corrections}"
             raise ParameterError(msg)
         if prompt is not None and prompt.count(PLACEHOLDER) != 1:
             msg = f"prompt must hold {PLACEHOLDER} exactly once: {prompt!r}"
@@ -136,6 +156,7 @@ class XRAGDecoder(LazyWeights):
         self.prompt = prompt
         self.sampling = Sampling(temperature, top_p, top_k, max_new_tokens, repetition_penalty)
         self.n_candidates = n_candidates
+        self.corrections = corrections
         self.batch_size = batch_size
         self.random_state = random_state
         self.dtype = dtype
@@ -150,56 +171,106 @@ class XRAGDecoder(LazyWeights):
             state["bridge"] = self.bridge.folder  # a path is read again, weights are not pickled
         return state
 
+    @overload
+    def decode(
+        self,
+        vectors: np.ndarray,
+        *,
+        seeds: Sequence[int] | np.ndarray | None = ...,
+        forms: Sequence[TextForm | None] | None = ...,
+        progress: bool = ...,
+        candidates_trace: Literal[False] = ...,
+    ) -> list[str]: ...
+
+    @overload
+    def decode(
+        self,
+        vectors: np.ndarray,
+        *,
+        seeds: Sequence[int] | np.ndarray | None = ...,
+        forms: Sequence[TextForm | None] | None = ...,
+        progress: bool = ...,
+        candidates_trace: Literal[True],
+    ) -> pd.DataFrame: ...
+
     def decode(
         self,
         vectors: np.ndarray,
         *,
         seeds: Sequence[int] | np.ndarray | None = None,
+        forms: Sequence[TextForm | None] | None = None,
         progress: bool = False,
-    ) -> list[str]:
-        """Return one text a vector.
+        candidates_trace: bool = False,
+    ) -> list[str] | pd.DataFrame:
+        """Return one text a vector, or all candidates.
 
         Parameters
         ----------
         vectors : ndarray of float32, shape (n, d)
         seeds : array of uint64, shape (n,), optional
             A row's random key: same vector and seed, same text.
+        forms : sequence of TextForm or None, length n, optional
+            See `decode_rows`.
         progress : bool, default=False
+        candidates_trace : bool, default=False
+            Return every candidate with its scores instead of the best one's text.
 
         Returns
         -------
-        list of str
+        list of str, or DataFrame
+            The frame has the columns ``row``, ``rank`` (0: the one that is kept), ``text``,
+            ``cosine`` and ``likelihood`` (mean natural log a token).
         """
         from tqdm.auto import tqdm
 
-        texts = [""] * len(vectors)
-        rows = self.decode_rows(vectors, seeds=seeds)
-        for decoded in tqdm(rows, "decode", len(vectors), disable=not progress, unit="text"):
-            texts[decoded.row] = decoded.text
-        return texts
+        rows = self.decode_rows(vectors, seeds=seeds, forms=forms)
+        found = list(tqdm(rows, "decode", len(vectors), disable=not progress, unit="text"))
+        if not candidates_trace:
+            return [decoded.text for decoded in found]
+        import pandas as pd
+
+        names = ["row", "rank", "text", "cosine", "likelihood"]
+        told = [(d.row, rank, *each) for d in found for rank, each in enumerate(d.trace)]
+        return pd.DataFrame(told, columns=names)
 
     def decode_rows(
         self,
         vectors: np.ndarray,
         *,
         seeds: Sequence[int] | np.ndarray | None = None,
+        forms: Sequence[TextForm | None] | None = None,
     ) -> Iterator[Decoded]:
         """Yield a `Decoded` for every vector, block by block in row order.
+
+        Parameters
+        ----------
+        vectors : ndarray of float32, shape (n, d)
+        seeds : array of uint64, shape (n,), optional
+            A row's random key: same vector and seed, same text.
+        forms : sequence of TextForm or None, length n, optional
+            The form each text should have: its case, which many encoders do not see, is put
+            right, and candidates of another kind (question, statement, …) count for less.
 
         Raises
         ------
         DataError
             If the vectors are not finite or not of the encoder's length.
+        ParameterError
+            If there is not one seed, or not one form, a vector.
         BridgeError
             If bridge, encoder and LLM do not fit.
         """
         vectors = self._checked(vectors)
         keys = self._keys(len(vectors), seeds)
+        forms = [None] * len(vectors) if forms is None else list(forms)
+        if len(forms) != len(vectors):
+            msg = f"there are {len(forms)} forms for {len(vectors)} vectors: give one each"
+            raise ParameterError(msg)
         # one batch of the engine at a time: what is finished reaches the caller soon
         size = max(1, self.batch_size // self.n_candidates)
         for start in range(0, len(vectors), size):
             block = slice(start, start + size)
-            yield from self._decode_block(vectors[block], keys[block], start)
+            yield from self._decode_block(_Wanted(vectors[block], keys[block], forms[block]), start)
 
     def explain(self, vectors: np.ndarray, top: int = 8) -> list[list[tuple[str, float]]]:
         """Return the words each vector stands for, with their probabilities (0 to 1).
@@ -234,36 +305,73 @@ class XRAGDecoder(LazyWeights):
             raise ParameterError(msg)
         return keys
 
-    def _decode_block(
-        self, vectors: np.ndarray, keys: np.ndarray, first_row: int
-    ) -> Iterator[Decoded]:
+    def _decode_block(self, wanted: _Wanted, first_row: int) -> Iterator[Decoded]:
+        vectors = wanted.vectors
+        tried: list[list[Candidate]] = [[] for _ in vectors]
+        inputs, gaining = vectors.copy(), list(range(len(vectors)))
+        for turn in range(self.corrections + 1):
+            before = [tried[row][0].score if tried[row] else -np.inf for row in gaining]
+            for candidate in self._candidates(inputs, wanted, gaining, turn):
+                tried[candidate.row].append(candidate)
+            for row in gaining:
+                tried[row].sort(key=lambda c: -c.score)
+            pairs = zip(gaining, before, strict=True)
+            gaining = [row for row, was in pairs if tried[row][0].score > was + _NO_GAIN]
+            for row in gaining:
+                best = tried[row][0]
+                moved = best.input + vectors[row] - best.vector
+                inputs[row] = moved * (np.linalg.norm(vectors[row]) / np.linalg.norm(moved))
+            if not gaining:
+                break
+        for row, candidates in enumerate(tried):
+            yield _decoded(candidates, first_row + row, int(wanted.keys[row]))
+
+    def _candidates(
+        self, inputs: np.ndarray, wanted: _Wanted, rows: list[int], turn: int
+    ) -> Iterator[Candidate]:
+        """Decode `n_candidates` texts for each of `rows`, and encode them again."""
         parts, n = self._parts(), self.n_candidates
-        owners = np.repeat(np.arange(len(vectors)), n)
-        tries = np.tile(np.arange(n), len(vectors))
-        seeds = _candidate_keys(keys[owners], tries)
-        soft = parts.soft_tokens(torch.from_numpy(vectors[owners]), _dropped(seeds, tries, parts))
+        owners = np.repeat(np.array(rows, np.int64), n)
+        tries = np.tile(np.arange(n), len(rows))
+        seeds = _candidate_keys(wanted.keys[owners], tries + turn * n)
+        soft = parts.soft_tokens(torch.from_numpy(inputs[owners]), _dropped(seeds, tries, parts))
         done = parts.generate(soft, self.sampling, seeds)
-        texts = [parts.text(g.ids) for g in done]
+        forms = [wanted.forms[row] for row in owners]
+        texts = [in_form(parts.text(g.ids), form) for g, form in zip(done, forms, strict=True)]
         with warnings.catch_warnings():  # candidates may run long; the user's texts did not
             warnings.simplefilter("ignore", UserWarning)
             encoded = self.encoder.encode(texts)
-        for row in range(len(vectors)):
-            group = range(row * n, (row + 1) * n)
-            cosines = {i: _cosine(encoded[i], vectors[row]) for i in group}
-            order = sorted(group, key=lambda i: (texts[i] == "", -cosines[i]))
-            best = order[0]
-            yield Decoded(
-                row=first_row + row,
-                text=texts[best],
-                cosine=cosines[best],
-                likelihood=done[best].log_likelihood,
-                tokens=len(done[best].ids),
-                ended=done[best].ended,
-                seed=int(keys[row]),
-                attempts=n,
-                vector=encoded[best],
-                trace=tuple((texts[i], cosines[i], done[i].log_likelihood) for i in order),
-            )
+        for i, row in enumerate(owners.tolist()):
+            cosine = _cosine(encoded[i], wanted.vectors[row])
+            score = cosine - malus(texts[i], forms[i])
+            # a copy: a later correction moves the row's input
+            start = inputs[row].copy()
+            yield Candidate(row, texts[i], cosine, score, done[i], encoded[i], start)
+
+
+@dataclass(frozen=True, eq=False)
+class _Wanted:
+    """What is asked of one block: vectors (n, d), a key and perhaps a form for each."""
+
+    vectors: np.ndarray
+    keys: np.ndarray
+    forms: list[TextForm | None]
+
+
+def _decoded(candidates: Sequence[Candidate], row: int, seed: int) -> Decoded:
+    best = candidates[0]
+    return Decoded(
+        row=row,
+        text=best.text,
+        cosine=best.cosine,
+        likelihood=best.generated.log_likelihood,
+        tokens=len(best.generated.ids),
+        ended=best.generated.ended,
+        seed=seed,
+        attempts=len(candidates),
+        vector=best.vector,
+        trace=tuple((c.text, c.cosine, c.generated.log_likelihood) for c in candidates),
+    )
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from smotext_lab import cli
 from smotext_lab.cli import reports
+from smotext_lab.guards import Verdict
 from smotext_lab.reports import walks
 from smotext_lab.reports.qualitative import pairs_view
 from smotext_lab.synthesis import COLUMNS
@@ -324,7 +325,8 @@ def test_defaults_in_the_shell_are_the_librarys():
         return {p.name: p.default for p in found if p.default is not p.empty}
 
     shell, library = defaults(command), {**defaults(XRAGDecoder), **defaults(SMOTExT)}
-    shared = ["bridge", "llm", "temperature", "top_p", "top_k", "max_new_tokens", "n_candidates"]
+    shared = ["bridge", "llm", "temperature", "top_p", "top_k", "max_new_tokens"]
+    shared += ["n_candidates", "corrections"]
     shared += ["prompt", "blending", "max_attempts", "max_blends", "random_state"]
     assert {name: shell[name] for name in shared} == {name: library[name] for name in shared}
 
@@ -384,7 +386,7 @@ def test_pairs_with_the_text_between_are_read_back_from_a_report(word_decoder, t
         lambdas=np.array([0.0, 0.5, 1.0]),
         targets=np.stack([vectors, vectors]),
         decoded=[steps, steps],
-        verdicts=[],
+        verdicts=[[Verdict("accepted", None, 0.5, 0, np.nan)] * 3] * 2,
         words=[],
     )
     shown = new.new_output("execute_result", {"text/html": pairs_view(walked).data})

@@ -15,6 +15,7 @@ from smotext_lab.bridges import load_bridge
 from smotext_lab.decoders import XRAGDecoder
 from smotext_lab.encoders import BertEncoder
 from smotext_lab.errors import BridgeError, DataError, ParameterError
+from smotext_lab.forms import TextForm
 
 TEXTS = ["rain snow wind", "bank share profit", "goal match team season", "rain goal"]
 
@@ -73,6 +74,58 @@ def test_more_candidates_are_never_further_from_the_target(make: Any) -> None:
     many = [d.cosine for d in make(n_candidates=6).decode_rows(vectors)]
     assert all(m >= o - 1e-6 for m, o in zip(many, one, strict=True))
     assert sum(many) > sum(one)
+
+
+def test_corrections_never_lose_and_gain_where_one_try_is_far_off(make: Any) -> None:
+    vectors = make().encoder.encode(TEXTS * 3)
+    plain = list(make(n_candidates=2).decode_rows(vectors))
+    corrected = list(make(n_candidates=2, corrections=4).decode_rows(vectors))
+    pairs = list(zip(plain, corrected, strict=True))
+    assert all(after.cosine >= before.cosine for before, after in pairs)
+    assert any(after.cosine > before.cosine + 0.01 for before, after in pairs)
+    for before, after in pairs:
+        assert after.attempts in (4, 6, 8, 10)
+        assert set(before.trace) <= set(after.trace)
+
+
+def test_a_row_that_no_longer_gains_is_left_alone(make: Any) -> None:
+    vectors = make().encoder.encode(TEXTS * 3)
+    most = 2 * (1 + 8)
+    attempts = [d.attempts for d in make(n_candidates=2, corrections=8).decode_rows(vectors)]
+    assert min(attempts) < most
+
+
+def test_a_corrected_text_does_not_depend_on_its_company(make: Any) -> None:
+    decoder = make(n_candidates=2, corrections=3)
+    vectors = decoder.encoder.encode(TEXTS)
+    together = decoder.decode(vectors, seeds=[5, 6, 7, 8])
+    assert decoder.decode(vectors[1:2], seeds=[6]) == together[1:2]
+
+
+def test_a_form_that_is_given_sets_the_case(make: Any) -> None:
+    decoder = make()
+    vectors = decoder.encoder.encode(TEXTS)
+    forms = [TextForm.of("RAIN IS DUE."), None, TextForm.of("rain is due."), None]
+    loud, free, small, _ = decoder.decode(vectors, forms=forms)
+    assert loud == loud.upper() != loud.lower()
+    assert small == small.lower()
+    assert free == decoder.decode(vectors)[1]
+    with pytest.raises(ParameterError, match="2 forms for 4 vectors"):
+        decoder.decode(vectors, forms=[None, None])
+
+
+def test_all_candidates_come_as_a_frame_best_first(make: Any) -> None:
+    decoder = make(n_candidates=3)
+    vectors = decoder.encoder.encode(TEXTS)
+    frame = decoder.decode(vectors, candidates_trace=True)
+    assert list(frame.columns) == ["row", "rank", "text", "cosine", "likelihood"]
+    assert frame["row"].tolist() == np.repeat(range(4), 3).tolist()
+    assert frame.loc[frame["rank"] == 0, "text"].tolist() == decoder.decode(vectors)
+
+
+def test_a_number_of_corrections_below_zero_is_refused() -> None:
+    with pytest.raises(ParameterError, match="corrections must be 0 or more"):
+        XRAGDecoder(corrections=-1)
 
 
 def test_prompt_stands_around_the_soft_tokens(make: Any, tiny_llm: Path) -> None:

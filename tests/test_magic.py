@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import signal
 import subprocess
@@ -66,8 +67,10 @@ class Shell:
 
 
 @pytest.fixture
-def bare():
+def bare(monkeypatch):
     """Return a fresh shell with the extension and the default models."""
+    # where doctest has run before, the name is taken, and IPython then leaves `_` alone
+    monkeypatch.delattr(builtins, "_", raising=False)
     equipment.unload()
     InteractiveShell.clear_instance()
     config = Config({"HistoryManager": {"enabled": False}, "colors": "nocolor"})
@@ -179,7 +182,14 @@ def test_options_are_named_and_default_as_in_the_library():
     assert {name: walk[name] for name in shared} == {name: theirs[name] for name in shared}
     taken = {"temperature", "top_p", "top_k", "max_new_tokens", "n_candidates", "prompt", "llm"}
     assert taken | {"encoder", "bridge"} <= set(library) & set(given)
-    for option in ("temperature", "top_p", "top_k", "max_new_tokens", "n_candidates"):
+    for option in (
+        "temperature",
+        "top_p",
+        "top_k",
+        "max_new_tokens",
+        "n_candidates",
+        "corrections",
+    ):
         action = options.parser_of("generate").action_of(f"--{option.replace('_', '-')}")
         assert f"(default: {library[option]})" in action.help
 

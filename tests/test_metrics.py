@@ -10,7 +10,6 @@ import pytest
 from smotext_lab.errors import DataError, ModelError
 from smotext_lab.evaluation import metrics
 from smotext_lab.evaluation.metrics import (
-    FUNCTION_WORDS,
     cosines,
     distinct_2,
     exact_match,
@@ -18,6 +17,7 @@ from smotext_lab.evaluation.metrics import (
     sentence_bleu,
     token_f1,
 )
+from smotext_lab.forms import FUNCTION_WORDS
 
 
 def test_the_cosine_does_not_depend_on_lengths_and_a_zero_vector_has_none() -> None:

@@ -18,6 +18,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from smotext_lab import Guards, MixupInterpolator, SMOTEInterpolator, SMOTExT
 from smotext_lab.errors import DataError, ParameterError
+from smotext_lab.forms import TextForm
 from smotext_lab.interpolators import ADASYNInterpolator, Blends, BorderlineSMOTEInterpolator
 from smotext_lab.sampler.counts import shares
 from smotext_lab.sampler.generation import attempt_seeds
@@ -228,7 +229,7 @@ class Unused:
     def encoder(self):
         pytest.fail("nothing was to be made")
 
-    def decode_rows(self, vectors, *, seeds=None):
+    def decode_rows(self, vectors, *, seeds=None, forms=None):
         pytest.fail("nothing was to be made")
 
 
@@ -322,15 +323,32 @@ def test_a_decoder_that_always_says_the_same_makes_one_text_and_says_duplicate(s
 def test_a_decoder_that_passes_rows_over_is_asked_again(sampler, data):
     made = sampler()
     decode = made.decoder.decode_rows
-    made.decoder.decode_rows = lambda v, *, seeds: list(decode(v, seeds=seeds))[: (len(v) + 1) // 2]
+    made.decoder.decode_rows = lambda v, **given: list(decode(v, **given))[: (len(v) + 1) // 2]
     _, new_labels = made.fit_resample(*data)
     assert Counter(new_labels)["weather"] == 14
+
+
+def test_a_new_text_is_written_as_the_parent_that_weighs_most(sampler, data):
+    texts = [text.upper() if i % 2 else text.lower() for i, text in enumerate(data[0])]
+    made = sampler(guards=False)
+    decode, asked = made.decoder.decode_rows, []
+
+    def noting(vectors, *, seeds, forms):
+        asked.extend(forms)
+        return decode(vectors, seeds=seeds)
+
+    made.decoder.decode_rows = noting
+    rows = made.generate(texts, data[1], n=20).frame
+    pairs = zip(rows["weights"], rows["parents"], strict=True)
+    heavier = [max(zip(weights, parents, strict=True))[1] for weights, parents in pairs]
+    assert asked == [TextForm.of(texts[parent]) for parent in heavier]
+    assert {form.case for form in asked} == {"lower", "upper"}
 
 
 def test_rows_may_come_in_any_order(sampler, data):
     made = sampler()
     decode = made.decoder.decode_rows
-    made.decoder.decode_rows = lambda v, *, seeds: list(decode(v, seeds=seeds))[::-1]
+    made.decoder.decode_rows = lambda v, **given: list(decode(v, **given))[::-1]
     assert made.fit_resample(*data) == sampler().fit_resample(*data)
 
 

@@ -15,8 +15,9 @@ from tqdm.auto import tqdm
 import smotext_lab
 from benchmarks.inversion.sets import LabelledSet, Points, digest
 from smotext_lab import XRAGDecoder
-from smotext_lab.bridges import Form, load_bridge, split_words
+from smotext_lab.bridges import load_bridge
 from smotext_lab.encoders import Encoder
+from smotext_lab.forms import TextForm
 from smotext_lab.models import fingerprint
 
 __all__ = ["SEARCHES", "BridgeRun", "Written"]
@@ -96,7 +97,7 @@ class BridgeRun:
         search: str,
         vectors: np.ndarray,
         seeds: np.ndarray,
-        forms: list[Form] | None,
+        forms: list[TextForm] | None,
         left: np.ndarray,
         store: _RowStore,
         rows: dict[int, dict[str, Any]],
@@ -132,14 +133,14 @@ class BridgeRun:
             decoder._loaded = None
 
 
-def _forms(points: Points, of: LabelledSet) -> list[Form]:
-    return [Form.of(of.texts[row], split_words) for row in points.sources[:, 0]]
+def _forms(points: Points, of: LabelledSet) -> list[TextForm]:
+    return [TextForm.of(of.texts[row]) for row in points.sources[:, 0]]
 
 
 def _road() -> str:
     """Return what stands for the code that decodes: other code, other rows."""
     package = Path(smotext_lab.__file__).parent
-    files = [package / "decoders.py", package / "lora.py"]
+    files = [package / "decoders.py", package / "forms.py", package / "lora.py"]
     for folder in ("bridges", "engines"):
         files += sorted((package / folder).glob("*.py"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]

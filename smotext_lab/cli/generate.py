@@ -138,6 +138,10 @@ MaxTokens = Annotated[int, typer.Option("--max-new-tokens", help="Longest text, 
 Candidates = Annotated[
     int, typer.Option("--n-candidates", help="Texts written for each point; the nearest is kept.")
 ]
+Corrections = Annotated[
+    int,
+    typer.Option(help="Rounds in which a text is written again with what it lacks made up for."),
+]
 Seed = Annotated[
     int | None,
     typer.Option(
@@ -173,6 +177,7 @@ def generate(
     alpha: Alpha = None,
     blending: Blending = "lerp",
     n_candidates: Candidates = 4,
+    corrections: Corrections = 0,
     temperature: Temperature = 0.7,
     top_p: TopP = 0.9,
     top_k: TopK = 50,
@@ -221,6 +226,7 @@ def generate(
         top_k=top_k,
         max_new_tokens=max_new_tokens,
         n_candidates=n_candidates,
+        corrections=corrections,
     )
     sampler = SMOTExT(
         sampling_strategy=words.in_labels(strategy, rows["label"]),

@@ -4,17 +4,8 @@
 likely a language model finds them, `judges` by the label that others would give them.
 """
 
-from smotext_lab.evaluation.forms import (
-    TextForm,
-    case_kept,
-    case_style,
-    form_kept,
-    kind_kept,
-    sentence_kind,
-)
 from smotext_lab.evaluation.judges import LabelJudge, NeighborJudge, TfidfJudge
 from smotext_lab.evaluation.metrics import (
-    FUNCTION_WORDS,
     cosines,
     distinct_2,
     exact_match,
@@ -23,6 +14,15 @@ from smotext_lab.evaluation.metrics import (
     token_f1,
 )
 from smotext_lab.evaluation.perplexity import log_likelihoods, perplexity
+from smotext_lab.forms import (
+    FUNCTION_WORDS,
+    TextForm,
+    case_kept,
+    case_style,
+    form_kept,
+    kind_kept,
+    sentence_kind,
+)
 
 __all__ = [
     "FUNCTION_WORDS",

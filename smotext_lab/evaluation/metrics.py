@@ -18,7 +18,6 @@ from smotext_lab.bridges import split_words
 from smotext_lab.errors import DataError, ModelError
 
 __all__ = [
-    "FUNCTION_WORDS",
     "cosines",
     "distinct_2",
     "exact_match",
@@ -26,26 +25,6 @@ __all__ = [
     "sentence_bleu",
     "token_f1",
 ]
-
-_CLOSED_CLASSES = """
-a an the this that these those some any each every either neither both all such another
-other others much many more most few less least own same
-i me my mine myself you your yours yourself he him his himself she her hers herself it its
-itself we us our ours ourselves they them their theirs themselves one ones
-who whom whose which what when where why how whoever whatever there here
-and or but nor so yet if then than because although though while as since unless until
-whether that's it's i'm you're he's she's we're they're i've we've they've i'll you'll
-of in on at by for with about against between into through during before after above below
-to from up down out off over under again further onto upon toward towards within without
-across along among around behind beside beyond near per via
-am is are was were be been being have has had having do does did doing done will would
-shall should can could may might must ought
-not no don't doesn't didn't isn't aren't wasn't weren't won't wouldn't can't couldn't
-very too just only also even ever still already quite rather ? !
-"""
-
-FUNCTION_WORDS = frozenset(_CLOSED_CLASSES.split())
-"""English words of the closed classes, in lower case, and the marks that `split_words` returns."""
 
 _Split = Callable[[str], list[str]]
 
@@ -117,6 +96,7 @@ def token_f1(
 
     Examples
     --------
+    >>> from smotext_lab.forms import FUNCTION_WORDS
     >>> a, b = ["The cat sat on the mat."], ["The dog sat on a mat."]
     >>> float(token_f1(a, b)[0].round(3)), float(token_f1(a, b, ignore=FUNCTION_WORDS)[0].round(3))
     (0.667, 0.667)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Equipment"]
 
-_SETTINGS = ("n_candidates", "temperature", "top_p", "top_k", "max_new_tokens")
+_SETTINGS = ("n_candidates", "corrections", "temperature", "top_p", "top_k", "max_new_tokens")
 _SOON = 0.2  # seconds: what is loaded already shows no bar
 _NEIGHBORS = ("k_neighbors", "m_neighbors", "alpha")
 

@@ -354,6 +354,12 @@ def _add_models(parser: Parser) -> None:
         help="texts written for each point; the nearest is kept (default: 4)",
     )
     models.add_argument(
+        "--corrections",
+        type=whole_number,
+        metavar="N",
+        help="rounds in which a text is written again with what it lacks made up for (default: 0)",
+    )
+    models.add_argument(
         "--temperature",
         type=number,
         metavar="T",

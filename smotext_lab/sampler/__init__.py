@@ -20,6 +20,7 @@ from sklearn.utils._param_validation import (
 
 from smotext_lab.equipment import equip
 from smotext_lab.errors import DataError, ParameterError
+from smotext_lab.forms import TextForm
 from smotext_lab.guards import Guards
 from smotext_lab.interpolators import Interpolator, SMOTEInterpolator
 from smotext_lab.interpolators.blends import Blending
@@ -268,7 +269,8 @@ class SMOTExT(BaseOverSampler):
         interpolator = self._interpolator()
         seed = _seed(self.random_state, interpolator)
         vectors = encoder.encode(texts, progress=self.progress)
-        source = Source(vectors, labels, interpolator, seed, self.blending)
+        forms = [TextForm.of(text) for text in texts]
+        source = Source(vectors, labels, interpolator, seed, self.blending, forms)
         generation = Generation(
             source,
             {label: count for label, count in n.items() if count},

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from smotext_lab.forms import TextForm
 from smotext_lab.guards.judge import Judge, Verdict
 from smotext_lab.interpolators import Interpolator, plan_exactly
 from smotext_lab.interpolators.blends import Blending, Blends
@@ -21,7 +22,9 @@ _ROUNDING = 1e-9  # a parent whose weight is this near to 1 is the point itself,
 class Decodes(Protocol):
     """What the loop asks of a decoder; `XRAGDecoder` is one."""
 
-    def decode_rows(self, vectors: np.ndarray, *, seeds: Any = None) -> Iterator[Any]:
+    def decode_rows(
+        self, vectors: np.ndarray, *, seeds: Any = None, forms: Any = None
+    ) -> Iterator[Any]:
         """Yield a `Decoded` for each vector, in any order."""
         ...
 
@@ -37,6 +40,8 @@ class Source:
     interpolator : Interpolator
     random_state : int
     blending : {"lerp", "slerp"}
+    forms : sequence of TextForm, length n, optional
+        How the texts are written: a new one is written as the parent that weighs most.
     """
 
     vectors: np.ndarray
@@ -44,6 +49,7 @@ class Source:
     interpolator: Interpolator
     random_state: int
     blending: Blending = "lerp"
+    forms: Sequence[TextForm] | None = None
 
     def draw(self, n: Mapping[Any, int], turn: int = 0) -> Blends:
         """Return ``n[label]`` blends of each class; each `turn` has a stream of its own."""
@@ -180,7 +186,14 @@ class Generation:
     def _decode(self, rows: np.ndarray, attempt: int) -> Iterator[Any]:
         blends = self._drawn[self._current[rows]]
         points = blends.points(self._source.vectors, blending=self._source.blending)
-        return self._decoder.decode_rows(points, seeds=attempt_seeds(blends.seed, attempt))
+        forms = self._source.forms
+        wanted = None
+        if forms is not None:
+            first = blends.weights.argmax(axis=1)[:, None]
+            heaviest = np.take_along_axis(blends.parents, first, axis=1)[:, 0]
+            wanted = [forms[parent] for parent in heaviest.tolist()]
+        seeds = attempt_seeds(blends.seed, attempt)
+        return self._decoder.decode_rows(points, seeds=seeds, forms=wanted)
 
     def _settle(self, rows: np.ndarray, found: list[Any], attempt: int) -> None:
         """Judge what one round decoded, in row order, and note it."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from smotext_lab.errors import DataError
-from smotext_lab.evaluation.forms import (
+from smotext_lab.forms import (
     TextForm,
     case_kept,
     case_style,
     form_kept,
     kind_kept,
+    restyled,
     sentence_kind,
 )
 
@@ -74,3 +75,20 @@ def test_a_form_is_kept_only_with_both_its_kind_and_its_case() -> None:
 def test_texts_and_references_must_pair_up() -> None:
     with pytest.raises(DataError, match="2 texts but 1 references"):
         form_kept(["a", "b"], ["a"])
+
+
+@pytest.mark.parametrize(
+    ("text", "case", "wanted"),
+    [
+        ("Who paid?", "lower", "who paid?"),
+        ("(rain) is due", "sentence", "(Rain) is due"),
+        ("RAIN IS DUE", "sentence", "Rain is due"),
+        ("the NATO met", "sentence", "The NATO met"),
+        ("rain", "upper", "RAIN"),
+        ("Rain is Due", "title", "Rain is Due"),
+        ("12", "sentence", "12"),
+        ("", "upper", ""),
+    ],
+)
+def test_capitals_are_put_where_a_style_has_them(text, case, wanted):
+    assert restyled(text, case) == wanted

@@ -14,9 +14,9 @@ from typing import Literal, Self
 import numpy as np
 
 from smotext_lab.errors import DataError
-from smotext_lab.evaluation.metrics import FUNCTION_WORDS
 
 __all__ = [
+    "FUNCTION_WORDS",
     "CaseStyle",
     "SentenceKind",
     "TextForm",
@@ -24,11 +24,32 @@ __all__ = [
     "case_style",
     "form_kept",
     "kind_kept",
+    "restyled",
     "sentence_kind",
 ]
 
 SentenceKind = Literal["question", "statement", "exclamation", "fragment"]
 CaseStyle = Literal["lower", "sentence", "title", "upper", "none"]
+
+_CLOSED_CLASSES = """
+a an the this that these those some any each every either neither both all such another
+other others much many more most few less least own same
+i me my mine myself you your yours yourself he him his himself she her hers herself it its
+itself we us our ours ourselves they them their theirs themselves one ones
+who whom whose which what when where why how whoever whatever there here
+and or but nor so yet if then than because although though while as since unless until
+whether that's it's i'm you're he's she's we're they're i've we've they've i'll you'll
+of in on at by for with about against between into through during before after above below
+to from up down out off over under again further onto upon toward towards within without
+across along among around behind beside beyond near per via
+am is are was were be been being have has had having do does did doing done will would
+shall should can could may might must ought
+not no don't doesn't didn't isn't aren't wasn't weren't won't wouldn't can't couldn't
+very too just only also even ever still already quite rather ? !
+"""
+
+FUNCTION_WORDS = frozenset(_CLOSED_CLASSES.split())
+"""English words of the closed classes, in lower case, and the marks that `split_words` returns."""
 
 _CLOSERS = "\"'”’»)]} \t\n"
 _MARKS = re.compile(r"[.!?…。！？؟।]+$")
@@ -152,6 +173,41 @@ def case_style(text: str) -> CaseStyle:
     if capital >= _LEAST_TITLE and 4 * capital >= 3 * len(rest):
         return "title"
     return "sentence" if letters[0].isupper() else "lower"
+
+
+def restyled(text: str, case: CaseStyle) -> str:
+    """Return `text` with its capitals where `case` has them.
+
+    What an encoder that does not see case (as the default one) cannot tell a decoder.
+    ``"sentence"`` changes the first letter of a text that begins small, and puts a text all in
+    capitals into small letters; it cannot tell which small words are names. ``"title"`` and
+    ``"none"`` change nothing.
+
+    Parameters
+    ----------
+    text : str
+    case : {"lower", "sentence", "title", "upper", "none"}
+        See `case_style`.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> restyled("Who paid?", "lower"), restyled("rain, NATO", "sentence"), restyled("Ja", "upper")
+    ('who paid?', 'Rain, NATO', 'JA')
+    """
+    if case == "lower":
+        return text.lower()
+    if case == "upper":
+        return text.upper()
+    if case == "sentence":
+        own = case_style(text)
+        text = text.lower() if own == "upper" else text
+        first = next((i for i, c in enumerate(text) if c.isalpha()), None)
+        return text if first is None else text[:first] + text[first].upper() + text[first + 1 :]
+    return text
 
 
 def kind_kept(texts: Sequence[str], references: Sequence[str]) -> np.ndarray:
