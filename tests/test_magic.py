@@ -67,14 +67,15 @@ class Shell:
 
 
 @pytest.fixture
-def bare(monkeypatch):
+def bare():
     """Return a fresh shell with the extension and the default models."""
-    # where doctest has run before, the name is taken, and IPython then leaves `_` alone
-    monkeypatch.delattr(builtins, "_", raising=False)
     equipment.unload()
     InteractiveShell.clear_instance()
     config = Config({"HistoryManager": {"enabled": False}, "colors": "nocolor"})
-    yield Shell(InteractiveShell.instance(config=config))
+    with pytest.MonkeyPatch.context() as patch:
+        # where doctest has run before, the name is taken, and IPython then leaves `_` alone
+        patch.delattr(builtins, "_", raising=False)
+        yield Shell(InteractiveShell.instance(config=config))
     InteractiveShell.clear_instance()
     equipment.unload()
 
