@@ -320,7 +320,8 @@ class XRAGDecoder(LazyWeights):
             for row in gaining:
                 best = tried[row][0]
                 moved = best.input + vectors[row] - best.vector
-                inputs[row] = moved * (np.linalg.norm(vectors[row]) / np.linalg.norm(moved))
+                length = max(1e-12, float(np.linalg.norm(moved)))
+                inputs[row] = moved * (np.linalg.norm(vectors[row]) / length)
             if not gaining:
                 break
         for row, candidates in enumerate(tried):
