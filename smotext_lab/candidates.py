@@ -10,8 +10,10 @@ from smotext_lab.engines.base import Generated
 from smotext_lab.forms import TextForm, restyled, sentence_kind
 from smotext_lab.guards.words import find_loop, fold
 
-__all__ = ["Candidate", "in_form", "malus"]
+__all__ = ["Candidate", "in_form", "score"]
 
+_LIKELIHOOD = 0.03  # what a nat a token is worth: of texts equally near, the likelier one
+_LABEL = 0.1  # what being surely of the wanted label is worth
 _OTHER_KIND = 0.05
 _BROKEN = 2.0  # more than any cosine makes good
 _MAX_REPEATS = 3
@@ -29,12 +31,10 @@ class Candidate:
     cosine : float
         Of the re-encoded text to the vector.
     score : float
-        What candidates are ranked by: the cosine less the `malus`.
+        What candidates are ranked by.
     generated : Generated
     vector : ndarray of float32, shape (d,)
         The re-encoded text.
-    input : ndarray of float32, shape (d,)
-        What the bridge was given: the vector, moved where it is a correction.
     """
 
     row: int
@@ -43,7 +43,6 @@ class Candidate:
     score: float
     generated: Generated
     vector: np.ndarray
-    input: np.ndarray
 
 
 def in_form(text: str, form: TextForm | None) -> str:
@@ -57,21 +56,39 @@ def in_form(text: str, form: TextForm | None) -> str:
     return text if form is None else restyled(text, form.case)
 
 
-def malus(text: str, form: TextForm | None) -> float:
-    """Return what a text loses against its cosine, in the ranking.
+def score(
+    text: str, cosine: float, likelihood: float, form: TextForm | None = None, agreement: float = 0
+) -> float:
+    """Return what a candidate is ranked by: its cosine, and a little else.
 
-    Little where it is of another kind than `form` (a statement where a question is wanted);
-    more than any cosine where it is empty or goes on repeating itself.
+    0.03 for each nat a token that the LLM finds it likelier (its own likelihood, against
+    babble); 0.1 for agreement with the wanted label; 0.05 less for another kind than `form`
+    (a statement where a question is wanted); less than any other where it is empty or goes on
+    repeating itself.
+
+    Parameters
+    ----------
+    text : str
+    cosine : float
+        To the target.
+    likelihood : float
+        Mean natural log a token.
+    form : TextForm, optional
+    agreement : float, default=0
+        0 to 1: how surely the text is of the wanted label.
 
     Examples
     --------
-    >>> malus("It rains.", None), malus("It rains.", TextForm.of("Who?"))
-    (0.0, 0.05)
-    >>> malus("the rain the rain the rain the rain", None) > 1
+    >>> round(score("It rains.", 0.8, -2.0), 2)
+    0.74
+    >>> round(score("It rains.", 0.8, -2.0, TextForm.of("Who?")), 2)
+    0.69
+    >>> score("the rain the rain the rain the rain", 0.9, -0.1) < 0
     True
     """
     folded = fold(text)
     broken = not folded or find_loop(folded, _MAX_REPEATS) is not None
     other = form is not None and sentence_kind(text) != form.kind
     # an empty text comes after one that at least has words, if all that were tried are broken
-    return _BROKEN * (broken + (not text)) + _OTHER_KIND * other
+    lost = _BROKEN * (broken + (not text)) + _OTHER_KIND * other
+    return cosine + _LIKELIHOOD * likelihood + _LABEL * agreement - lost

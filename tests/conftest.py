@@ -66,9 +66,7 @@ class WordDecoder:
         self.error: type[BaseException] = KeyboardInterrupt
         self.decoded = 0
 
-    def decode_rows(
-        self, vectors: np.ndarray, *, seeds: Any = None, forms: Any = None
-    ) -> Iterator[Any]:
+    def decode_rows(self, vectors: np.ndarray, *, seeds: Any = None, **_: Any) -> Iterator[Any]:
         from smotext_lab.decoders import Decoded
 
         near = self.encoder.encode(self.words)

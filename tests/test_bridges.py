@@ -18,7 +18,9 @@ from smotext_lab.bridges import (
     load_bridge,
     split_words,
 )
+from smotext_lab.bridges.hints import hint_ids
 from smotext_lab.errors import BridgeError
+from smotext_lab.forms import TextForm
 from smotext_lab.lora import Lora
 
 WORDS = ["the", "rain", "goal", "?", "bank", "Snow"]
@@ -93,6 +95,34 @@ def test_dropped_words_give_way_to_the_next_best() -> None:
     assert later[0, 0] == first[0, 1]
     every, _ = bridge.predicted(vectors, ~none)
     assert every.shape == first.shape, "with all dropped there are still words to hand on"
+
+
+def test_a_correction_puts_the_words_that_are_lacking_first() -> None:
+    bridge, vector = lexical(), points("rain", "Snow")
+    own = bridge.head.information(vector)
+    scores = bridge.lacking(vector, vector, ["Rain came."])
+    rain, snow = WORDS.index("rain"), WORDS.index("Snow")
+    assert scores[0, rain] == own[0, rain]
+    assert scores[0, snow] == 2 * own[0, snow]
+    assert bridge.predicted(vector, scores=scores)[0][0, 0] == snow
+    moved = bridge.lacking(vector, points("goal"), ["Rain came."])
+    assert moved[0, WORDS.index("goal")] > scores[0, WORDS.index("goal")]
+
+
+def test_hints_change_the_last_token_alone_and_nothing_where_none_is_asked(
+    embedding: torch.Tensor,
+) -> None:
+    bridge, vectors = lexical(), points("rain")
+    torch.nn.init.normal_(bridge.hints)
+    plain = bridge.soft_tokens(vectors, embedding)
+    none, asked = (
+        bridge.soft_tokens(vectors, embedding, hints=hint_ids([length], [form]))
+        for length, form in ((None, None), (9, TextForm.of("Who came?")))
+    )
+    assert torch.equal(plain, none)
+    assert torch.equal(plain[:, :-1], asked[:, :-1])
+    rows = bridge.hints[hint_ids([9], [TextForm.of("Who came?")])[0]]
+    torch.testing.assert_close(asked[:, -1] - plain[:, -1], rows.sum(0, keepdim=True))
 
 
 def test_confidence_enters_the_word_tokens(embedding: torch.Tensor) -> None:

@@ -476,7 +476,7 @@ def test_the_train_bridge_page_names_the_recipes_own_defaults():
         if found:
             shown += 1
             assert found[1] == ("all" if default is None else f"{default:g}")
-    assert shown == 10
+    assert shown == 13
 
 
 # --- the whole, with real models --------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from smotext_lab.bridges import load_bridge
+from smotext_lab.bridges import BridgeFacts, LexicalBridge, load_bridge
 from smotext_lab.decoders import XRAGDecoder
 from smotext_lab.encoders import BertEncoder
 from smotext_lab.errors import BridgeError, DataError, ParameterError
 from smotext_lab.forms import TextForm
+from smotext_lab.models import fingerprint
 
 TEXTS = ["rain snow wind", "bank share profit", "goal match team season", "rain goal"]
 
@@ -40,13 +42,14 @@ def test_every_vector_gets_one_text_in_its_place(make: Any) -> None:
     assert decoder.decode(vectors) == [d.text for d in rows]
 
 
-def test_the_nearest_candidate_is_kept_and_the_trace_tells_all(make: Any) -> None:
+def test_the_best_candidate_is_kept_and_the_trace_tells_all(make: Any) -> None:
     decoder = make(n_candidates=5)
     vectors = decoder.encoder.encode(TEXTS)
     for decoded in decoder.decode_rows(vectors):
         assert decoded.attempts == len(decoded.trace) == 5
-        cosines = [c for text, c, _ in decoded.trace if text]
-        assert decoded.cosine == pytest.approx(max(cosines))
+        assert decoded.trace[0][:2] == (decoded.text, decoded.cosine)
+        scores = [tried.score for tried in decoded.trace]
+        assert scores == sorted(scores, reverse=True)
         again = decoder.encoder.encode([decoded.text])[0]
         np.testing.assert_allclose(decoded.vector, again, atol=1e-5)
         assert decoded.cosine == pytest.approx(float(again @ vectors[decoded.row]), abs=1e-5)
@@ -68,10 +71,10 @@ def test_random_state_makes_runs_equal_and_none_makes_them_differ(make: Any) -> 
     assert free.decode(vectors) != free.decode(vectors)
 
 
-def test_more_candidates_are_never_further_from_the_target(make: Any) -> None:
+def test_more_candidates_never_do_worse(make: Any) -> None:
     vectors = make().encoder.encode(TEXTS)
-    one = [d.cosine for d in make(n_candidates=1).decode_rows(vectors)]
-    many = [d.cosine for d in make(n_candidates=6).decode_rows(vectors)]
+    one = [d.trace[0].score for d in make(n_candidates=1).decode_rows(vectors)]
+    many = [d.trace[0].score for d in make(n_candidates=6).decode_rows(vectors)]
     assert all(m >= o - 1e-6 for m, o in zip(many, one, strict=True))
     assert sum(many) > sum(one)
 
@@ -81,11 +84,78 @@ def test_corrections_never_lose_and_gain_where_one_try_is_far_off(make: Any) -> 
     plain = list(make(n_candidates=2).decode_rows(vectors))
     corrected = list(make(n_candidates=2, corrections=4).decode_rows(vectors))
     pairs = list(zip(plain, corrected, strict=True))
-    assert all(after.cosine >= before.cosine for before, after in pairs)
+    assert all(after.trace[0].score >= before.trace[0].score for before, after in pairs)
     assert any(after.cosine > before.cosine + 0.01 for before, after in pairs)
     for before, after in pairs:
         assert after.attempts in (4, 6, 8, 10)
         assert set(before.trace) <= set(after.trace)
+
+
+def test_agreement_with_the_label_decides_between_candidates(make: Any) -> None:
+    decoder = make(n_candidates=6, batch_size=12)  # two rows a block
+    vectors = decoder.encoder.encode(TEXTS)
+    asked: list[int] = []
+
+    def against_the_nearest(rows: np.ndarray, found: np.ndarray) -> np.ndarray:
+        asked.extend(rows.tolist())
+        return 20 * (1 - (found * vectors[rows]).sum(axis=1))
+
+    plain = list(decoder.decode_rows(vectors))
+    turned = list(decoder.decode_rows(vectors, agreement=against_the_nearest))
+    assert sorted(asked) == sorted(list(range(4)) * 6)
+    for before, after in zip(plain, turned, strict=True):
+        assert after.cosine == pytest.approx(min(t.cosine for t in before.trace if t.score > -1))
+
+
+def test_a_decode_that_is_cancelled_stops_and_yields_what_it_has(make: Any) -> None:
+    decoder = make(n_candidates=1, batch_size=2)
+    vectors = decoder.encoder.encode(TEXTS)
+    cancelled = threading.Event()
+    rows = []
+    for decoded in decoder.decode_rows(vectors, cancelled=cancelled):
+        rows.append(decoded.row)
+        cancelled.set()
+    assert rows == [0, 1]  # the block that was whole
+    assert list(decoder.decode_rows(vectors, cancelled=cancelled)) == []
+
+
+def taught(tiny_encoder: Path, tiny_llm: Path) -> LexicalBridge:
+    """Return a lexical bridge for the tiny models whose hints do something."""
+    names = fingerprint(tiny_encoder), fingerprint(tiny_llm)
+    torch.manual_seed(3)
+    facts = BridgeFacts("lexical", *names, dim=16, hidden=16, n_tokens=4, n_words=2)
+    words = sorted(set(" ".join(TEXTS).split()))
+    bridge = LexicalBridge(facts, words, [[i + 3] for i in range(len(words))])
+    torch.nn.init.normal_(bridge.hints)
+    return bridge.eval()
+
+
+def test_lengths_and_forms_reach_the_llm_where_the_bridge_has_learnt_them(
+    make: Any, tiny_encoder: Path, tiny_llm: Path
+) -> None:
+    decoder = make(n_candidates=1, temperature=0)
+    decoder.bridge = taught(tiny_encoder, tiny_llm)
+    vectors = decoder.encoder.encode(TEXTS)
+    plain, short, long = (decoder.decode(vectors, lengths=[words] * 4) for words in (None, 3, 30))
+    assert plain == decoder.decode(vectors)
+    assert len({tuple(plain), tuple(short), tuple(long)}) == 3
+    asked = decoder.decode(vectors, forms=[TextForm("question", "none")] * 4)
+    assert asked != plain
+    with pytest.raises(ParameterError, match="1 lengths for 4 vectors"):
+        decoder.decode(vectors, lengths=[3])
+
+
+def test_corrections_work_with_predicted_words_too(
+    make: Any, tiny_encoder: Path, tiny_llm: Path
+) -> None:
+    decoder = make(n_candidates=2, corrections=4)
+    decoder.bridge = taught(tiny_encoder, tiny_llm)
+    vectors = decoder.encoder.encode(TEXTS)
+    corrected = list(decoder.decode_rows(vectors))
+    decoder.corrections = 0
+    plain = list(decoder.decode_rows(vectors))
+    assert all(c.trace[0].score >= p.trace[0].score for c, p in zip(corrected, plain, strict=True))
+    assert any(c.text != p.text for c, p in zip(corrected, plain, strict=True))
 
 
 def test_a_row_that_no_longer_gains_is_left_alone(make: Any) -> None:
@@ -118,7 +188,7 @@ def test_all_candidates_come_as_a_frame_best_first(make: Any) -> None:
     decoder = make(n_candidates=3)
     vectors = decoder.encoder.encode(TEXTS)
     frame = decoder.decode(vectors, candidates_trace=True)
-    assert list(frame.columns) == ["row", "rank", "text", "cosine", "likelihood"]
+    assert list(frame.columns) == ["row", "rank", "text", "cosine", "likelihood", "score"]
     assert frame["row"].tolist() == np.repeat(range(4), 3).tolist()
     assert frame.loc[frame["rank"] == 0, "text"].tolist() == decoder.decode(vectors)
 
@@ -131,8 +201,8 @@ def test_a_number_of_corrections_below_zero_is_refused() -> None:
 def test_prompt_stands_around_the_soft_tokens(make: Any, tiny_llm: Path) -> None:
     decoder = make(prompt="rain {xrag} goal", temperature=0, n_candidates=1)
     vectors = decoder.encoder.encode(TEXTS[:1])
-    parts = decoder._parts()
-    soft = parts.soft_tokens(torch.from_numpy(vectors), None)
+    parts = decoder._writer()
+    soft = parts.soft_tokens(torch.from_numpy(vectors))
     table = parts.model.get_input_embeddings().weight
     rain, goal = (parts.tokenizer.convert_tokens_to_ids(w) for w in ("rain", "goal"))
     assert soft.shape[1] == 3
@@ -162,9 +232,9 @@ def test_the_llm_is_left_as_it_was(make: Any, tiny_llm: Path) -> None:
     changed = make(n_candidates=1, temperature=0)
     changed.bridge = bridge
     vectors = decoder.encoder.encode(TEXTS)
-    before = changed._parts().model.get_submodule(name).weight.clone()
+    before = changed._writer().model.get_submodule(name).weight.clone()
     assert changed.decode(vectors) != decoder.decode(vectors)
-    assert torch.equal(changed._parts().model.get_submodule(name).weight, before)
+    assert torch.equal(changed._writer().model.get_submodule(name).weight, before)
 
 
 def test_a_bridge_for_other_models_is_refused(
@@ -218,7 +288,7 @@ def test_pickles_hold_no_weights_and_copies_share_them(make: Any, tiny_bridge: P
     packed = pickle.dumps(decoder)
     assert len(packed) < 3_000
     assert pickle.loads(packed).decode(vectors) == before
-    assert copy.deepcopy(decoder)._parts() is decoder._parts()
+    assert copy.deepcopy(decoder)._writer() is decoder._writer()
 
 
 @pytest.mark.real

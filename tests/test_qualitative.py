@@ -13,7 +13,7 @@ from smotext_lab.synthesis import Synthesis
 class Decoder:
     """Stands for a decoder that hits every point, and writes markup."""
 
-    def decode_rows(self, vectors, *, seeds=None, forms=None):
+    def decode_rows(self, vectors, *, seeds=None, forms=None, lengths=None, agreement=None):
         for row, vector in enumerate(vectors):
             yield Decoded(row, f"<i>made {row}</i>", 1.0, -1.0, 5, True, 0, 1, vector, ())
 
@@ -119,7 +119,7 @@ def test_texts_that_bring_in_a_blocked_word_are_not_shown():
 
 def test_walks_show_a_blocked_word_only_between_texts_of_which_one_has_any():
     class Rude(Decoder):
-        def decode_rows(self, vectors, *, seeds=None, forms=None):
+        def decode_rows(self, vectors, *, seeds=None, forms=None, lengths=None, agreement=None):
             for row, vector in enumerate(vectors):
                 yield Decoded(row, f"shit {row}", 1.0, -1.0, 5, True, 0, 1, vector, ())
 

@@ -40,7 +40,7 @@ from smotext_lab.decoders import Decoded
 from smotext_lab.reports import record
 
 class Hostile:
-    def decode_rows(self, vectors, *, seeds=None, forms=None):
+    def decode_rows(self, vectors, *, seeds=None, forms=None, lengths=None, agreement=None):
         for row, vector in enumerate(vectors):
             text = real["text"].iloc[row % len(real)]
             yield Decoded(row, text, 0.5, -1.0, 5, True, 1, 1, vector, ())

@@ -229,7 +229,7 @@ class Unused:
     def encoder(self):
         pytest.fail("nothing was to be made")
 
-    def decode_rows(self, vectors, *, seeds=None, forms=None):
+    def decode_rows(self, vectors, *, seeds=None, forms=None, lengths=None, agreement=None):
         pytest.fail("nothing was to be made")
 
 
@@ -331,10 +331,11 @@ def test_a_decoder_that_passes_rows_over_is_asked_again(sampler, data):
 def test_a_new_text_is_written_as_the_parent_that_weighs_most(sampler, data):
     texts = [text.upper() if i % 2 else text.lower() for i, text in enumerate(data[0])]
     made = sampler(guards=False)
-    decode, asked = made.decoder.decode_rows, []
+    decode, asked, lengths = made.decoder.decode_rows, [], []
 
-    def noting(vectors, *, seeds, forms):
+    def noting(vectors, *, seeds, forms, **given):
         asked.extend(forms)
+        lengths.extend(given["lengths"])
         return decode(vectors, seeds=seeds)
 
     made.decoder.decode_rows = noting
@@ -343,6 +344,27 @@ def test_a_new_text_is_written_as_the_parent_that_weighs_most(sampler, data):
     heavier = [max(zip(weights, parents, strict=True))[1] for weights, parents in pairs]
     assert asked == [TextForm.of(texts[parent]) for parent in heavier]
     assert {form.case for form in asked} == {"lower", "upper"}
+    words = [len(text.split()) for text in texts]
+    for length, weights, parents in zip(lengths, rows["weights"], rows["parents"], strict=True):
+        mean = sum(w * words[p] for w, p in zip(weights, parents, strict=True))
+        assert abs(length - mean) <= 0.5
+
+
+def test_the_decoder_is_told_how_far_tries_agree_with_their_label(sampler, data):
+    made = sampler()
+    decode, told = made.decoder.decode_rows, []
+
+    def noting(vectors, *, agreement, **given):
+        real = made.decoder.encoder.encode(data[0])
+        told.append(agreement(np.zeros(len(data[0]), int), real))
+        return decode(vectors, **given)
+
+    made.decoder.decode_rows = noting
+    rows = made.generate(*data, n={"sport": 3}).frame
+    assert len(rows) == 3
+    labels = np.array(data[1])
+    assert told[0].shape == labels.shape
+    assert told[0][labels == "sport"].min() > 0.5 > told[0][labels == "money"].max()
 
 
 def test_rows_may_come_in_any_order(sampler, data):

@@ -15,7 +15,7 @@ from smotext_lab.bridges import LexicalBridge, load_bridge, split_words
 from smotext_lab.decoders import XRAGDecoder
 from smotext_lab.encoders import BertEncoder
 from smotext_lab.errors import BridgeError, DataError, ParameterError
-from smotext_lab.training import run, train_bridge
+from smotext_lab.training import stage, train_bridge
 from smotext_lab.training.corpus import encode_corpus, read_corpus
 from smotext_lab.training.lexical import LexicalRecipe
 from smotext_lab.training.trainer import Batches, BridgeRecipe
@@ -90,18 +90,18 @@ def test_the_saved_bridge_decodes(trained: Path, tiny_encoder: Path, tiny_llm: P
 def test_a_stopped_run_goes_on_to_the_same_weights(
     train: Callable[..., Any], trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = run.BridgeTrainer.train_step
+    step = stage.BridgeTrainer.train_step
 
     def stop_at_12(self: Any, *args: Any) -> float:
         if self.step == 12:
             raise KeyboardInterrupt
         return step(self, *args)
 
-    monkeypatch.setattr(run.BridgeTrainer, "train_step", stop_at_12)
+    monkeypatch.setattr(stage.BridgeTrainer, "train_step", stop_at_12)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path)
     assert load_bridge(tmp_path).facts.training["texts_seen"] == 12 * 16
-    monkeypatch.setattr(run.BridgeTrainer, "train_step", step)
+    monkeypatch.setattr(stage.BridgeTrainer, "train_step", step)
     train(tmp_path)
     ours, unbroken = load_bridge(tmp_path), load_bridge(trained)
     for name, value in unbroken.state_dict().items():
@@ -119,6 +119,50 @@ def test_a_new_run_starts_from_shipped_weights_alone(
     before = log(trained, "tokens")[-1]["unseen_loss"]
     assert log(tmp_path, "tokens")[-1]["unseen_loss"] < before + 0.05
     assert load_bridge(tmp_path).facts.training["texts_seen"] == 40 * 16
+
+
+def test_fitting_a_bridge_says_what_it_gained_on_held_back_texts(
+    train: Callable[..., Any], trained: Path, tmp_path: Path
+) -> None:
+    from dataclasses import replace
+
+    bridge = train(tmp_path, start_from=trained, recipe=replace(RECIPE, steps=20))
+    training = bridge.facts.training
+    assert training["start_loss"] == pytest.approx(
+        load_bridge(trained).facts.training["unseen_loss"], abs=0.01
+    )
+    assert training["unseen_loss"] < training["start_loss"]
+    assert training["unseen_texts"] > 10
+
+
+def test_training_that_gains_nothing_ends_early_with_the_best_weights(
+    train: Callable[..., Any], trained: Path, tmp_path: Path
+) -> None:
+    from dataclasses import replace
+
+    ruinous = replace(RECIPE, learning_rate=0.5, evaluate_every=3, patience=2, steps=300)
+    bridge = train(tmp_path, start_from=trained, recipe=ruinous)
+    losses = [line["unseen_loss"] for line in log(tmp_path, "tokens") if "unseen_loss" in line]
+    assert log(tmp_path, "tokens")[-1]["step"] < 300
+    assert bridge.facts.training["unseen_loss"] == pytest.approx(min(losses), abs=1e-3)
+    before = load_bridge(trained).state_dict()["projector.0.weight"]
+    if min(losses) == losses[0]:
+        torch.testing.assert_close(bridge.state_dict()["projector.0.weight"], before)
+
+
+def test_the_log_tells_texts_seen_and_is_drawn(trained: Path) -> None:
+    seen = [line["texts_seen"] for line in log(trained, "tokens")]
+    assert seen == sorted(seen)
+    assert seen[0] == 0
+    assert seen[-1] == 30 * 16
+    assert "unseen texts" in (trained / "log.svg").read_text()
+
+
+def test_hints_are_learnt(trained: Path) -> None:
+    bridge = load_bridge(trained)
+    assert isinstance(bridge, LexicalBridge)
+    assert float(bridge.hints.abs().max()) > 0
+    assert float(bridge.hints[0].abs().max()) == 0  # the row for what is not asked
 
 
 def test_a_checkpoint_of_another_recipe_is_not_taken_up(

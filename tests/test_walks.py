@@ -32,7 +32,7 @@ def clusters(labels, d=16, seed=0):
 class Echo:
     """Stands for a decoder: writes the number of the row and the seed, misses by a little."""
 
-    def decode_rows(self, vectors, *, seeds=None, forms=None):
+    def decode_rows(self, vectors, *, seeds=None, forms=None, lengths=None, agreement=None):
         for row in reversed(range(len(vectors))):  # any order is allowed
             vector = unit(vectors[row : row + 1] + 0.01)[0]
             cosine = float(vector @ vectors[row])

@@ -126,8 +126,8 @@ def test_the_projector_loads_from_the_reference_layout(checkpoint: Path) -> None
 def test_logits_equal_the_direct_forward_pass(
     checkpoint: Path, direct: Any, vectors: np.ndarray
 ) -> None:
-    parts = decoder(checkpoint)._parts()
-    ours = parts.soft_tokens(torch.from_numpy(vectors), None)
+    parts = decoder(checkpoint)._writer()
+    ours = parts.soft_tokens(torch.from_numpy(vectors))
     for row, vector in enumerate(vectors):
         expected = direct(vector)
         torch.testing.assert_close(ours[row : row + 1], expected, atol=1e-6, rtol=1e-5)
@@ -144,7 +144,7 @@ def test_greedy_text_equals_generate_on_the_same_input(
     checkpoint: Path, direct: Any, vectors: np.ndarray
 ) -> None:
     ours = decoder(checkpoint)
-    parts = ours._parts()
+    parts = ours._writer()
     texts = ours.decode(vectors)
     for vector, text in zip(vectors, texts, strict=True):
         inputs = direct(vector)

@@ -123,7 +123,7 @@ class BridgeRun:
         first = next(iter(self._decoders.values()))
         decoder = self._decoders[search]
         if decoder._loaded is None:
-            decoder._loaded = first._parts()
+            decoder._loaded = first._writer()
             decoder.decode(vector)  # what is set up on first use is not the first row's time
         return decoder
 
@@ -140,7 +140,8 @@ def _forms(points: Points, of: LabelledSet) -> list[TextForm]:
 def _road() -> str:
     """Return what stands for the code that decodes: other code, other rows."""
     package = Path(smotext_lab.__file__).parent
-    files = [package / "decoders.py", package / "forms.py", package / "lora.py"]
+    names = ("decoders", "search", "candidates", "writer", "forms", "lora")
+    files = [package / f"{name}.py" for name in names]
     for folder in ("bridges", "engines"):
         files += sorted((package / folder).glob("*.py"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]

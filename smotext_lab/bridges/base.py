@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -82,6 +83,8 @@ class Bridge(nn.Module, ABC):
         vectors: torch.Tensor,
         embedding: torch.Tensor,
         dropped: torch.Tensor | None = None,
+        hints: torch.Tensor | None = None,
+        scores: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return the soft tokens of `vectors`.
 
@@ -92,6 +95,10 @@ class Bridge(nn.Module, ABC):
             The LLM's input embeddings.
         dropped : Tensor of bool, shape (n, pool), optional
             Predicted words to pass over, best word first; the next best take their places.
+        hints : Tensor of int64, shape (n, 3), optional
+            Length and form asked for (`hint_ids`); a bridge that has learnt none ignores them.
+        scores : Tensor of float32, shape (n, words), optional
+            What words are chosen by, instead of the vectors' own (`lacking`).
 
         Returns
         -------
@@ -105,6 +112,29 @@ class Bridge(nn.Module, ABC):
     ) -> list[list[tuple[str, float]]]:
         """Return the `top` words each vector stands for, with their probabilities."""
         return [[] for _ in range(len(vectors))]
+
+    def lacking(
+        self,
+        vectors: torch.Tensor,  # noqa: ARG002 - a bridge without words has none to ask for
+        moved: torch.Tensor,  # noqa: ARG002
+        texts: Sequence[str],  # noqa: ARG002
+    ) -> torch.Tensor | None:
+        """Return word scores that favour what `texts` lack of `vectors`; None without words.
+
+        Parameters
+        ----------
+        vectors : Tensor of float32, shape (n, dim)
+            What was to be written.
+        moved : Tensor of float32, shape (n, dim)
+            The same, moved on by what the texts lack.
+        texts : sequence of str, length n
+            What was written.
+
+        Returns
+        -------
+        Tensor of float32, shape (n, words), or None
+        """
+        return None
 
     def check(self, encoder: str, dim: int, llm: str, hidden: int) -> None:
         """Raise `BridgeError` with the reason if the bridge does not fit these models.

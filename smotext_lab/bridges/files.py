@@ -84,6 +84,7 @@ def _load_own(folder: Path, split: Callable[[str], list[str]]) -> Bridge:
         starts, ids = own["piece_starts"].tolist(), own["piece_ids"].tolist()
         pieces = [ids[a:b] for a, b in pairwise(starts)]
         bridge = LexicalBridge(facts, words, pieces, lora, split)
+        own.setdefault("hints", bridge.hints.detach())  # saved before bridges took hints
     elif facts.kind == ProjectorBridge.kind:
         bridge = ProjectorBridge(facts, lora)
     else:

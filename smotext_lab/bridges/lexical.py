@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from smotext_lab.bridges.base import Bridge, BridgeFacts, write_aside
+from smotext_lab.bridges.hints import N_HINTS
 from smotext_lab.lora import Lora
 
 __all__ = ["LexicalBridge", "LexicalHead", "split_words"]
@@ -106,6 +107,7 @@ class LexicalBridge(Bridge):
         super().__init__(facts, lora)
         self.words = tuple(words)
         self.split = split
+        self._rows = {word.lower(): row for row, word in enumerate(self.words)}
         learnt = facts.n_tokens - facts.n_words
         self.head = LexicalHead(facts.dim, len(self.words))
         self.projector = nn.Sequential(
@@ -114,6 +116,7 @@ class LexicalBridge(Bridge):
             nn.Linear(2 * facts.hidden, learnt * facts.hidden),
         )
         self.confidence = nn.Parameter(torch.zeros(facts.hidden))
+        self.hints = nn.Parameter(torch.zeros(N_HINTS, facts.hidden))
         starts = torch.tensor([0, *map(len, pieces)]).cumsum(0)
         self.register_buffer("piece_ids", torch.tensor([i for p in pieces for i in p]))
         self.register_buffer("piece_starts", starts)
@@ -124,12 +127,14 @@ class LexicalBridge(Bridge):
         return min(2 * self.facts.n_words, len(self.words))
 
     def predicted(
-        self, vectors: torch.Tensor, dropped: torch.Tensor | None = None
+        self,
+        vectors: torch.Tensor,
+        dropped: torch.Tensor | None = None,
+        scores: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return ids and probabilities of the words handed on, each (n, n_words)."""
-        logits = self.head(vectors).float()
-        log_p = nn.functional.logsigmoid(logits)
-        scores = log_p.exp() * (log_p - self.head.prior)
+        log_p = nn.functional.logsigmoid(self.head(vectors).float())
+        scores = log_p.exp() * (log_p - self.head.prior) if scores is None else scores
         best, ids = scores.topk(self.pool, dim=-1)
         if dropped is not None:
             # dropped words sink below all others but stay available if too few are left
@@ -143,14 +148,20 @@ class LexicalBridge(Bridge):
         vectors: torch.Tensor,
         embedding: torch.Tensor,
         dropped: torch.Tensor | None = None,
+        hints: torch.Tensor | None = None,
+        scores: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return word tokens, most telling first, then learnt ones; see `Bridge.soft_tokens`."""
         with torch.no_grad():  # the head is trained on words, not through the LLM
-            ids, share = self.predicted(vectors, dropped)
+            ids, share = self.predicted(vectors, dropped, scores)
             known = self._embed(ids, embedding)
         known = known + share[..., None] * self.confidence
         learnt = self.projector(vectors * vectors.shape[-1] ** 0.5)
-        return torch.cat([known, learnt.view(len(vectors), -1, self.facts.hidden)], dim=1)
+        learnt = learnt.view(len(vectors), -1, self.facts.hidden)
+        if hints is not None:
+            asked = (self.hints[hints] * (hints > 0)[..., None]).sum(dim=1, keepdim=True)
+            learnt = torch.cat([learnt[:, :-1], learnt[:, -1:] + asked], dim=1)
+        return torch.cat([known, learnt], dim=1)
 
     def _embed(self, ids: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
         distinct, back = ids.unique(return_inverse=True)
@@ -162,6 +173,22 @@ class LexicalBridge(Bridge):
         means = pieces.new_zeros((len(distinct), pieces.shape[1]))
         means.index_add_(0, owners, pieces).div_(lengths[:, None])
         return means[back]
+
+    @torch.inference_mode()
+    def lacking(
+        self, vectors: torch.Tensor, moved: torch.Tensor, texts: Sequence[str]
+    ) -> torch.Tensor:
+        """Return word scores in which a word that a text lacks counts double.
+
+        What a word tells of the vector or of where the vector was moved to, whichever is
+        more; words that the text has count as they did. See `Bridge.lacking`.
+        """
+        own = self.head.information(vectors)
+        scores = 2 * torch.maximum(own, self.head.information(moved))
+        for row, text in enumerate(texts):
+            known = [self._rows[w] for w in map(str.lower, self.split(text)) if w in self._rows]
+            scores[row, known] = own[row, known]
+        return scores
 
     @torch.inference_mode()
     def explain(

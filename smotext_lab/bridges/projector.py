@@ -37,6 +37,8 @@ class ProjectorBridge(Bridge):
         vectors: torch.Tensor,
         embedding: torch.Tensor,  # noqa: ARG002 - the projector needs no words
         dropped: torch.Tensor | None = None,  # noqa: ARG002
+        hints: torch.Tensor | None = None,  # noqa: ARG002
+        scores: torch.Tensor | None = None,  # noqa: ARG002
     ) -> torch.Tensor:
         """Return one soft token a vector; see `Bridge.soft_tokens`."""
         return self.projector["projector"](vectors)[:, None, :]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -15,7 +16,7 @@ __all__ = ["EXAMPLES", "train_bridge"]
 EXAMPLES = examples(
     "smotext-lab train-bridge --corpus sentences.jsonl.gz --out my-bridge --minutes 60",
     "smotext-lab train-bridge --corpus a.txt --corpus b.csv --text body --out my-bridge",
-    "smotext-lab train-bridge --corpus more.jsonl --start-from default --out tuned --steps 500",
+    "smotext-lab train-bridge --from default --corpus my_texts.csv --minutes 10 --out mine",
     "smotext-lab generate tickets.csv --n 20 --bridge my-bridge",
 )
 
@@ -40,7 +41,12 @@ Minutes = Annotated[
 ]
 StartFrom = Annotated[
     str | None,
-    typer.Option(metavar="BRIDGE", help='A bridge to go on from: "default" or a folder.'),
+    typer.Option(
+        "--from",
+        "--start-from",
+        metavar="BRIDGE",
+        help='A bridge to fit further: "default" or a folder. Says what was gained.',
+    ),
 ]
 Column = Annotated[str, typer.Option("--text", help="Column of JSON Lines and CSV files.")]
 Seed = Annotated[int, typer.Option(help="The same number gives the same training.")]
@@ -62,6 +68,17 @@ Noise = Annotated[
 ]
 Dropout = Annotated[
     float | None, typer.Option(help="Share of words passed over.", show_default="0.15")
+]
+HintDropout = Annotated[
+    float | None,
+    typer.Option(help="Chance that length, kind or case is not told.", show_default="0.5"),
+]
+Patience = Annotated[
+    int | None,
+    typer.Option(help="Measurements without a gain that end it early.", show_default="4"),
+]
+EvaluateEvery = Annotated[
+    int | None, typer.Option(help="Steps between measurements.", show_default="250")
 ]
 Epochs = Annotated[
     float | None, typer.Option(help="Passes over the corpus for the words.", show_default="3")
@@ -88,6 +105,9 @@ def train_bridge(
     batch_size: Batch = None,
     noise: Noise = None,
     word_dropout: Dropout = None,
+    hint_dropout: HintDropout = None,
+    evaluate_every: EvaluateEvery = None,
+    patience: Patience = None,
     epochs: Epochs = None,
 ) -> None:
     """Train a bridge from an encoder to a language model.
@@ -110,9 +130,12 @@ def train_bridge(
         "batch_size": batch_size,
         "noise": noise,
         "word_dropout": word_dropout,
+        "hint_dropout": hint_dropout,
+        "evaluate_every": evaluate_every,
+        "patience": patience,
     }
     wanted = {name: value for name, value in given.items() if value is not None}
-    run.train_bridge(
+    bridge = run.train_bridge(
         list(corpus),
         out=out,
         encoder=encoder,
@@ -125,4 +148,17 @@ def train_bridge(
         text=text,
         random_state=random_state,
     )
+    if start_from is not None:
+        say(_gain(bridge.facts.training))
     say(f"The bridge is in {out.resolve()}: give it as --bridge {out}.")
+
+
+def _gain(training: dict[str, Any]) -> str:
+    """Say what fitting a bridge to other texts brought."""
+    before, after, n = (training[k] for k in ("start_loss", "unseen_loss", "unseen_texts"))
+    if after >= before:
+        return f"Nothing was gained on {n} held-back texts ({before:.2f} nats a token)."
+    return (
+        f"On {n} held-back texts the loss fell from {before:.2f} to {after:.2f} nats a token "
+        f"(perplexity {math.exp(before):.1f} to {math.exp(after):.1f})."
+    )

@@ -173,6 +173,29 @@ class Judge:
             self._remember(vectors[block][kept], [int(rows[start + i]) for i in kept])
         return verdicts
 
+    def agreement(
+        self,
+        vectors: np.ndarray,
+        labels: Any,
+        *,
+        label_weights: np.ndarray | None = None,
+        classes: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Return how surely each text is of its wanted label, shape (m,), 0 to 1.
+
+        The nearest real texts' vote that `judge` uses; 0 for all where there is none.
+
+        Parameters
+        ----------
+        vectors : ndarray of shape (m, d)
+        labels, label_weights, classes
+            See `judge`.
+        """
+        _, _, shares = self._compare(_unit(vectors))
+        wanted = self._wanted(np.asarray(labels), label_weights, classes)
+        agreed: np.ndarray = np.nan_to_num((shares * wanted).sum(axis=1))
+        return agreed
+
     def _broken(self, text: str, cut: bool) -> str | None:
         guards, folded = self.guards, fold(text)
         if not folded:

@@ -18,6 +18,7 @@ from sklearn.utils._param_validation import (
     StrOptions,
 )
 
+from smotext_lab.bridges import split_words
 from smotext_lab.equipment import equip
 from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.forms import TextForm
@@ -270,7 +271,8 @@ class SMOTExT(BaseOverSampler):
         seed = _seed(self.random_state, interpolator)
         vectors = encoder.encode(texts, progress=self.progress)
         forms = [TextForm.of(text) for text in texts]
-        source = Source(vectors, labels, interpolator, seed, self.blending, forms)
+        lengths = np.array([len(split_words(text)) for text in texts])
+        source = Source(vectors, labels, interpolator, seed, self.blending, forms, lengths)
         generation = Generation(
             source,
             {label: count for label, count in n.items() if count},

@@ -23,9 +23,15 @@ class Decodes(Protocol):
     """What the loop asks of a decoder; `XRAGDecoder` is one."""
 
     def decode_rows(
-        self, vectors: np.ndarray, *, seeds: Any = None, forms: Any = None
+        self,
+        vectors: np.ndarray,
+        *,
+        seeds: Any = None,
+        forms: Any = None,
+        lengths: Any = None,
+        agreement: Any = None,
     ) -> Iterator[Any]:
-        """Yield a `Decoded` for each vector, in any order."""
+        """Yield a `Decoded` for each vector, in any order; see `XRAGDecoder.decode_rows`."""
         ...
 
 
@@ -42,6 +48,8 @@ class Source:
     blending : {"lerp", "slerp"}
     forms : sequence of TextForm, length n, optional
         How the texts are written: a new one is written as the parent that weighs most.
+    lengths : ndarray of int, shape (n,), optional
+        In words: a new text is about as long as its parents are on (weighted) average.
     """
 
     vectors: np.ndarray
@@ -50,6 +58,7 @@ class Source:
     random_state: int
     blending: Blending = "lerp"
     forms: Sequence[TextForm] | None = None
+    lengths: np.ndarray | None = None
 
     def draw(self, n: Mapping[Any, int], turn: int = 0) -> Blends:
         """Return ``n[label]`` blends of each class; each `turn` has a stream of its own."""
@@ -186,14 +195,28 @@ class Generation:
     def _decode(self, rows: np.ndarray, attempt: int) -> Iterator[Any]:
         blends = self._drawn[self._current[rows]]
         points = blends.points(self._source.vectors, blending=self._source.blending)
+        return self._decoder.decode_rows(
+            points,
+            seeds=attempt_seeds(blends.seed, attempt),
+            forms=self._forms(blends),
+            lengths=self._lengths(blends),
+            agreement=lambda at, vectors: self._judge.agreement(vectors, **_labels_of(blends[at])),
+        )
+
+    def _forms(self, blends: Blends) -> list[TextForm] | None:
         forms = self._source.forms
-        wanted = None
-        if forms is not None:
-            first = blends.weights.argmax(axis=1)[:, None]
-            heaviest = np.take_along_axis(blends.parents, first, axis=1)[:, 0]
-            wanted = [forms[parent] for parent in heaviest.tolist()]
-        seeds = attempt_seeds(blends.seed, attempt)
-        return self._decoder.decode_rows(points, seeds=seeds, forms=wanted)
+        if forms is None:
+            return None
+        first = blends.weights.argmax(axis=1)[:, None]
+        heaviest = np.take_along_axis(blends.parents, first, axis=1)[:, 0]
+        return [forms[parent] for parent in heaviest.tolist()]
+
+    def _lengths(self, blends: Blends) -> list[int] | None:
+        lengths = self._source.lengths
+        if lengths is None:
+            return None
+        means = (lengths[blends.parents] * blends.weights).sum(axis=1)
+        return np.maximum(1, np.rint(means)).astype(int).tolist()
 
     def _settle(self, rows: np.ndarray, found: list[Any], attempt: int) -> None:
         """Judge what one round decoded, in row order, and note it."""
@@ -205,9 +228,7 @@ class Generation:
         verdicts = self._judge.judge(
             [decoded.text for decoded in found],
             np.stack([decoded.vector for decoded in found]),
-            blends.label,
-            label_weights=blends.label_weights,
-            classes=blends.classes,
+            **_labels_of(blends),
             parents=[
                 parents[np.abs(weights) > _ROUNDING]
                 for parents, weights in zip(blends.parents, blends.weights, strict=True)
@@ -251,3 +272,11 @@ class Generation:
             if spare.get(label):
                 self._current[row] = spare[label].pop(0)
         self._drawn = Blends.concatenate([self._drawn, fresh])
+
+
+def _labels_of(blends: Blends) -> dict[str, Any]:
+    return {
+        "labels": blends.label,
+        "label_weights": blends.label_weights,
+        "classes": blends.classes,
+    }

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -13,9 +10,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import nn
-from tqdm.auto import tqdm
 
-from smotext_lab._version import __version__
 from smotext_lab.bridges import (
     Bridge,
     BridgeFacts,
@@ -26,24 +21,17 @@ from smotext_lab.bridges import (
 )
 from smotext_lab.encoders import BertEncoder, Encoder
 from smotext_lab.errors import BridgeError, DataError, ParameterError
-from smotext_lab.lora import Lora
 from smotext_lab.models import DEFAULT_LLM, fingerprint, load_llm
 from smotext_lab.training.card import write_card
-from smotext_lab.training.checkpoints import (
-    load_checkpoint,
-    load_optimizer,
-    optimizer_tensors,
-    save_checkpoint,
-)
+from smotext_lab.training.checkpoints import load_checkpoint, save_checkpoint
 from smotext_lab.training.corpus import encode_corpus, read_corpus
 from smotext_lab.training.lexical import LexicalRecipe, recall_at, train_lexical_head
-from smotext_lab.training.trainer import Batches, BridgeRecipe, BridgeTrainer
+from smotext_lab.training.log import TrainingLog
+from smotext_lab.training.stage import TokenStage
+from smotext_lab.training.trainer import BridgeRecipe
 from smotext_lab.training.words import Lexicon, build_lexicon, word_ids
 
 __all__ = ["train_bridge"]
-
-_MOST_TOKENS = 128
-_SPEED_STEPS = 10
 
 
 @dataclass(frozen=True)
@@ -128,6 +116,8 @@ def train_bridge(
         Time for the last stage; sets ``recipe.steps`` by the speed of its first steps.
     start_from : path or "default", optional
         A saved bridge to begin from: its words, head, tokens and LoRA, with a new optimiser.
+        So the bridge that ships is fitted to texts of one's own; ``facts.training`` has the
+        loss on held-back texts before (``start_loss``) and after (``unseen_loss``).
     text : str, default="text"
         Column of the corpus files.
     checkpoint_minutes : float, default=4
@@ -136,7 +126,7 @@ def train_bridge(
     Returns
     -------
     Bridge
-        Also saved in `out`, with ``README.md`` (its card) and ``log.jsonl``.
+        Also saved in `out`, with ``README.md`` (its card), ``log.jsonl`` and ``log.svg``.
 
     Raises
     ------
@@ -155,7 +145,7 @@ def train_bridge(
     if kind == "mlp2x_gelu":
         recipe = replace(recipe, n_words=0, n_learnt=1)
     out = Path(out)
-    log = _Log(out)
+    log = TrainingLog(out)
     ends = _Ends.load(encoder, llm)
     texts = read_corpus(corpus, text)
     if len(texts) < 2 * recipe.batch_size:
@@ -175,7 +165,18 @@ def train_bridge(
         bridge = _lexical_bridge(ends.facts(kind, recipe), data, ends)
         head_recipe = lexical or LexicalRecipe()
         _train_head(bridge, data, ends.encoder, head_recipe, log=log, random_state=random_state)
-    stage = _TokenStage(data, bridge, ends, recipe, log=log, pause=60 * checkpoint_minutes)
+    stage = TokenStage(
+        data.texts,
+        data.vectors,
+        data.train,
+        data.unseen,
+        bridge=bridge,
+        model=ends.model,
+        tokenizer=ends.tokenizer,
+        recipe=recipe,
+        log=log,
+        pause=60 * checkpoint_minutes,
+    )
     trained = stage.train(minutes, random_state)
     write_card(trained, out, corpus=[Path(p).name for p in corpus])
     return trained
@@ -217,7 +218,7 @@ def _train_head(
     encoder: Encoder,
     recipe: LexicalRecipe,
     *,
-    log: _Log,
+    log: TrainingLog,
     random_state: int,
 ) -> None:
     """Train the head, or take the one that an earlier run has finished."""
@@ -246,140 +247,3 @@ def _train_head(
     }
     log.write(stage="words", **recall)
     save_checkpoint(path, bridge.head.state_dict(), asdict(recipe))
-
-
-class _TokenStage:
-    """The last stage: learnt tokens and LoRA, with checkpoints."""
-
-    def __init__(
-        self,
-        data: _Data,
-        bridge: Bridge,
-        ends: _Ends,
-        recipe: BridgeRecipe,
-        *,
-        log: _Log,
-        pause: float,
-    ) -> None:
-        self.data, self.bridge, self.ends, self.recipe = data, bridge, ends, recipe
-        self.log, self.pause = log, pause
-        self.checkpoint = log.folder / "work" / "checkpoint.safetensors"
-        ids = ends.tokenizer(data.texts, add_special_tokens=False)["input_ids"]
-        self.ids = [np.asarray(row, np.int32) for row in ids]
-        self.lengths = np.array([len(row) for row in self.ids])
-
-    def train(self, minutes: float | None, random_state: int) -> Bridge:
-        end, model = self.ends.tokenizer.eos_token_id, self.ends.model
-        trainer = BridgeTrainer(model, self.bridge, self.recipe, end, random_state)
-        self._go_on(trainer)
-        rows = self._usable(self.data.train)
-        batches = Batches(self.lengths[rows], self.recipe.batch_size, random_state)
-        started, first = time.monotonic(), trainer.step
-        saved, losses = started, []
-        bar = tqdm(total=trainer.recipe.steps, initial=first, desc="bridge", unit="step")
-        try:
-            while trainer.step < trainer.recipe.steps:
-                losses.append(trainer.train_step(*self._batch(rows[batches.at(trainer.step)])))
-                bar.update()
-                taken, seconds = trainer.step - first, time.monotonic() - started
-                if minutes is not None and taken == _SPEED_STEPS:
-                    steps = first + max(_SPEED_STEPS, int(minutes * 60 * taken / seconds))
-                    trainer.recipe = replace(trainer.recipe, steps=steps)
-                    bar.reset(steps)
-                    bar.update(trainer.step)
-                if taken % 20 == 0:
-                    speed = taken * self.recipe.batch_size / seconds
-                    loss = float(np.mean(losses[-50:]))
-                    bar.set_postfix(loss=f"{loss:.3f}", texts_per_s=f"{speed:.1f}")
-                    self.log.write(
-                        stage="tokens", step=trainer.step, loss=loss, texts_per_second=speed
-                    )
-                if time.monotonic() - saved > self.pause:
-                    self._save(trainer)
-                    saved = time.monotonic()
-        except KeyboardInterrupt:
-            self._save(trainer)
-            self._finish(trainer)
-            tqdm.write(
-                f"stopped at step {trainer.step}; run the same command again to go on", sys.stderr
-            )
-            raise
-        finally:
-            bar.close()
-        self._save(trainer)
-        return self._finish(trainer)
-
-    def _usable(self, rows: np.ndarray) -> np.ndarray:
-        """Leave out texts that are too long to learn from, or that end in the middle."""
-        whole = [not self.data.texts[row].endswith(("…", "...")) for row in rows]
-        lengths = self.lengths[rows]
-        return rows[(lengths >= 3) & (lengths <= _MOST_TOKENS) & np.array(whole)]
-
-    def _batch(self, rows: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-        vectors = np.stack([np.asarray(self.data.vectors[row], np.float32) for row in rows])
-        return vectors, [self.ids[row] for row in rows]
-
-    def _unseen(self) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
-        rows = self._usable(self.data.unseen)[:512]
-        rows = rows[np.argsort(self.lengths[rows], kind="stable")]
-        for start in range(0, len(rows), self.recipe.batch_size):
-            yield self._batch(rows[start : start + self.recipe.batch_size])
-
-    def _save(self, trainer: BridgeTrainer) -> None:
-        tensors = {f"bridge.{k}": v for k, v in self.bridge.state_dict().items()}
-        if trainer.lora:
-            tensors |= {f"lora.{k}": v for k, v in trainer.lora.tensors().items()}
-        tensors |= optimizer_tensors(trainer.optimizer)
-        facts = {"step": trainer.step, "recipe": asdict(trainer.recipe)}
-        save_checkpoint(self.checkpoint, tensors, facts)
-
-    def _go_on(self, trainer: BridgeTrainer) -> None:
-        """Take up the last checkpoint, if it is of the same recipe."""
-        if not self.checkpoint.is_file():
-            return
-        tensors, facts = load_checkpoint(self.checkpoint)
-        known = facts["recipe"] | {"steps": self.recipe.steps}
-        if known != asdict(self.recipe):
-            msg = (
-                f"{self.checkpoint} is of a run with another recipe; remove "
-                f"{self.checkpoint.parent} to begin anew, or give the same options"
-            )
-            raise ParameterError(msg)
-        self.bridge.load_state_dict(_under(tensors, "bridge."))
-        if trainer.lora:
-            trainer.lora.load(_under(tensors, "lora."))
-        load_optimizer(trainer.optimizer, tensors)
-        trainer.step = int(facts["step"])
-        tqdm.write(f"going on from step {trainer.step}", sys.stderr)
-
-    def _finish(self, trainer: BridgeTrainer) -> Bridge:
-        """Measure, attach the LoRA, save."""
-        loss = trainer.loss_on(self._unseen())
-        self.log.write(stage="tokens", step=trainer.step, unseen_loss=loss)
-        training = dict(self.bridge.facts.training)
-        training["texts_seen"] = (
-            training.get("texts_seen", 0) + trainer.step * self.recipe.batch_size
-        )
-        training |= {"unseen_loss": round(loss, 4), "version": __version__}
-        training |= {"recipe": asdict(trainer.recipe), "corpus_texts": len(self.data.texts)}
-        if trainer.lora:
-            self.bridge.lora = Lora(trainer.lora.tensors(), self.recipe.lora_scale)
-        self.bridge.facts = replace(self.bridge.facts, training=training)
-        self.bridge.save(self.log.folder)
-        return self.bridge.eval()
-
-
-@dataclass(frozen=True)
-class _Log:
-    """``log.jsonl`` in the bridge's folder: one JSON object a line."""
-
-    folder: Path
-
-    def write(self, **facts: Any) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"time": round(time.time(), 1), **facts}) + "\n")
-
-
-def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

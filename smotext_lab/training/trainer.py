@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import nn
 from smotext_lab.bridges import Bridge
 from smotext_lab.training.low_rank import TrainableLora
 
-__all__ = ["Batches", "BridgeRecipe", "BridgeTrainer", "noisy"]
+__all__ = ["Batch", "Batches", "BridgeRecipe", "BridgeTrainer", "noisy"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class BridgeRecipe:
         smooth between real texts.
     word_dropout : float
         Chance that a predicted word is passed over, so that the LLM does not only copy.
+    hint_dropout : float
+        Chance that a text's length, kind or case is not told, so that it can be left open.
     steps : int
     """
 
@@ -54,13 +56,34 @@ class BridgeRecipe:
     batch_size: int = 32
     noise: float = 0.25
     word_dropout: float = 0.15
+    hint_dropout: float = 0.5
     steps: int = 1000
+    evaluate_every: int = 250
+    patience: int = 4
 
     def rate(self, step: int) -> float:
         """Return the share of the learning rate at `step`."""
         warm = min(1.0, (step + 1) / max(1, self.warmup))
         left = (self.steps - step) / max(1.0, self.cooldown * self.steps)
         return warm * min(1.0, max(0.0, left))
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Texts of one step.
+
+    Attributes
+    ----------
+    vectors : ndarray of float32, shape (n, d)
+    ids : list of ndarray of int, length n
+        Each text's tokens.
+    hints : Tensor of int64, shape (n, 3)
+        Each text's own length and form, see `hint_ids`.
+    """
+
+    vectors: np.ndarray
+    ids: list[np.ndarray]
+    hints: torch.Tensor
 
 
 def noisy(vectors: torch.Tensor, noise: float, generator: torch.Generator) -> torch.Tensor:
@@ -154,17 +177,18 @@ class BridgeTrainer:
             fused=True,
         )
 
-    def train_step(self, vectors: np.ndarray, ids: list[np.ndarray]) -> float:
+    def train_step(self, batch: Batch) -> float:
         """Take one step on a batch; return its loss in nats a token."""
         generator = torch.Generator().manual_seed(self.random_state * 1_000_003 + self.step)
-        batch = noisy(torch.from_numpy(vectors), self.recipe.noise, generator)
+        vectors = noisy(torch.from_numpy(batch.vectors), self.recipe.noise, generator)
         dropped = None
         if self.recipe.n_words:
-            u = torch.rand((len(batch), self.bridge.pool), generator=generator)  # type: ignore[arg-type]
+            u = torch.rand((len(vectors), self.bridge.pool), generator=generator)  # type: ignore[arg-type]
             dropped = u < self.recipe.word_dropout
+        told = torch.rand(batch.hints.shape, generator=generator) >= self.recipe.hint_dropout
         if self.lora:
             self.lora.merge()
-        total, tokens = self._loss(batch, ids, dropped)
+        total, tokens = self._loss(vectors, batch.ids, dropped, batch.hints * told)
         loss = total / tokens
         loss.backward()
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
@@ -176,21 +200,25 @@ class BridgeTrainer:
         return float(loss.detach())
 
     @torch.no_grad()
-    def loss_on(self, batches: Iterator[tuple[np.ndarray, list[np.ndarray]]]) -> float:
-        """Return the mean loss in nats a token over unseen batches, without noise."""
+    def loss_on(self, batches: Iterable[Batch]) -> float:
+        """Return the mean loss in nats a token over unseen batches, without noise or hints."""
         if self.lora:
             self.lora.merge()
         total = tokens = 0.0
-        for vectors, ids in batches:
-            batch_total, batch_tokens = self._loss(torch.from_numpy(vectors), ids, None)
+        for batch in batches:
+            batch_total, batch_tokens = self._loss(torch.from_numpy(batch.vectors), batch.ids)
             total, tokens = total + float(batch_total), tokens + batch_tokens
         return total / max(1.0, tokens)
 
     def _loss(
-        self, vectors: torch.Tensor, ids: list[np.ndarray], dropped: torch.Tensor | None
+        self,
+        vectors: torch.Tensor,
+        ids: list[np.ndarray],
+        dropped: torch.Tensor | None = None,
+        hints: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, int]:
         """Return the summed loss over the texts' tokens and end tokens, and their number."""
-        soft = self.bridge.soft_tokens(vectors, self.embedding, dropped)
+        soft = self.bridge.soft_tokens(vectors, self.embedding, dropped, hints)
         rows = [torch.from_numpy(np.append(row.astype(np.int64), self.eos)) for row in ids]
         targets = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1)
         real = targets >= 0

@@ -1,0 +1,176 @@
+"""The search for the text of a vector: several tries, ranked, and corrected by what they lack."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from smotext_lab.bridges.hints import hint_ids
+from smotext_lab.candidates import Candidate, in_form, score
+from smotext_lab.encoders import Encoder
+from smotext_lab.engines.base import Sampling, uniforms
+from smotext_lab.forms import TextForm
+from smotext_lab.writer import Writer
+
+__all__ = ["Agreement", "Search", "Wanted"]
+
+Agreement = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Rows (m,) and vectors (m, d) of texts tried for them → how surely (0 to 1) each is of the label
+that its row should have."""
+
+_WORD_DROPOUT = 0.15
+"""Share of the predicted words that a candidate after the first passes over."""
+
+_NO_GAIN = 1e-3
+"""A correction that brings less than this is a row's last."""
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """What is asked of one block of rows.
+
+    Attributes
+    ----------
+    vectors : ndarray of float32, shape (n, d)
+    keys : ndarray of uint64, shape (n,)
+        A row's random key.
+    forms : list of (TextForm or None), length n
+    lengths : list of (int or None), length n
+        In words.
+    agreement : Agreement or None
+        Its rows count from the block's first.
+    """
+
+    vectors: np.ndarray
+    keys: np.ndarray
+    forms: list[TextForm | None]
+    lengths: list[int | None]
+    agreement: Agreement | None = None
+
+
+@dataclass(frozen=True)
+class Search:
+    """How texts are searched for; see `XRAGDecoder` for the parameters."""
+
+    writer: Writer
+    encoder: Encoder
+    sampling: Sampling
+    n_candidates: int
+    corrections: int
+
+    def run(
+        self, wanted: Wanted, cancelled: threading.Event | None = None
+    ) -> list[list[Candidate]]:
+        """Return the candidates of every row, best first.
+
+        Once `cancelled` is set the search ends; rows that have no text by then are empty.
+        """
+        tried: list[list[Candidate]] = [[] for _ in wanted.vectors]
+        gaining = list(range(len(tried)))
+        for turn in range(self.corrections + 1):
+            before = [tried[row][0].score if tried[row] else -np.inf for row in gaining]
+            best = [tried[row][0] for row in gaining] if turn else None
+            for candidate in self._try(wanted, gaining, turn, best, cancelled):
+                tried[candidate.row].append(candidate)
+            for row in gaining:
+                tried[row].sort(key=lambda c: -c.score)
+            if cancelled is not None and cancelled.is_set():
+                break
+            pairs = zip(gaining, before, strict=True)
+            gaining = [row for row, was in pairs if tried[row][0].score > was + _NO_GAIN]
+            if not gaining:
+                break
+        return tried
+
+    def _try(
+        self,
+        wanted: Wanted,
+        rows: list[int],
+        turn: int,
+        best: Sequence[Candidate] | None,
+        cancelled: threading.Event | None,
+    ) -> Iterator[Candidate]:
+        """Decode `n_candidates` texts for each of `rows`, and encode them again."""
+        n = self.n_candidates
+        owners = np.repeat(np.array(rows, np.int64), n)
+        tries = np.tile(np.arange(n), len(rows))
+        seeds = candidate_keys(wanted.keys[owners], tries + turn * n)
+        soft = self._soft_tokens(wanted, rows, best, seeds, tries)
+        done = self.writer.generate(soft, self.sampling, seeds, cancelled)
+        owners = owners[[generated.row for generated in done]]
+        forms = [wanted.forms[row] for row in owners]
+        texts = [
+            in_form(self.writer.text(generated.ids), form)
+            for generated, form in zip(done, forms, strict=True)
+        ]
+        if not texts:
+            return
+        with warnings.catch_warnings():  # candidates may run long; the user's texts did not
+            warnings.simplefilter("ignore", UserWarning)
+            encoded = self.encoder.encode(texts)
+        agreed = np.zeros(len(texts))
+        if wanted.agreement is not None:
+            agreed = wanted.agreement(owners, encoded)
+        for i, row in enumerate(owners.tolist()):
+            cosine = _cosine(encoded[i], wanted.vectors[row])
+            rated = score(texts[i], cosine, done[i].log_likelihood, forms[i], float(agreed[i]))
+            yield Candidate(row, texts[i], cosine, rated, done[i], encoded[i])
+
+    def _soft_tokens(
+        self,
+        wanted: Wanted,
+        rows: list[int],
+        best: Sequence[Candidate] | None,
+        seeds: np.ndarray,
+        tries: np.ndarray,
+    ) -> torch.Tensor:
+        """Return the LLM's input for every try; a correction asks for what the best text lacks."""
+        bridge = self.writer.bridge
+        vectors, scores = wanted.vectors[rows], None
+        if best is not None:
+            moved = _moved(vectors, np.stack([candidate.vector for candidate in best]))
+            scores = bridge.lacking(
+                torch.from_numpy(vectors),
+                torch.from_numpy(moved),
+                [candidate.text for candidate in best],
+            )
+            vectors = moved if scores is None else vectors
+        hints = hint_ids([wanted.lengths[r] for r in rows], [wanted.forms[r] for r in rows])
+        each = torch.arange(len(rows)).repeat_interleave(self.n_candidates)
+        return self.writer.soft_tokens(
+            torch.from_numpy(vectors)[each],
+            dropped=_dropped(seeds, tries, getattr(bridge, "pool", 0)),
+            hints=hints[each],
+            scores=None if scores is None else scores[each],
+        )
+
+
+def candidate_keys(keys: np.ndarray, tries: np.ndarray) -> np.ndarray:
+    """Return one key a candidate; the first candidate's is the row's own."""
+    with np.errstate(over="ignore"):
+        return keys + tries.astype(np.uint64) * np.uint64(0xD1342543DE82EF95)
+
+
+def _moved(vectors: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Return the vectors moved on by what the texts found lack of them, at their old length."""
+    moved = 2 * vectors - found
+    lengths = np.linalg.norm(moved, axis=1, keepdims=True)
+    wanted = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (moved * (wanted / np.maximum(lengths, 1e-12))).astype(np.float32)
+
+
+def _dropped(seeds: np.ndarray, tries: np.ndarray, pool: int) -> torch.Tensor | None:
+    """Choose which predicted words each candidate passes over; the first one, none."""
+    if pool == 0:
+        return None
+    u = np.stack([uniforms(seeds, -2 - word) for word in range(pool)], axis=1)
+    return torch.from_numpy((u < _WORD_DROPOUT) & (tries > 0)[:, None])
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> float:
+    return float(a @ b / max(1e-12, float(np.linalg.norm(a) * np.linalg.norm(b))))

@@ -1,0 +1,75 @@
+"""What a training run tells while it goes on: lines of JSON, and a picture of them."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["TrainingLog"]
+
+
+@dataclass(frozen=True)
+class TrainingLog:
+    """``log.jsonl`` in the bridge's folder, one JSON object a line, and ``log.svg``.
+
+    Attributes
+    ----------
+    folder : Path
+    """
+
+    folder: Path
+
+    def write(self, **facts: Any) -> None:
+        """Add a line, with the time in seconds since 1970."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"time": round(time.time(), 1), **facts}) + "\n")
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Return what was written; what a kill left of the last line is passed over."""
+        path = self.folder / "log.jsonl"
+        if not path.is_file():
+            return []
+        whole, _, _ = path.read_text("utf-8").rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def draw(self) -> Path:
+        """Write ``log.svg``: the loss in training and on unseen texts against texts seen."""
+        import altair as alt
+
+        from smotext_lab.charts import MUTED, PALETTE, plain_rows, styled, svg
+
+        kinds = {"loss": "in training (noise, words left out)", "unseen_loss": "unseen texts"}
+        rows = [
+            {"texts": line["texts_seen"], "loss": line[key], "of": name}
+            for line in self.lines()
+            for key, name in kinds.items()
+            if line["stage"] == "tokens" and key in line
+        ]
+        data = alt.Data(values=plain_rows(rows))
+        names = list(kinds.values())
+        chart = (
+            alt.Chart(data, width=560, height=280)
+            .mark_line(point=True)
+            .encode(
+                x=alt.X("texts:Q", title="texts seen"),
+                y=alt.Y("loss:Q", title="loss (nats a token)", scale=alt.Scale(zero=False)),
+                color=alt.Color(
+                    "of:N",
+                    title=None,
+                    scale=alt.Scale(domain=names, range=[MUTED, PALETTE[0]]),
+                    legend=alt.Legend(orient="top"),
+                ),
+                tooltip=[
+                    alt.Tooltip("texts:Q"),
+                    alt.Tooltip("loss:Q", format=".3f"),
+                    alt.Tooltip("of:N"),
+                ],
+            )
+        )
+        path = self.folder / "log.svg"
+        path.write_text(svg(styled(chart)), encoding="utf-8")
+        return path

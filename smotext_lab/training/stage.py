@@ -1,0 +1,225 @@
+"""The last stage of training: learnt tokens and LoRA, with checkpoints and early stopping."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from smotext_lab._version import __version__
+from smotext_lab.bridges import Bridge, split_words
+from smotext_lab.bridges.hints import hint_ids
+from smotext_lab.errors import ParameterError
+from smotext_lab.forms import TextForm
+from smotext_lab.lora import Lora
+from smotext_lab.training.checkpoints import (
+    load_checkpoint,
+    load_optimizer,
+    optimizer_tensors,
+    save_checkpoint,
+)
+from smotext_lab.training.log import TrainingLog
+from smotext_lab.training.trainer import Batch, Batches, BridgeRecipe, BridgeTrainer
+
+__all__ = ["TokenStage"]
+
+_MOST_TOKENS = 128
+_MOST_UNSEEN = 512
+_SPEED_STEPS = 10
+_LOG_STEPS = 20
+
+
+class TokenStage:
+    """Trains the learnt tokens and the LoRA of a bridge.
+
+    Parameters
+    ----------
+    texts : sequence of str
+    vectors : ndarray of float16 or float32, shape (n, d)
+    train, unseen : ndarray of int
+        Rows that are trained on, and rows that never are.
+    bridge : Bridge
+        Trained in place.
+    model, tokenizer
+        The LLM's.
+    recipe : BridgeRecipe
+    log : TrainingLog
+    pause : float
+        Seconds between checkpoints.
+    """
+
+    def __init__(
+        self,
+        texts: Sequence[str],
+        vectors: np.ndarray,
+        train: np.ndarray,
+        unseen: np.ndarray,
+        *,
+        bridge: Bridge,
+        model: Any,
+        tokenizer: Any,
+        recipe: BridgeRecipe,
+        log: TrainingLog,
+        pause: float,
+    ) -> None:
+        self.texts, self.vectors, self.bridge, self.recipe = texts, vectors, bridge, recipe
+        self.model, self.end = model, tokenizer.eos_token_id
+        self.log, self.pause = log, pause
+        self.checkpoint = log.folder / "work" / "checkpoint.safetensors"
+        self.best_file = self.checkpoint.with_name("best.safetensors")
+        ids = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+        self.ids = [np.asarray(row, np.int32) for row in ids]
+        self.lengths = np.array([len(row) for row in self.ids])
+        self.rows = self._usable(train)
+        unseen = self._usable(unseen)[:_MOST_UNSEEN]
+        self.unseen = unseen[np.argsort(self.lengths[unseen], kind="stable")]
+        # losses on the unseen texts: before the first step, the least, and when that was
+        self.marks: dict[str, float] = {}
+
+    def train(self, minutes: float | None, random_state: int) -> Bridge:
+        """Train for `minutes`, or for the recipe's steps; go on from a checkpoint if there is one.
+
+        Returns
+        -------
+        Bridge
+            With the weights that did best on the unseen texts, saved in the log's folder.
+        """
+        trainer = BridgeTrainer(self.model, self.bridge, self.recipe, self.end, random_state)
+        self._go_on(trainer)
+        if not self.marks:
+            self._evaluate(trainer)
+        try:
+            self._steps(trainer, minutes, random_state)
+        except KeyboardInterrupt:
+            self._save(trainer)
+            self._finish(trainer)
+            tqdm.write(
+                f"stopped at step {trainer.step}; run the same command again to go on", sys.stderr
+            )
+            raise
+        self._save(trainer)
+        return self._finish(trainer)
+
+    def _steps(self, trainer: BridgeTrainer, minutes: float | None, random_state: int) -> None:
+        batches = Batches(self.lengths[self.rows], self.recipe.batch_size, random_state)
+        started, first = time.monotonic(), trainer.step
+        saved, losses = started, []
+        with tqdm(total=trainer.recipe.steps, initial=first, desc="bridge", unit="step") as bar:
+            while trainer.step < trainer.recipe.steps and not self._stale(trainer):
+                batch = self._batch(self.rows[batches.at(trainer.step)])
+                losses.append(trainer.train_step(batch))
+                bar.update()
+                taken, seconds = trainer.step - first, time.monotonic() - started
+                if minutes is not None and taken == _SPEED_STEPS:
+                    steps = first + max(_SPEED_STEPS, int(minutes * 60 * taken / seconds))
+                    trainer.recipe = replace(trainer.recipe, steps=steps)
+                    bar.reset(steps)
+                    bar.update(trainer.step)
+                if taken % _LOG_STEPS == 0:
+                    speed, loss = taken * self.recipe.batch_size / seconds, np.mean(losses[-50:])
+                    bar.set_postfix(loss=f"{loss:.3f}", texts_per_s=f"{speed:.1f}")
+                    self._tell(trainer, loss=float(loss), texts_per_second=speed)
+                if trainer.step % self.recipe.evaluate_every == 0:
+                    self._evaluate(trainer)
+                if time.monotonic() - saved > self.pause:
+                    self._save(trainer)
+                    saved = time.monotonic()
+
+    def _usable(self, rows: np.ndarray) -> np.ndarray:
+        """Leave out texts that are too long to learn from, or that end in the middle."""
+        whole = [not self.texts[row].endswith(("…", "...")) for row in rows]
+        lengths = self.lengths[rows]
+        return rows[(lengths >= 3) & (lengths <= _MOST_TOKENS) & np.array(whole, bool)]
+
+    def _batch(self, rows: np.ndarray) -> Batch:
+        texts = [self.texts[row] for row in rows]
+        return Batch(
+            np.stack([np.asarray(self.vectors[row], np.float32) for row in rows]),
+            [self.ids[row] for row in rows],
+            hint_ids([len(split_words(t)) for t in texts], [TextForm.of(t) for t in texts]),
+        )
+
+    def _unseen_batches(self) -> Iterator[Batch]:
+        for start in range(0, len(self.unseen), self.recipe.batch_size):
+            yield self._batch(self.unseen[start : start + self.recipe.batch_size])
+
+    def _tell(self, trainer: BridgeTrainer, **facts: float) -> None:
+        before = self.bridge.facts.training.get("texts_seen", 0)
+        seen = before + trainer.step * self.recipe.batch_size
+        self.log.write(stage="tokens", step=trainer.step, texts_seen=seen, **facts)
+
+    def _evaluate(self, trainer: BridgeTrainer) -> None:
+        """Measure on the unseen texts; keep the weights if none did better."""
+        loss = trainer.loss_on(self._unseen_batches())
+        self._tell(trainer, unseen_loss=loss)
+        self.marks.setdefault("start", loss)
+        if loss < self.marks.get("best", np.inf):
+            self.marks |= {"best": loss, "step": trainer.step}
+            save_checkpoint(self.best_file, self._weights(trainer), dict(self.marks))
+
+    def _stale(self, trainer: BridgeTrainer) -> bool:
+        """Tell whether the last `patience` evaluations brought nothing."""
+        waited = trainer.step - self.marks["step"]
+        return waited >= self.recipe.patience * self.recipe.evaluate_every
+
+    def _weights(self, trainer: BridgeTrainer) -> dict[str, torch.Tensor]:
+        tensors = {f"bridge.{k}": v for k, v in self.bridge.state_dict().items()}
+        if trainer.lora:
+            tensors |= {f"lora.{k}": v for k, v in trainer.lora.tensors().items()}
+        return tensors
+
+    def _take(self, trainer: BridgeTrainer, tensors: dict[str, torch.Tensor]) -> None:
+        self.bridge.load_state_dict(_under(tensors, "bridge."))
+        if trainer.lora:
+            trainer.lora.load(_under(tensors, "lora."))
+
+    def _save(self, trainer: BridgeTrainer) -> None:
+        tensors = self._weights(trainer) | optimizer_tensors(trainer.optimizer)
+        facts = {"step": trainer.step, "recipe": asdict(trainer.recipe), "marks": self.marks}
+        save_checkpoint(self.checkpoint, tensors, facts)
+
+    def _go_on(self, trainer: BridgeTrainer) -> None:
+        """Take up the last checkpoint, if it is of the same recipe."""
+        if not self.checkpoint.is_file():
+            return
+        tensors, facts = load_checkpoint(self.checkpoint)
+        known = facts["recipe"] | {"steps": self.recipe.steps}
+        if known != asdict(self.recipe):
+            msg = (
+                f"{self.checkpoint} is of a run with another recipe; remove "
+                f"{self.checkpoint.parent} to begin anew, or give the same options"
+            )
+            raise ParameterError(msg)
+        self._take(trainer, tensors)
+        load_optimizer(trainer.optimizer, tensors)
+        trainer.step, self.marks = int(facts["step"]), facts["marks"]
+        tqdm.write(f"going on from step {trainer.step}", sys.stderr)
+
+    def _finish(self, trainer: BridgeTrainer) -> Bridge:
+        """Measure, take the best weights, attach the LoRA, save."""
+        self._evaluate(trainer)
+        if self.marks["step"] != trainer.step:
+            self._take(trainer, load_checkpoint(self.best_file)[0])
+        training = dict(self.bridge.facts.training)
+        training["texts_seen"] = (
+            training.get("texts_seen", 0) + trainer.step * self.recipe.batch_size
+        )
+        training |= {"unseen_loss": round(self.marks["best"], 4), "version": __version__}
+        training |= {"start_loss": round(self.marks["start"], 4), "unseen_texts": len(self.unseen)}
+        training |= {"recipe": asdict(trainer.recipe), "corpus_texts": len(self.texts)}
+        if trainer.lora:
+            self.bridge.lora = Lora(trainer.lora.tensors(), self.recipe.lora_scale)
+        self.bridge.facts = replace(self.bridge.facts, training=training)
+        self.bridge.save(self.log.folder)
+        self.log.draw()
+        return self.bridge.eval()
+
+
+def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,0 +1,128 @@
+"""An LLM with the bridge it reads through: soft tokens in, texts out."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from smotext_lab.bridges import Bridge, load_bridge
+from smotext_lab.encoders import Encoder
+from smotext_lab.engines.base import Engine, Generated, Sampling
+from smotext_lab.engines.transformers import TransformersEngine
+from smotext_lab.models import fingerprint, load_llm
+
+__all__ = ["PLACEHOLDER", "Writer"]
+
+PLACEHOLDER = "{xrag}"
+XRAG_TOKEN = "<xRAG>"  # noqa: S105 - a token of text, not a secret
+
+
+@dataclass(frozen=True)
+class Writer:
+    """The loaded LLM, with the bridge and the engine that go with it.
+
+    Attributes
+    ----------
+    model : PreTrainedModel
+    tokenizer : PreTrainedTokenizer
+    bridge : Bridge
+    engine : Engine
+    before, after : Tensor of float32, shape (1, k, hidden)
+        Embeddings of the prompt around the soft tokens.
+    lock : Lock
+        While the bridge's LoRA is on, nobody else may use the LLM.
+    """
+
+    model: Any
+    tokenizer: Any
+    bridge: Bridge
+    engine: Engine
+    before: torch.Tensor
+    after: torch.Tensor
+    lock: threading.Lock
+
+    @classmethod
+    def load(
+        cls,
+        llm: str,
+        bridge: str | Path | Bridge,
+        encoder: Encoder,
+        *,
+        prompt: str | None,
+        batch_size: int,
+        dtype: str,
+    ) -> Writer:
+        """Load what is not loaded yet, and check that the parts fit; see `XRAGDecoder`."""
+        bridge = bridge if isinstance(bridge, Bridge) else load_bridge(bridge)
+        model, tokenizer = load_llm(llm, dtype)
+        hidden = model.get_input_embeddings().weight.shape[1]
+        bridge.check(encoder.fingerprint, encoder.dim, fingerprint(llm), hidden)
+        ends = model.generation_config.eos_token_id
+        ends = [tokenizer.eos_token_id] if ends is None else ends
+        engine = TransformersEngine(
+            model, [ends] if isinstance(ends, int) else list(ends), batch_size
+        )
+        before, after = _prompt_embeds(model, tokenizer, prompt)
+        return cls(model, tokenizer, bridge.eval(), engine, before, after, threading.Lock())
+
+    @torch.inference_mode()
+    def soft_tokens(self, vectors: torch.Tensor, **asked: torch.Tensor | None) -> torch.Tensor:
+        """Return the whole input of the LLM: prompt, soft tokens, prompt.
+
+        What may be asked besides the vectors is said in `Bridge.soft_tokens`.
+        """
+        embedding = self.model.get_input_embeddings().weight
+        soft = self.bridge.soft_tokens(vectors, embedding, **asked)
+        n = len(soft)
+        around = [self.before.expand(n, -1, -1), soft, self.after.expand(n, -1, -1)]
+        return torch.cat(around, dim=1)
+
+    def generate(
+        self,
+        soft: torch.Tensor,
+        sampling: Sampling,
+        seeds: np.ndarray,
+        cancelled: threading.Event | None = None,
+    ) -> list[Generated]:
+        """Return the rows that finished, in order: all of them unless `cancelled` was set."""
+        lora = self.bridge.lora
+        with self.lock, lora.applied(self.model) if lora else nullcontext():
+            found = self.engine.generate(soft, sampling, seeds, cancelled=cancelled)
+            return sorted(found, key=lambda generated: generated.row)
+
+    def text(self, ids: np.ndarray) -> str:
+        """Return the text of token ids, white space as single blanks."""
+        return " ".join(self.tokenizer.decode(ids, skip_special_tokens=True).split())
+
+
+def _prompt_embeds(
+    model: Any, tokenizer: Any, prompt: str | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the embeddings of the prompt before and after the soft tokens.
+
+    The template is tokenized whole with xRAG's own token in the place of ``{xrag}``, as the
+    reference does: split before tokenizing, some tokenizers would add a space.
+    """
+    embedding = model.get_input_embeddings().weight
+    if prompt is None:
+        nothing = torch.zeros((1, 0, embedding.shape[1]))
+        return nothing, nothing
+    if XRAG_TOKEN not in tokenizer.get_vocab():
+        from tokenizers import AddedToken
+
+        tokenizer = copy.deepcopy(tokenizer)
+        tokenizer.add_tokens([AddedToken(XRAG_TOKEN, lstrip=False, rstrip=False)])
+    ids = tokenizer(prompt.replace(PLACEHOLDER, XRAG_TOKEN))["input_ids"]
+    at = ids.index(tokenizer.convert_tokens_to_ids(XRAG_TOKEN))
+    embeds = [
+        embedding[torch.tensor(part, dtype=torch.int64)] for part in (ids[:at], ids[at + 1 :])
+    ]
+    before, after = (e.detach().float()[None] for e in embeds)
+    return before, after
