@@ -70,9 +70,9 @@ class Bench:
         self.dtype, self.runs = dtype, runs
         self.decoder = XRAGDecoder(dtype=dtype)
         self.vectors = self.decoder.encoder.encode(texts)
-        parts = self.decoder._parts()
+        parts = self.decoder._writer()
         self.llm, self.tokenizer, self.lora = parts.model, parts.tokenizer, parts.bridge.lora
-        self.soft = parts.soft_tokens(torch.from_numpy(self.vectors), None)
+        self.soft = parts.soft_tokens(torch.from_numpy(self.vectors))
         ends = self.llm.generation_config.eos_token_id
         self.ends = [ends] if isinstance(ends, int) else list(ends)
 

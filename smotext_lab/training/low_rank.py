@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from smotext_lab.errors import ParameterError
 from smotext_lab.lora import Lora
 
 __all__ = ["TrainableLora"]
@@ -77,6 +78,11 @@ class TrainableLora:
         Only the last so many blocks (default: all).
     start : Lora, optional
         Values to begin from.
+
+    Raises
+    ------
+    ParameterError
+        If the LLM has no such layers (GPT-2 writes its own as ``Conv1D``).
     """
 
     def __init__(
@@ -97,6 +103,12 @@ class TrainableLora:
             parent, _, child = name.rpartition(".")
             setattr(llm.get_submodule(parent), child, wrapped)
             self.layers[name] = wrapped
+        if not self.layers:
+            msg = (
+                f"{type(llm).__name__} has no linear layers in its blocks that a LoRA could "
+                f"change; train without one (rank=0, --rank 0)"
+            )
+            raise ParameterError(msg)
         if start is not None:
             self.load(start.tensors)
 

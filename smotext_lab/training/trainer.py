@@ -225,9 +225,9 @@ class BridgeTrainer:
         # padding stands at the right, where a causal model's real tokens never look
         read = self.embedding[targets[:, :-1].clamp(min=0)]
         inputs = torch.cat([soft.to(read.dtype), read], dim=1)
-        states = self.llm.model(inputs_embeds=inputs, use_cache=False).last_hidden_state
+        states = self.llm.base_model(inputs_embeds=inputs, use_cache=False).last_hidden_state
         # the output head runs only where there is loss
         wanted = states[:, soft.shape[1] - 1 :][real]
-        logits = self.llm.lm_head(wanted).float()
+        logits = self.llm.get_output_embeddings()(wanted).float()
         loss = nn.functional.cross_entropy(logits, targets[real], reduction="sum")
         return loss, int(real.sum())
