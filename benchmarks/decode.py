@@ -10,6 +10,8 @@ tokens read and tokens written. roofline: positions a second of a plain forward 
 model, at the best of a few shapes; of roofline: positions/s by it. `generate` is that of
 transformers, in batches of neighbours, as is usual; its attention is in the name.
 
+The decoder's own dtype is measured: bfloat16 where the CPU multiplies it natively, else float32.
+
 --check compares ids and cosines too: in float32 with `generate`, in bfloat16 with float32.
 """
 
@@ -165,12 +167,13 @@ class Bench:
         return many * float(np.median(more) / np.median(one))
 
     def interactive(self, tokens: int) -> dict[str, float]:
-        """Return the seconds that `tokens` tokens of one vector's text take; the last to run."""
-        long = next(g.row for g in self.decode(64) if len(g.ids) >= tokens)
-        self.soft = self.soft[long : long + 1].clone()
+        """Return the seconds that `tokens` tokens of one vector's text take."""
+        long, every = next(g.row for g in self.decode(64) if len(g.ids) >= tokens), self.soft
+        self.soft = every[long : long + 1].clone()
         sampling = Sampling(temperature=0, max_new_tokens=tokens)
         ours = self.ours(1, 1, sampling)
         theirs = self.theirs(1, 1, "sdpa", tokens)
+        self.soft = every
         return {t.what: float(np.median(t.seconds)) / t.new * tokens for t in (ours, theirs)}
 
     def cosines(self, rows: list[Generated]) -> np.ndarray:
@@ -226,7 +229,7 @@ def measured(exact: Bench, rough: Bench, n: int) -> dict[str, Any]:
 
 def goals(found: dict[str, Any]) -> dict[str, float]:
     rows = pd.DataFrame(found["rows"])
-    ours = rows[(rows["what"] == "smotext-lab") & (rows["dtype"] == "bfloat16")]
+    ours = rows[(rows["what"] == "smotext-lab") & (rows["dtype"] == found["dtype"])]
     theirs = rows[rows["what"].str.startswith("generate")]
     batched = theirs[theirs["batch"] > 1]["new/s"].max()
     alone = theirs[theirs["batch"] == 1]["new/s"].max()
@@ -246,13 +249,13 @@ def drawn(found: dict[str, Any], path: Path) -> None:
     import altair as alt
 
     rows = pd.DataFrame(found["rows"])
-    rows = rows[rows["dtype"] == "bfloat16"]
+    rows = rows[rows["dtype"] == found["dtype"]]
     base = alt.Chart(rows).encode(
         alt.X("batch:Q", scale=alt.Scale(type="log", base=2), title="rows decoded together"),
         alt.Y("positions/s:Q", title="positions per second"),
         alt.Color("what:N", title=None),
     )
-    limit = pd.DataFrame({"y": [found["roofline"]["bfloat16"]], "what": ["plain forward pass"]})
+    limit = pd.DataFrame({"y": [found["roofline"][found["dtype"]]], "what": ["plain forward pass"]})
     rule = alt.Chart(limit).mark_rule(strokeDash=[6, 4]).encode(y="y:Q")
     text = rule.mark_text(align="left", dy=-6, x=4).encode(text="what:N")
     chart = base.mark_line(point=True) + rule + text
@@ -271,8 +274,10 @@ def main() -> None:
     frames = [pd.read_csv(path) for path in given.sets] or [load_dataset("bbc_titles")]
     each = -(-given.n // len(frames))
     texts = [t for f in frames for t in f["text"].sample(each, random_state=0)][: given.n]
-    rough, exact = (Bench(dtype, texts, given.runs) for dtype in ("bfloat16", "float32"))
-    found = {"machine": described(), "runs": given.runs}
+    own = "bfloat16" if machine.has_bf16() or given.check else "float32"
+    rough = Bench(own, texts, given.runs)
+    exact = rough if own == "float32" else Bench("float32", texts, given.runs)
+    found = {"machine": described(), "runs": given.runs, "dtype": own}
     if given.check:
         found |= {"check": checked(exact, rough)}
         print(pd.Series(found["check"]).to_string())
