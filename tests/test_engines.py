@@ -288,7 +288,7 @@ def test_greedy_ids_equal_generate_on_real_soft_tokens() -> None:
     texts = load_dataset("bbc_titles")["text"].sample(24, random_state=1).tolist()
     decoder = XRAGDecoder(dtype="float32")
     parts = decoder._writer()
-    soft = parts.soft_tokens(torch.from_numpy(decoder.encoder.encode(texts)), None)
+    soft = parts.soft_tokens(torch.from_numpy(decoder.encoder.encode(texts)))
     end = parts.model.generation_config.eos_token_id
     engine = TransformersEngine(parts.model, [end], 16)
     with parts.bridge.lora.applied(parts.model):

@@ -28,7 +28,7 @@ def loads(monkeypatch):
         return whole(name, *rest)
 
     whole = models.load_llm
-    monkeypatch.setattr("smotext_lab.decoders.load_llm", load)
+    monkeypatch.setattr("smotext_lab.writer.load_llm", load)
     return found
 
 

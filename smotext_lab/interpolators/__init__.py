@@ -19,6 +19,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from smotext_lab.interpolators.approximate import IVFNeighbors as IVFNeighbors
     from smotext_lab.interpolators.blends import Blending as Blending
     from smotext_lab.interpolators.blends import Blends as Blends
     from smotext_lab.interpolators.blends import path as path
@@ -47,6 +48,7 @@ _HOMES = {
     "Blends": "blends",
     "BorderlineSMOTEInterpolator": "smote",
     "DirichletInterpolator": "mixing",
+    "IVFNeighbors": "approximate",
     "Interpolator": "planning",
     "KMeansSMOTEInterpolator": "densities",
     "MixupInterpolator": "mixing",

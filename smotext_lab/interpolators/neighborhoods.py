@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral
@@ -12,6 +13,7 @@ from sklearn.base import clone
 from sklearn.neighbors import NearestNeighbors
 
 from smotext_lab.errors import DataError, ParameterError, did_you_mean
+from smotext_lab.interpolators.approximate import IVFNeighbors, approximate
 from smotext_lab.interpolators.geometry import check_vectors
 
 __all__ = ["Labelled", "nearest", "neighbor_count", "neighbors_of"]
@@ -81,9 +83,10 @@ def neighbor_count(neighbors: Any) -> int:
 def nearest(neighbors: Any, among: np.ndarray, queries: np.ndarray) -> np.ndarray:
     """Find the nearest rows of `among` for `queries` that are themselves rows of it.
 
-    The search is exact (scikit-learn, Euclidean, blocked). The nearest hit is taken to be the
-    query itself and left out, which is what imbalanced-learn does: among duplicates a row may
-    be its own neighbour.
+    The search is exact (scikit-learn, Euclidean, blocked) up to 50,000 rows, and above them
+    approximate where faiss is installed (`IVFNeighbors`); the recall is then told. The nearest
+    hit is taken to be the query itself and left out, which is what imbalanced-learn does:
+    among duplicates a row may be its own neighbour.
 
     Parameters
     ----------
@@ -104,9 +107,19 @@ def nearest(neighbors: Any, among: np.ndarray, queries: np.ndarray) -> np.ndarra
     >>> nearest(1, line, line).tolist()
     [[1], [0], [1]]
     """
-    search = clone(neighbors) if hasattr(neighbors, "kneighbors") else NearestNeighbors()
-    search.set_params(n_neighbors=min(neighbor_count(neighbors) + 1, len(among)))
+    count = min(neighbor_count(neighbors) + 1, len(among))
+    if hasattr(neighbors, "kneighbors"):
+        search = clone(neighbors).set_params(n_neighbors=count)
+    else:
+        search = approximate(count, len(among)) or NearestNeighbors(n_neighbors=count)
     found: np.ndarray = search.fit(among).kneighbors(queries, return_distance=False)[:, 1:]
+    if isinstance(search, IVFNeighbors):
+        warnings.warn(
+            f"the neighbours of {len(queries):,} rows among {len(among):,} were searched "
+            f"approximately: recall@{count} {search.recall_:.3f}, measured on some of them",
+            UserWarning,
+            stacklevel=2,
+        )
     return np.asarray(found, dtype=np.int64)
 
 
