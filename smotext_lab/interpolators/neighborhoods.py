@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -14,7 +17,11 @@ from sklearn.neighbors import NearestNeighbors
 from smotext_lab.errors import DataError, ParameterError, did_you_mean
 from smotext_lab.interpolators.geometry import check_vectors
 
-__all__ = ["Labelled", "nearest", "neighbor_count", "neighbors_of"]
+__all__ = ["Labelled", "nearest", "neighbor_count", "neighbors_of", "remembered"]
+
+_remembered: ContextVar[dict[Any, tuple[np.ndarray, np.ndarray]] | None] = ContextVar(
+    "remembered", default=None
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,8 +122,26 @@ def neighbors_of(neighbors: Any, data: Labelled, among: np.ndarray, rows: np.nda
 
     `among` and `rows` are row numbers too; see `nearest`.
     """
-    found: np.ndarray = among[nearest(neighbors, data.vectors[among], data.vectors[rows])]
-    return found
+    known = _remembered.get()
+    if known is None or not isinstance(neighbors, Integral):
+        found: np.ndarray = among[nearest(neighbors, data.vectors[among], data.vectors[rows])]
+        return found
+    digest = hashlib.sha256(among.tobytes() + b"|" + rows.tobytes()).digest()
+    key = (id(data.vectors), int(neighbors), digest)
+    if key not in known:
+        found = among[nearest(neighbors, data.vectors[among], data.vectors[rows])]
+        known[key] = data.vectors, found  # held, so that no other array gets its id
+    return known[key][1]
+
+
+@contextlib.contextmanager
+def remembered() -> Iterator[None]:
+    """Let plans of the same vectors that are made inside search for neighbours only once."""
+    token = _remembered.set({})
+    try:
+        yield
+    finally:
+        _remembered.reset(token)
 
 
 def _check_labels(labels: Any) -> np.ndarray:
