@@ -16,7 +16,7 @@ from smotext_lab.scale.tables import read_facts, read_table, table_bytes
 
 __all__ = ["again", "base_part", "read_plan", "spare_turns", "write_part", "write_plan"]
 
-PLANNED_AT_ONCE = 250_000
+PLANNED_AT_ONCE = 100_000
 """Rows whose plan is drawn together: memory does not grow with the number of rows beyond it."""
 
 _ROUNDS = 100_000  # turns of one drawing; a run has far fewer attempts at a row
