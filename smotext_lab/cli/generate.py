@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -15,9 +15,10 @@ from smotext_lab.making import new_texts, numbers
 if TYPE_CHECKING:
     import pandas as pd
 
+    from smotext_lab.sampler import SMOTExT
     from smotext_lab.synthesis import Synthesis
 
-__all__ = ["EXAMPLES", "generate"]
+__all__ = ["EXAMPLES", "generate", "how_many", "sampler_of"]
 
 EXAMPLES = examples(
     "smotext-lab generate tickets.csv --text body --label queue --n 200 --out new.parquet",
@@ -198,12 +199,7 @@ def generate(
     Texts go to OUT, a summary to standard error. Ctrl-C ends early: what is finished is written,
     and the exit code is 130.
     """
-    chosen = [word for word in (n, "auto" if balance else None, sampling_strategy) if word]
-    if len(chosen) != 1:
-        msg = "say how many texts to make, with one of --n, --balance and --sampling-strategy."
-        raise typer.BadParameter(msg, param_hint="--n")
-    number = words.counts_of(n) if n else None
-    strategy = "auto" if n or balance else words.strategy_of(str(sampling_strategy))
+    number, strategy = how_many(n, balance=balance, sampling_strategy=sampling_strategy)
     target = Target.read(out, out_format)
     guards = words.guards_of(guard or [], off=no_guards)
     neighbors = {"k_neighbors": k_neighbors, "m_neighbors": m_neighbors}
@@ -214,12 +210,18 @@ def generate(
     rows = load_dataset(source, text=text, label=label, file_format=input_format, encoding=encoding)
     rows = words.one_split(rows, split, source)
 
-    from smotext_lab import BertEncoder, SMOTExT, XRAGDecoder
-
-    decoder = XRAGDecoder(
-        llm,
-        bridge,
-        encoder=BertEncoder(encoder),
+    sampler = sampler_of(
+        strategy=words.in_labels(strategy, rows["label"]),
+        blender=blender,
+        guards=guards,
+        random_state=random_state,
+        blending=blending,
+        max_attempts=max_attempts,
+        max_blends=max_blends,
+        long_texts=long_texts,
+        encoder=encoder,
+        llm=llm,
+        bridge=bridge,
         prompt=prompt,
         temperature=temperature,
         top_p=top_p,
@@ -228,10 +230,47 @@ def generate(
         n_candidates=n_candidates,
         corrections=corrections,
     )
-    sampler = SMOTExT(
-        sampling_strategy=words.in_labels(strategy, rows["label"]),
+    made = new_texts(sampler, rows, numbers(sampler, rows, number))
+    target.write(made, with_originals=with_originals, rejected=rejected)
+    say(_summary(made, target.out))
+    if made.info.get("interrupted"):
+        raise typer.Exit(INTERRUPTED)
+    if strict and len(made) < sum(made.info.get("asked", {}).values()):
+        raise typer.Exit(1)
+
+
+def how_many(
+    n: list[str] | None, *, balance: bool, sampling_strategy: str | None
+) -> tuple[Any, Any]:
+    """Return the numbers that --n gives, or None, and the strategy otherwise."""
+    chosen = [word for word in (n, "auto" if balance else None, sampling_strategy) if word]
+    if len(chosen) != 1:
+        msg = "say how many texts to make, with one of --n, --balance and --sampling-strategy."
+        raise typer.BadParameter(msg, param_hint="--n")
+    number = words.counts_of(n) if n else None
+    return number, "auto" if n or balance else words.strategy_of(str(sampling_strategy))
+
+
+def sampler_of(
+    *,
+    strategy: Any,
+    blender: Any,
+    guards: Any,
+    random_state: int | None,
+    blending: Any,
+    max_attempts: int,
+    max_blends: int,
+    long_texts: Any,
+    encoder: str,
+    **decoding: Any,
+) -> SMOTExT:
+    """Return the sampler that a command's options describe; loads no model."""
+    from smotext_lab import BertEncoder, SMOTExT, XRAGDecoder
+
+    return SMOTExT(
+        sampling_strategy=strategy,
         interpolator=blender,
-        decoder=decoder,
+        decoder=XRAGDecoder(encoder=BertEncoder(encoder), **decoding),
         random_state=random_state,
         blending=blending,
         guards=guards,
@@ -240,13 +279,6 @@ def generate(
         long_texts=long_texts,
         progress=sys.stderr.isatty(),
     )
-    made = new_texts(sampler, rows, numbers(sampler, rows, number))
-    target.write(made, with_originals=with_originals, rejected=rejected)
-    say(_summary(made, target.out))
-    if made.info.get("interrupted"):
-        raise typer.Exit(INTERRUPTED)
-    if strict and len(made) < sum(made.info.get("asked", {}).values()):
-        raise typer.Exit(1)
 
 
 def _summary(made: Synthesis, out: str) -> str:

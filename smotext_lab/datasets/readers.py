@@ -12,6 +12,7 @@ import json
 import sys
 import warnings
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,16 @@ import pandas as pd
 
 from smotext_lab.errors import DataError, ParameterError, did_you_mean
 
-__all__ = ["FORMATS", "SUFFIXES", "read_file", "read_hub"]
+__all__ = [
+    "FORMATS",
+    "SUFFIXES",
+    "encoding_of",
+    "exact",
+    "read_file",
+    "read_hub",
+    "records_of",
+    "separator_of",
+]
 
 FORMATS = ("csv", "tsv", "jsonl", "parquet")
 SUFFIXES = {
@@ -81,7 +91,7 @@ def read_file(
         file_format = "jsonl" if text.lstrip()[0] in "{[" else "csv"
     if file_format == "jsonl":
         return _json(text, name)
-    return _delimited(text, "\t" if file_format == "tsv" else _separator(text), name)
+    return _delimited(text, "\t" if file_format == "tsv" else separator_of(text), name)
 
 
 def _format_of(source: str) -> str | None:
@@ -119,9 +129,15 @@ def _uncompressed(data: bytes, name: str) -> bytes:
         raise DataError(msg) from error
 
 
-def _decoded(data: bytes, encoding: str, name: str) -> str:
+def encoding_of(start: bytes, encoding: str) -> str:
+    """Return the encoding that a file's byte order mark says, else the one given."""
     if encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
-        encoding = next((c for bom, c in _BOMS.items() if data.startswith(bom)), "utf-8")
+        return next((c for bom, c in _BOMS.items() if start.startswith(bom)), "utf-8")
+    return encoding
+
+
+def _decoded(data: bytes, encoding: str, name: str) -> str:
+    encoding = encoding_of(data, encoding)
     try:
         return data.decode(encoding)
     except LookupError as error:
@@ -137,7 +153,7 @@ def _decoded(data: bytes, encoding: str, name: str) -> str:
         raise DataError(msg) from error
 
 
-def _separator(text: str) -> str:
+def separator_of(text: str) -> str:
     """Return the comma, unless the header has none and has another usual separator."""
     header = text.lstrip().split("\n", 1)[0]
     return "," if "," in header else next((s for s in ";\t" if s in header), ",")
@@ -159,10 +175,10 @@ def _delimited(text: str, separator: str, name: str) -> pd.DataFrame:
         reason = str(error).strip().removeprefix("Error tokenizing data. C error: ")
         msg = f"{name} is not well-formed, separated by {separator!r}: {reason}."
         raise DataError(msg) from error
-    return pd.DataFrame({column: _exact(frame[column]) for column in frame.columns})
+    return pd.DataFrame({column: exact(frame[column]) for column in frame.columns})
 
 
-def _exact(column: pd.Series) -> pd.Series:
+def exact(column: pd.Series) -> pd.Series:
     """Return numbers or booleans if every non-empty cell can be written back as it was."""
     given = column[column != ""]
     if given.empty:
@@ -194,7 +210,16 @@ def _json(text: str, name: str) -> pd.DataFrame:
     else:
         # not splitlines(): U+2028 and its like may stand inside a string
         lines = enumerate(text.split("\n"), start=1)
-        records = [_parsed(line, name, i) for i, line in lines if line.strip()]
+        return records_of(lines, name)
+    return _records_frame(records, name)
+
+
+def records_of(lines: Iterable[tuple[int, str]], name: str) -> pd.DataFrame:
+    """Return the objects of numbered lines as a frame; blank lines are passed over."""
+    return _records_frame([_parsed(line, name, i) for i, line in lines if line.strip()], name)
+
+
+def _records_frame(records: list[Any], name: str) -> pd.DataFrame:
     for i, record in enumerate(records, start=1):
         if not isinstance(record, dict):
             msg = f"{name}: record {i} is not an object but {str(record)[:40]!r}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -88,6 +89,13 @@ class Judge:
         self._accepted: dict[str, int] = {}
         self._accepted_rows: list[int] = []
         self._accepted_vectors = np.empty((0, self._vectors.shape[1]), dtype=np.float32)
+
+    def anew(self) -> Judge:
+        """Return a judge that knows the same real texts and has accepted nothing yet."""
+        other = copy.copy(self)
+        other._accepted, other._accepted_rows = {}, []
+        other._accepted_vectors = self._accepted_vectors[:0]
+        return other
 
     def judge(
         self,

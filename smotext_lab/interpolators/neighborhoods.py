@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -16,7 +19,11 @@ from smotext_lab.errors import DataError, ParameterError, did_you_mean
 from smotext_lab.interpolators.approximate import IVFNeighbors, approximate
 from smotext_lab.interpolators.geometry import check_vectors
 
-__all__ = ["Labelled", "nearest", "neighbor_count", "neighbors_of"]
+__all__ = ["Labelled", "nearest", "neighbor_count", "neighbors_of", "remembered"]
+
+_remembered: ContextVar[dict[Any, tuple[np.ndarray, np.ndarray]] | None] = ContextVar(
+    "remembered", default=None
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,8 +135,26 @@ def neighbors_of(neighbors: Any, data: Labelled, among: np.ndarray, rows: np.nda
 
     `among` and `rows` are row numbers too; see `nearest`.
     """
-    found: np.ndarray = among[nearest(neighbors, data.vectors[among], data.vectors[rows])]
-    return found
+    known = _remembered.get()
+    if known is None or not isinstance(neighbors, Integral):
+        found: np.ndarray = among[nearest(neighbors, data.vectors[among], data.vectors[rows])]
+        return found
+    digest = hashlib.sha256(among.tobytes() + b"|" + rows.tobytes()).digest()
+    key = (id(data.vectors), int(neighbors), digest)
+    if key not in known:
+        found = among[nearest(neighbors, data.vectors[among], data.vectors[rows])]
+        known[key] = data.vectors, found  # held, so that no other array gets its id
+    return known[key][1]
+
+
+@contextlib.contextmanager
+def remembered() -> Iterator[None]:
+    """Let plans of the same vectors that are made inside search for neighbours only once."""
+    token = _remembered.set({})
+    try:
+        yield
+    finally:
+        _remembered.reset(token)
 
 
 def _check_labels(labels: Any) -> np.ndarray:

@@ -302,6 +302,18 @@ class SMOTExT(BaseOverSampler):
             self.synthesis_ = self._result(given, generation.records, facts)
         self._account(n, generation)
 
+    def resolved(self) -> tuple[Interpolator, Guards, int]:
+        """Return the interpolator, the guards and the seed that a run of now works with.
+
+        Raises
+        ------
+        ParameterError
+            If a parameter cannot be used.
+        """
+        self._check_parameters()
+        interpolator = self._interpolator()
+        return interpolator, self._guards(), _seed(self.random_state, interpolator)
+
     def _interpolator(self) -> Interpolator:
         if self.interpolator is None:
             return SMOTEInterpolator(self.k_neighbors)

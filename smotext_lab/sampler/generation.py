@@ -14,7 +14,7 @@ from smotext_lab.guards.judge import Judge, Verdict
 from smotext_lab.interpolators import Interpolator, plan_exactly
 from smotext_lab.interpolators.blends import Blending, Blends
 
-__all__ = ["Decodes", "Generation", "Source", "attempt_seeds"]
+__all__ = ["Decodes", "Drawn", "Generation", "Source", "attempt_seeds", "in_place_of"]
 
 _ROUNDING = 1e-9  # a parent whose weight is this near to 1 is the point itself, near to 0 none
 
@@ -32,6 +32,26 @@ class Decodes(Protocol):
         agreement: Any = None,
     ) -> Iterator[Any]:
         """Yield a `Decoded` for each vector, in any order; see `XRAGDecoder.decode_rows`."""
+        ...
+
+
+class Drawn(Protocol):
+    """What the loop asks of a source of blends; `Source` is one, a part of a job another."""
+
+    def draw(self, n: Mapping[Any, int], turn: int = 0) -> Blends:
+        """Return ``n[label]`` blends of each class; each `turn` has a stream of its own."""
+        ...
+
+    def points(self, blends: Blends) -> np.ndarray:
+        """Return the points (m, d) that the blends stand for."""
+        ...
+
+    def forms_of(self, blends: Blends) -> list[TextForm] | None:
+        """Return the form in which each blend's text is to be written."""
+        ...
+
+    def lengths_of(self, blends: Blends) -> list[int] | None:
+        """Return how many words each blend's text is to have."""
         ...
 
 
@@ -66,6 +86,49 @@ class Source:
         if turn:
             seed = int(np.random.SeedSequence([seed, 2, turn]).generate_state(1)[0])
         return plan_exactly(self.interpolator, self.vectors, self.labels, n, random_state=seed)
+
+    def points(self, blends: Blends) -> np.ndarray:
+        """Return the points (m, d) that the blends stand for."""
+        return blends.points(self.vectors, blending=self.blending)
+
+    def forms_of(self, blends: Blends) -> list[TextForm] | None:
+        """Return the form in which each blend's text is to be written."""
+        if self.forms is None:
+            return None
+        first = blends.weights.argmax(axis=1)[:, None]
+        heaviest = np.take_along_axis(blends.parents, first, axis=1)[:, 0]
+        return [self.forms[parent] for parent in heaviest.tolist()]
+
+    def lengths_of(self, blends: Blends) -> list[int] | None:
+        """Return how many words each blend's text is to have."""
+        if self.lengths is None:
+            return None
+        means = (self.lengths[blends.parents] * blends.weights).sum(axis=1)
+        return np.maximum(1, np.rint(means)).astype(int).tolist()
+
+
+def in_place_of(blends: Blends, fresh: Blends) -> Blends:
+    """Return one blend of `fresh` for each of `blends`: the next of its class, in order.
+
+    Which one a row gets depends on its place in its class alone, not on what became of other
+    rows. A row keeps its own where `fresh` has too few of its class.
+
+    Parameters
+    ----------
+    blends, fresh : Blends
+        Of the same vectors.
+
+    Returns
+    -------
+    Blends
+        As many as `blends`.
+    """
+    chosen = np.arange(len(blends))
+    for label in np.unique(blends.label):
+        rows = np.flatnonzero(blends.label == label)
+        others = np.flatnonzero(fresh.label == label)[: len(rows)]
+        chosen[rows[: len(others)]] = len(blends) + others
+    return Blends.concatenate([blends, fresh])[chosen]
 
 
 def attempt_seeds(seeds: np.ndarray, attempt: int) -> np.ndarray:
@@ -103,7 +166,7 @@ class Generation:
 
     Parameters
     ----------
-    source : Source
+    source : Drawn
     n : dict of label -> int
         How many texts are wanted of each class.
     decoder : Decodes
@@ -114,7 +177,7 @@ class Generation:
     max_blends : int
         Blends that are drawn for one row.
     positions : sequence of int, optional
-        What the source's rows are called in `records`; by default their numbers.
+        What the source's rows are called in `records`; by default as in the blends.
     progress : bool
         Show a bar of decodings.
 
@@ -128,7 +191,7 @@ class Generation:
 
     def __init__(
         self,
-        source: Source,
+        source: Drawn,
         n: Mapping[Any, int],
         decoder: Decodes,
         judge: Judge,
@@ -143,13 +206,18 @@ class Generation:
         self._judge = judge
         self._max_attempts = max_attempts
         self._max_blends = max_blends
-        self._positions = np.arange(len(source.labels)) if positions is None else positions
+        self._positions = positions
+        self._n = dict(n)
         self._progress = progress
         self.blends = source.draw(n)
-        self._drawn = self.blends  # all blends ever drawn; `_current` says which serves a row
-        self._current = np.arange(len(self.blends))
+        self._current = self.blends  # which blend serves a row at this attempt
         self._records: list[tuple[int, int, dict[str, Any]]] = []
         self._last: dict[int, str | None] = {}
+
+    @property
+    def rows(self) -> list[int]:
+        """Which row each of `records` is of."""
+        return sorted(row for row, _, _ in self._records)
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -179,7 +247,8 @@ class Generation:
         ) as bar:
             for attempt in range(1, self._max_attempts * self._max_blends + 1):
                 if attempt > 1 and (attempt - 1) % self._max_attempts == 0:
-                    self._draw_again(pending, turn=attempt)
+                    fresh = self._source.draw(self._n, turn=attempt)
+                    self._current = in_place_of(self.blends, fresh)
                 found: list[Any] = []
                 try:
                     for decoded in self._decode(pending, attempt):
@@ -193,30 +262,14 @@ class Generation:
                 bar.total += len(pending)
 
     def _decode(self, rows: np.ndarray, attempt: int) -> Iterator[Any]:
-        blends = self._drawn[self._current[rows]]
-        points = blends.points(self._source.vectors, blending=self._source.blending)
+        blends = self._current[rows]
         return self._decoder.decode_rows(
-            points,
+            self._source.points(blends),
             seeds=attempt_seeds(blends.seed, attempt),
-            forms=self._forms(blends),
-            lengths=self._lengths(blends),
+            forms=self._source.forms_of(blends),
+            lengths=self._source.lengths_of(blends),
             agreement=lambda at, vectors: self._judge.agreement(vectors, **_labels_of(blends[at])),
         )
-
-    def _forms(self, blends: Blends) -> list[TextForm] | None:
-        forms = self._source.forms
-        if forms is None:
-            return None
-        first = blends.weights.argmax(axis=1)[:, None]
-        heaviest = np.take_along_axis(blends.parents, first, axis=1)[:, 0]
-        return [forms[parent] for parent in heaviest.tolist()]
-
-    def _lengths(self, blends: Blends) -> list[int] | None:
-        lengths = self._source.lengths
-        if lengths is None:
-            return None
-        means = (lengths[blends.parents] * blends.weights).sum(axis=1)
-        return np.maximum(1, np.rint(means)).astype(int).tolist()
 
     def _settle(self, rows: np.ndarray, found: list[Any], attempt: int) -> None:
         """Judge what one round decoded, in row order, and note it."""
@@ -224,7 +277,7 @@ class Generation:
         if not found:
             return
         at = rows[[decoded.row for decoded in found]]
-        blends = self._drawn[self._current[at]]
+        blends = self._current[at]
         verdicts = self._judge.judge(
             [decoded.text for decoded in found],
             np.stack([decoded.vector for decoded in found]),
@@ -242,6 +295,10 @@ class Generation:
             record = self._record(blends[i], decoded, verdict) | {"attempts": attempt}
             self._records.append((row, attempt, record))
 
+    def _called(self, parents: np.ndarray) -> list[int]:
+        names = parents if self._positions is None else np.asarray(self._positions)[parents]
+        return [int(name) for name in names]
+
     def _record(self, blend: Blends, decoded: Any, verdict: Verdict) -> dict[str, Any]:
         soft = None
         if blend.label_weights is not None and blend.classes is not None:
@@ -251,7 +308,7 @@ class Generation:
             "text": decoded.text,
             "label": blend.label.tolist()[0],
             "label_weights": soft,
-            "parents": [int(self._positions[parent]) for parent in blend.parents[0]],
+            "parents": self._called(blend.parents[0]),
             "weights": blend.weights[0].tolist(),
             "cosine_to_target": float(decoded.cosine),
             "cosine_to_nearest_real": verdict.cosine_to_nearest_real,
@@ -260,18 +317,6 @@ class Generation:
             "reason": verdict.reason,
             "seed": int(decoded.seed),
         }
-
-    def _draw_again(self, rows: np.ndarray, turn: int) -> None:
-        """Give the rows new blends of their classes, as far as there are any to draw."""
-        labels = self.blends.label[rows].tolist()
-        fresh = self._source.draw(Counter(labels), turn)
-        spare: dict[Any, list[int]] = {}
-        for place, label in enumerate(fresh.label.tolist()):
-            spare.setdefault(label, []).append(len(self._drawn) + place)
-        for row, label in zip(rows.tolist(), labels, strict=True):
-            if spare.get(label):
-                self._current[row] = spare[label].pop(0)
-        self._drawn = Blends.concatenate([self._drawn, fresh])
 
 
 def _labels_of(blends: Blends) -> dict[str, Any]:

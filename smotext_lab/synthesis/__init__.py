@@ -15,7 +15,7 @@ from smotext_lab.markup import texts_table
 from smotext_lab.synthesis.beside import beside
 from smotext_lab.synthesis.writing import Target, csv_bytes, jsonl_bytes, parquet_bytes, write
 
-__all__ = ["COLUMNS", "Synthesis"]
+__all__ = ["COLUMNS", "Synthesis", "weights_as_json"]
 
 COLUMNS = (
     "text",
@@ -225,7 +225,7 @@ class Synthesis:
         DataError
             If originals are asked for and this result has none.
         """
-        names = self._names()
+        names = self.output_names()
         rows = self.frame if rejected else self.accepted
         new = rows.reset_index(drop=True).rename(columns=names)
         if not with_originals:
@@ -236,7 +236,7 @@ class Synthesis:
         given = [self.text_column, self.label_column]
         return beside(self.originals, new, given, names["source"])
 
-    def _names(self) -> dict[str, str]:
+    def output_names(self) -> dict[str, str]:
         """Map `COLUMNS` and ``source`` to names that leave the user's columns alone."""
         taken = {self.text_column, self.label_column}
         if self.originals is not None:
@@ -279,8 +279,8 @@ class Synthesis:
         since Parquet has no dict.
         """
         frame = self.to_pandas(with_originals=with_originals, rejected=rejected)
-        names = self._names()
-        frame[names["label_weights"]] = _weights_as_json(frame[names["label_weights"]])
+        names = self.output_names()
+        frame[names["label_weights"]] = weights_as_json(frame[names["label_weights"]])
         metadata = {"version": __version__, "columns": names, "info": self.info}
         write(target, parquet_bytes(frame, metadata))
 
@@ -375,6 +375,7 @@ def _check_originals(originals: pd.DataFrame, text: str, label: str) -> None:
             raise DataError(msg)
 
 
-def _weights_as_json(values: pd.Series) -> pd.Series:
+def weights_as_json(values: pd.Series) -> pd.Series:
+    """Return soft labels as JSON text, None where there are none: Parquet has no dict."""
     as_text = [json.dumps(v, ensure_ascii=False) if isinstance(v, dict) else None for v in values]
     return pd.Series(as_text, index=values.index, dtype=object)

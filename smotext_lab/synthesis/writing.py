@@ -21,7 +21,7 @@ import pandas as pd
 
 from smotext_lab.errors import DataError, ParameterError
 
-__all__ = ["Target", "csv_bytes", "jsonl_bytes", "parquet_bytes", "write"]
+__all__ = ["Target", "csv_bytes", "jsonl_bytes", "parquet_bytes", "swapped_in", "write"]
 
 Target = str | os.PathLike[str] | IO[Any]
 """Where to write: a path, ``"-"`` for standard output, or an open file."""
@@ -78,14 +78,14 @@ def _write_path(path: Path, data: bytes) -> None:
     if path.exists() and not path.is_file():  # a device or a pipe must not be replaced by a file
         path.write_bytes(data)
         return
-    with _swapped_in(path) as draft, draft.open("xb") as file:
+    with swapped_in(path) as draft, draft.open("xb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
 
 
 @contextlib.contextmanager
-def _swapped_in(path: Path) -> Iterator[Path]:
+def swapped_in(path: Path) -> Iterator[Path]:
     """Give a draft's path beside `path`; the draft takes its place, or vanishes on an error."""
     draft = path.with_name(f".{path.name[:100]}.{secrets.token_hex(6)}.part")
     try:

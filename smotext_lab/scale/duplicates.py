@@ -1,0 +1,285 @@
+"""Duplicates over a whole job: found when all rows are there, taken out, and made up for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from smotext_lab.errors import ParameterError
+from smotext_lab.guards.words import fold
+from smotext_lab.scale.spec import JobSpec
+from smotext_lab.scale.store import Store
+from smotext_lab.scale.tables import read_table, table_bytes
+
+__all__ = ["Duplicate", "Found", "check_near", "find", "round_of", "shingles", "taken_out"]
+
+_PERMUTATIONS, _BANDS = 64, 16
+"""Texts of which 16 groups of 4 hashes have one in common are compared: 99.98% of those with a
+similarity of 0.8 or more (1 - (1 - 0.8⁴)¹⁶)."""
+
+_MOST = 50
+"""Of texts that share a group, so many earlier ones are compared with each."""
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """A new text that repeats an earlier one.
+
+    Attributes
+    ----------
+    row, of : int
+        Its row, and that of the text it repeats.
+    similarity : float
+        1 where they are equal but for case, spaces and punctuation.
+    """
+
+    row: int
+    of: int
+    similarity: float
+
+    @property
+    def reason(self) -> str:
+        """As in `Synthesis.frame`."""
+        if self.similarity == 1.0:
+            return f"duplicate: equal to row {self.of}"
+        return f"duplicate: near row {self.of} ({self.similarity:.2f} of word pairs)"
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The texts of finished parts in the order in which they are kept.
+
+    Attributes
+    ----------
+    rows, rounds : ndarray of int64, shape (n,)
+    equal : ndarray of uint64, shape (n,)
+        Equal for texts that are equal.
+    groups : ndarray of uint64, shape (n, 16), or None
+        Equal in one place at least for texts that are near.
+    """
+
+    rows: np.ndarray
+    rounds: np.ndarray
+    equal: np.ndarray
+    groups: np.ndarray | None
+
+
+def round_of(part: str) -> int:
+    """Return which round a part belongs to: 0, or that in which it makes up for duplicates.
+
+    Examples
+    --------
+    >>> round_of("part-00003"), round_of("extra-2-00000")
+    (0, 2)
+    """
+    kind, _, rest = part.partition("-")
+    return int(rest.partition("-")[0]) if kind == "extra" else 0
+
+
+def check_near(threshold: float | None) -> None:
+    """Raise `ParameterError` if near duplicates cannot be looked for."""
+    if threshold is None:
+        return
+    if not 0.5 <= threshold <= 1:
+        msg = f"near_duplicates must be from 0.5 to 1, or None, not {threshold!r}."
+        raise ParameterError(msg)
+    try:
+        import datasketch  # noqa: F401
+    except ImportError as error:
+        msg = (
+            "Near duplicates are found with the package `datasketch`: pip install "
+            "'smotext-lab[scale]', or leave them in with near_duplicates=None "
+            "(--near-duplicates none)."
+        )
+        raise ParameterError(msg) from error
+
+
+def shingles(folded: str) -> set[str]:
+    """Return the pairs of words of a folded text; of one without three words, its trigrams.
+
+    Examples
+    --------
+    >>> sorted(shingles("rain is due")), sorted(shingles("雨が降る"))
+    (['is due', 'rain is'], ['が降る', '雨が降'])
+    """
+    words = folded.split()
+    if len(words) >= 3:
+        return {f"{a} {b}" for a, b in pairwise(words)}
+    return {folded[i : i + 3] for i in range(max(1, len(folded) - 2))}
+
+
+def find(store: Store, spec: JobSpec, parts: list[str]) -> list[Duplicate]:
+    """Return the duplicates among all texts of the finished `parts`, in the order of rows.
+
+    Of texts that repeat one another the one of the lowest row is kept, and one that was kept in
+    an earlier round in any case.
+    """
+    known = _read(store, spec, parts)
+    if not len(known.rows):
+        return []
+    found: dict[int, tuple[int, float]] = {}  # place -> place of the earlier one, similarity
+    if not spec.settings["guards"]["allow_equal"]:
+        _, first, which = np.unique(known.equal, return_index=True, return_inverse=True)
+        earlier = first[which]
+        for place in np.flatnonzero(earlier < np.arange(len(earlier))).tolist():
+            found[place] = int(earlier[place]), 1.0
+    if known.groups is not None and spec.near_duplicates is not None:
+        pairs = _near(known.groups, set(found))
+        texts = _texts_at(
+            store, spec, parts, known, {p for pair in pairs.items() for p in _all(pair)}
+        )
+        for place, others in sorted(pairs.items()):
+            _judge(place, others, texts, spec.near_duplicates, found)
+    newest = known.rounds.max(initial=0)
+    rows = known.rows.tolist()
+    found = {p: v for p, v in found.items() if known.rounds[p] == newest}
+    return [Duplicate(rows[p], rows[of], s) for p, (of, s) in sorted(found.items())]
+
+
+def _all(pair: tuple[int, list[int]]) -> list[int]:
+    return [pair[0], *pair[1]]
+
+
+def _judge(
+    place: int,
+    others: list[int],
+    texts: Mapping[int, str],
+    threshold: float,
+    found: dict[int, tuple[int, float]],
+) -> None:
+    """Note the first earlier text that is kept and near enough."""
+    own = shingles(texts[place])
+    for other in sorted(others):
+        if other in found:
+            continue
+        theirs = shingles(texts[other])
+        similarity = len(own & theirs) / len(own | theirs)
+        if similarity >= threshold:
+            found[place] = other, min(similarity, 0.999)
+            return
+
+
+def _read(store: Store, spec: JobSpec, parts: list[str]) -> Found:
+    """Read all texts, and keep of each what tells whether it repeats another."""
+    gone = taken_out(store)
+    rows, rounds, equal, groups = [], [], [], []
+    for part in sorted(parts, key=lambda part: (round_of(part), part)):
+        turn = round_of(part)
+        own_rows, texts = _part(store, part)
+        kept = [i for i, row in enumerate(own_rows) if (turn, row) not in gone]
+        folded = [fold(texts[i]) for i in kept]
+        rows.append(np.array([own_rows[i] for i in kept], np.int64))
+        rounds.append(np.full(len(kept), turn))
+        equal.append(np.array([_hash(text) for text in folded], np.uint64))
+        if spec.near_duplicates is not None:
+            groups.append(_groups(folded))
+    return Found(
+        np.concatenate([np.zeros(0, np.int64), *rows]),
+        np.concatenate([np.zeros(0, np.int64), *rounds]),
+        np.concatenate([np.zeros(0, np.uint64), *equal]),
+        np.concatenate(groups) if groups else None,
+    )
+
+
+def _part(store: Store, part: str) -> tuple[list[int], list[str]]:
+    name = f"out/{part}.parquet"
+    table = read_table(store.read(name), name)
+    return table["row"].to_pylist(), table["text"].to_pylist()
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def _groups(folded: list[str]) -> np.ndarray:
+    """Return for each text the hashes of its 16 groups of MinHash values."""
+    from datasketch import MinHash
+
+    if not folded:
+        return np.zeros((0, _BANDS), np.uint64)
+    sets = [[word.encode() for word in shingles(text)] for text in folded]
+    made = MinHash.bulk(sets, num_perm=_PERMUTATIONS, seed=1)
+    values = np.stack([each.hashvalues for each in made]).astype(np.uint64)
+    bands = values.reshape(len(folded), _BANDS, -1)
+    mixed = np.zeros(bands.shape[:2], np.uint64)
+    for place in range(bands.shape[2]):
+        mixed = (mixed ^ bands[:, :, place]) * np.uint64(0x9E3779B97F4A7C15)
+        mixed ^= mixed >> np.uint64(29)
+    return mixed
+
+
+def _near(groups: np.ndarray, gone: set[int]) -> dict[int, list[int]]:
+    """Return for each text the earlier ones that it may be near to."""
+    pairs: dict[int, set[int]] = {}
+    for band in range(groups.shape[1]):
+        column = groups[:, band]
+        order = np.argsort(column, kind="stable")
+        starts = np.flatnonzero(np.diff(column[order], prepend=column[order[:1]] + 1))
+        for members in np.split(order, starts[1:]) if len(order) else ():
+            if len(members) > 1:
+                left = [place for place in members.tolist() if place not in gone]
+                for i, place in enumerate(left[1:], start=1):
+                    pairs.setdefault(place, set()).update(left[max(0, i - _MOST) : i])
+    return {place: sorted(others) for place, others in pairs.items()}
+
+
+def _texts_at(
+    store: Store, spec: JobSpec, parts: list[str], known: Found, places: set[int]
+) -> dict[int, str]:
+    """Return the folded texts at some places; reads only the parts that hold them."""
+    wanted = {(int(known.rounds[p]), int(known.rows[p])): p for p in places}
+    texts: dict[int, str] = {}
+    for part in parts:
+        turn = round_of(part)
+        if not _may_hold(part, spec, turn, wanted):
+            continue
+        for row, text in zip(*_part(store, part), strict=True):
+            if (turn, row) in wanted:
+                texts[wanted[turn, row]] = fold(text)
+    return texts
+
+
+def _may_hold(part: str, spec: JobSpec, turn: int, wanted: Mapping[tuple[int, int], Any]) -> bool:
+    if turn:
+        return any(each == turn for each, _ in wanted)
+    first = int(part.removeprefix("part-")) * spec.rows_per_part
+    return any((0, row) in wanted for row in range(first, first + spec.rows_per_part))
+
+
+def taken_out(store: Store) -> dict[tuple[int, int], str]:
+    """Return the reasons of all texts taken out so far, by round and row."""
+    return {
+        (turn, duplicate.row): duplicate.reason
+        for turn, found in _rounds(store)
+        for duplicate in found
+    }
+
+
+def _rounds(store: Store) -> Iterator[tuple[int, list[Duplicate]]]:
+    for name in store.names("duplicates"):
+        table = read_table(store.read(f"duplicates/{name}"), name)
+        yield (
+            int(name.removeprefix("round-").partition(".")[0]),
+            [Duplicate(**each) for each in table.to_pylist()],
+        )
+
+
+def searched(store: Store, turn: int) -> list[Duplicate] | None:
+    """Return what an earlier search of that round found, None where there was none."""
+    return dict(_rounds(store)).get(turn)
+
+
+def write_round(store: Store, turn: int, found: list[Duplicate]) -> None:
+    """Write what the search of a round found."""
+    columns = {
+        "row": pa.array([d.row for d in found], pa.int64()),
+        "of": pa.array([d.of for d in found], pa.int64()),
+        "similarity": pa.array([d.similarity for d in found], pa.float64()),
+    }
+    store.write(f"duplicates/round-{turn}.parquet", table_bytes(pa.table(columns)))

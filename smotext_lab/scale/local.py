@@ -1,0 +1,112 @@
+"""Workers on this machine: this process, or several of joblib's with cores of their own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import wait
+from typing import Any
+
+from smotext_lab import machine
+from smotext_lab.errors import DataError
+from smotext_lab.scale.store import Store, open_store
+
+__all__ = ["run_here", "run_workers"]
+
+_LIVES = 3
+"""How often the workers may die in a row, with nothing finished between."""
+
+
+def run_here(
+    store: Store,
+    parts: Sequence[str],
+    decoder: Any,
+    after_each: Callable[[int], None],
+) -> Iterator[dict[str, Any]]:
+    """Make the parts in this process, one after the other."""
+    from smotext_lab.scale.parts import Workshop
+
+    workshop = Workshop(store, decoder)
+    for part in parts:
+        yield workshop.make(part, after_each=after_each)
+
+
+def run_workers(
+    store: Store, parts: Sequence[str], decoder: Any, workers: int
+) -> Iterator[dict[str, Any]]:
+    """Make the parts in `workers` processes, each with its share of the cores.
+
+    A worker that is killed takes the others with it; all are started again, as long as parts
+    are being finished.
+
+    Raises
+    ------
+    DataError
+        If workers die again and again.
+    """
+    from joblib import Parallel, delayed, parallel_config
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    threads = max(1, machine.cpu_count() // workers)
+    left, lives = list(parts), _LIVES
+    while left:
+        work = [delayed(_make)(store.url, part, decoder, workers, threads) for part in left]
+        try:
+            with parallel_config(backend="loky", inner_max_num_threads=threads):
+                pool = Parallel(workers, return_as="generator_unordered", pre_dispatch="2*n_jobs")
+                for facts in pool(work):
+                    left.remove(facts["part"])
+                    lives = _LIVES
+                    yield facts
+        except TerminatedWorkerError as error:
+            lives -= 1
+            if lives == 0:
+                msg = (
+                    f"The workers died {_LIVES} times in a row, the last time on one of "
+                    f"{', '.join(left[:workers])}: see whether there is memory for {workers} of "
+                    "them, or take fewer. What was finished is kept."
+                )
+                raise DataError(msg) from error
+
+
+_workshops: dict[tuple[str, str], Any] = {}  # one: a worker loads the models once
+
+
+def _make(url: str, part: str, decoder: Any, workers: int, threads: int) -> dict[str, Any]:
+    """Make one part in a worker's process."""
+    from smotext_lab.scale.parts import Workshop
+
+    key = url, repr(decoder)
+    if key not in _workshops:
+        _watch_parent()
+        _pin(workers, threads)
+        _workshops.clear()
+        _workshops[key] = Workshop(open_store(url), decoder)
+    made: dict[str, Any] = _workshops[key].make(part)
+    return made
+
+
+def _watch_parent() -> None:
+    """End this process when the one that started it has ended, however it did."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _pin(workers: int, threads: int) -> None:
+    """Give this worker cores that the others do not use, and no more threads than that."""
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        if len(cores) >= workers * threads:
+            number = multiprocessing.current_process().name.rpartition("-")[2]
+            first = (int(number) if number.isdecimal() else os.getpid()) % workers * threads
+            os.sched_setaffinity(0, cores[first : first + threads])
+    machine.limit_threads(threads)

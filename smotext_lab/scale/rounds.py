@@ -1,0 +1,69 @@
+"""What follows when all parts are there: duplicates are taken out, and their rows made again."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from smotext_lab.interpolators.neighborhoods import remembered
+from smotext_lab.sampler.generation import Source
+from smotext_lab.scale.duplicates import Duplicate, find, searched, write_round
+from smotext_lab.scale.plan import again, spare_turns, write_part
+from smotext_lab.scale.spec import JobSpec, remade
+from smotext_lab.scale.status import part_names
+from smotext_lab.scale.store import Store
+from smotext_lab.scale.tables import read_table
+from smotext_lab.scale.texts import mapped
+
+__all__ = ["take_out_duplicates"]
+
+
+def take_out_duplicates(store: Store, spec: JobSpec, turn: int, last: int) -> list[Duplicate]:
+    """Look for duplicates in round `turn`, and plan their rows again unless it is the `last`.
+
+    What an earlier run has found is taken as it is.
+    """
+    known = searched(store, turn)
+    if known is not None:
+        return known
+    found = find(store, spec, part_names(store, "out"))
+    if found and turn < last:
+        _plan_again(store, spec, turn + 1, found)
+    write_round(store, turn, found)  # last: where it is, the rows are planned again
+    return found
+
+
+def _plan_again(store: Store, spec: JobSpec, turn: int, found: list[Duplicate]) -> None:
+    labels = _labels_of(store, spec, [duplicate.row for duplicate in found])
+    codes = [read_table(store.read(s.texts), s.texts)["code"].to_numpy() for s in spec.shards]
+    source = Source(
+        mapped(store, spec.shards),
+        np.array(spec.classes)[np.concatenate(codes)],
+        remade(spec.interpolator),
+        spec.random_state,
+        spec.settings["blending"],
+    )
+    turns = spare_turns(spec.settings["max_attempts"], spec.settings["max_blends"])
+    with remembered():
+        blends = again(source, Counter(labels.values()), turns, turn)
+    rows = np.full(len(blends[0]), -1)
+    for label in np.unique(blends[0].label).tolist():
+        own = np.flatnonzero(blends[0].label == label)
+        rows[own] = sorted(row for row, of in labels.items() if of == label)[: len(own)]
+    for part, start in enumerate(range(0, len(rows), spec.rows_per_part)):
+        cut = slice(start, start + spec.rows_per_part)
+        pieces = {each: some[cut] for each, some in blends.items()}
+        write_part(store, f"extra-{turn}-{part:05}", rows[cut], pieces)
+
+
+def _labels_of(store: Store, spec: JobSpec, rows: list[int]) -> dict[int, object]:
+    """Return the labels of rows, as the plan has them."""
+    labels: dict[int, object] = {}
+    wanted = set(rows)
+    for number in sorted({row // spec.rows_per_part for row in rows}):
+        name = f"plan/part-{number:05}.parquet"
+        table = read_table(store.read(name), name)
+        pairs = zip(table["row"].to_pylist(), table["label"].to_pylist(), strict=True)
+        labels.update((row, label) for row, label in pairs if row in wanted)
+    return labels
