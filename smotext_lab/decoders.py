@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, overload
@@ -301,6 +302,22 @@ class XRAGDecoder(LazyWeights):
         lists for a bridge without words.
         """
         return self._writer().bridge.explain(torch.from_numpy(self._checked(vectors)), top)
+
+    @contextmanager
+    def bare_llm(self) -> Iterator[tuple[Any, Any]]:
+        """Give the language model as it came, without the bridge's LoRA, and its tokenizer.
+
+        Nothing else is decoded meanwhile.
+
+        Examples
+        --------
+        >>> with XRAGDecoder().bare_llm() as (llm, tokenizer):
+        ...     llm.config.model_type
+        'llama'
+        """
+        writer = self._writer()
+        with writer.lock:
+            yield writer.model, writer.tokenizer
 
     def _writer(self) -> Writer:
         if self._loaded is None:

@@ -1,0 +1,132 @@
+"""Texts that were made once are not made again: results kept by what they were made from.
+
+They may be somebody's private texts, so that only their owner may enter the folder; they can be
+cleared (`clear`, ``smotext-lab cache clear``), put elsewhere or switched off (the environment
+variable ``SMOTEXT_LAB_RESULTS``: a folder, or ``off``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+__all__ = ["CacheInfo", "clear", "code_key", "content_key", "folder", "info", "kept"]
+
+_VARIABLE = "SMOTEXT_LAB_RESULTS"
+_ROAD = ("interpolators", "bridges", "engines", "guards", "sampler")
+
+
+@dataclass(frozen=True)
+class CacheInfo:
+    """What is kept.
+
+    Attributes
+    ----------
+    folder : Path or None
+        None where keeping is switched off.
+    entries : int
+    size : int
+        In bytes.
+    """
+
+    folder: Path | None
+    entries: int
+    size: int
+
+
+def folder() -> Path | None:
+    """Return where results are kept, or None where keeping is switched off.
+
+    Examples
+    --------
+    >>> import os
+    >>> os.environ["SMOTEXT_LAB_RESULTS"] = "off"
+    >>> folder() is None
+    True
+    >>> del os.environ["SMOTEXT_LAB_RESULTS"]
+    """
+    from smotext_lab.models import cache_dir
+
+    given = os.environ.get(_VARIABLE, "")
+    if given.lower() == "off":
+        return None
+    return Path(given) if given else cache_dir() / "results"
+
+
+def kept(key: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    """Return the frame kept under `key`, or make it and keep it.
+
+    Parameters
+    ----------
+    key : str
+        From `content_key`.
+    make : callable
+        Returns the frame; it is called at most once.
+
+    Returns
+    -------
+    DataFrame
+    """
+    home = folder()
+    if home is None:
+        return make()
+    path = home / f"{key}.parquet"
+    # a file that was damaged is as good as none
+    with contextlib.suppress(OSError, ValueError):
+        return pd.read_parquet(path)
+    made = make()
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, part = tempfile.mkstemp(dir=home, suffix=".part")  # readable by its owner alone
+    os.close(handle)
+    made.to_parquet(part)
+    Path(part).replace(path)
+    return made
+
+
+def info() -> CacheInfo:
+    """Return how much is kept, and where."""
+    home = folder()
+    files = [path.stat().st_size for path in home.glob("*.parquet")] if home else []
+    return CacheInfo(home, len(files), sum(files))
+
+
+def clear() -> CacheInfo:
+    """Remove all that is kept; return what there was."""
+    there = info()
+    if there.folder is not None:
+        for path in [*there.folder.glob("*.parquet"), *there.folder.glob("*.part")]:
+            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            there.folder.rmdir()
+    return there
+
+
+def content_key(*parts: Any) -> str:
+    """Return 32 hexadecimal digits that stand for `parts`, which JSON can write.
+
+    Examples
+    --------
+    >>> content_key("a", 1) == content_key("a", 1) != content_key("a", 2)
+    True
+    """
+    packed = json.dumps(parts, sort_keys=True, default=str, separators=(",", ":"))
+    return hashlib.sha256(packed.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+@functools.cache
+def code_key() -> str:
+    """Return what stands for the code that makes texts: the road's modules."""
+    package = Path(__file__).parent
+    files = [*package.glob("*.py"), *(f for room in _ROAD for f in (package / room).rglob("*.py"))]
+    content = [path.read_text("utf-8") for path in sorted(files)]
+    return content_key(content)

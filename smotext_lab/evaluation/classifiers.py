@@ -1,0 +1,213 @@
+"""Classifiers that say what texts are worth: trained on them, tested on real ones.
+
+Each sees the training part alone: scaling, regularisation and vocabulary come from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol, get_args
+
+import numpy as np
+
+from smotext_lab.encoders import Encoder
+from smotext_lab.errors import DataError, ParameterError, did_you_mean
+from smotext_lab.evaluation.training import TrainingTexts
+
+__all__ = ["ClassifierName", "Remembering", "TextClassifier", "text_classifier"]
+
+ClassifierName = Literal["tfidf-logreg", "embedding-logreg", "finetuned-bert"]
+
+_MARKS = r"\w+|[?!]"  # marks are words too: a question is known by its mark
+_STRENGTHS = (0.1, 1.0, 10.0, 100.0)  # of the inverse regularisation that is chosen among
+
+
+class TextClassifier(Protocol):
+    """What a protocol asks of a classifier.
+
+    Attributes
+    ----------
+    reads_points : bool
+        Whether it can learn from vectors that no text was written for.
+    """
+
+    reads_points: bool
+
+    def fit(self, train: TrainingTexts, classes: np.ndarray) -> None:
+        """Learn; `classes`, sorted, are those of the columns of `predict_proba`."""
+        ...
+
+    def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
+        """Return probabilities, float64 (n, n_classes)."""
+        ...
+
+
+def text_classifier(
+    classifier: ClassifierName | Any, encoder: Encoder, random_state: int
+) -> TextClassifier:
+    """Return a classifier by its name, or one around a scikit-learn estimator of texts.
+
+    Parameters
+    ----------
+    classifier : {"tfidf-logreg", "embedding-logreg", "finetuned-bert"} or estimator
+        *tfidf-logreg*: logistic regression on TF-IDF of words and pairs of words.
+        *embedding-logreg*: logistic regression on the encoder's vectors, its regularisation
+        chosen by cross-validation inside the training part. *finetuned-bert*: the encoder
+        itself with a head, see `FinetunedBert`. An estimator is cloned; it must have
+        ``predict_proba``.
+    encoder : Encoder
+        Frozen; for *embedding-logreg*.
+    random_state : int
+
+    Raises
+    ------
+    ParameterError
+        If there is no such classifier, or the estimator says no probabilities.
+
+    Examples
+    --------
+    >>> model = text_classifier("tfidf-logreg", None, 0)
+    >>> train = TrainingTexts(["rain and snow", "more rain", "a goal"], np.array(["w", "w", "s"]))
+    >>> model.fit(train, np.array(["s", "w"]))
+    >>> model.predict_proba(["snow"]).argmax(axis=1)
+    array([1])
+    """
+    if classifier == "tfidf-logreg":
+        return _Estimator(_tfidf())
+    if classifier == "embedding-logreg":
+        return _Embedding(encoder, random_state)
+    if classifier == "finetuned-bert":
+        from smotext_lab.evaluation.finetuning import FinetunedBert
+
+        return FinetunedBert(encoder.name, random_state=random_state)
+    if isinstance(classifier, str) or not hasattr(classifier, "predict_proba"):
+        names = get_args(ClassifierName)
+        msg = (
+            f"no classifier {classifier!r}{did_you_mean(classifier, names)}: use one of "
+            f"{', '.join(names)}, or a scikit-learn estimator with predict_proba"
+        )
+        raise ParameterError(msg)
+    from sklearn.base import clone
+
+    return _Estimator(clone(classifier))
+
+
+class Remembering:
+    """An encoder that encodes each text once.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder = encoder
+        self.name, self.fingerprint, self.dim = encoder.name, encoder.fingerprint, encoder.dim
+        self._known: dict[str, np.ndarray] = {}
+
+    def encode(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
+        """Return float32 vectors, shape (n, dim)."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if new:
+            self._known |= dict(zip(new, self.encoder.encode(new, progress=progress), strict=True))
+        empty = np.empty((0, self.dim), np.float32)
+        return np.stack([self._known[text] for text in texts]) if len(texts) else empty
+
+
+class _Estimator:
+    """Around an estimator that reads a list of texts."""
+
+    reads_points = False
+
+    def __init__(self, estimator: Any) -> None:
+        self.estimator = estimator
+
+    def fit(self, train: TrainingTexts, classes: np.ndarray) -> None:
+        rows, labels, weights = _hardened(train, classes)
+        self._classes = classes
+        texts = [train.texts[row] for row in rows]
+        given: dict[str, Any] = {}
+        if weights is not None:
+            steps = getattr(self.estimator, "steps", None)
+            name = f"{steps[-1][0]}__sample_weight" if steps else "sample_weight"
+            given = {name: weights}
+        self.estimator.fit(texts, labels, **given)
+
+    def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
+        return _spread(
+            self.estimator.predict_proba(list(texts)), self.estimator.classes_, self._classes
+        )
+
+
+class _Embedding:
+    """Logistic regression on frozen vectors."""
+
+    reads_points = True
+
+    def __init__(self, encoder: Encoder, random_state: int) -> None:
+        self.encoder = encoder
+        self.random_state = random_state
+
+    def fit(self, train: TrainingTexts, classes: np.ndarray) -> None:
+        rows, labels, weights = _hardened(train, classes)
+        vectors = self.encoder.encode(train.texts)[rows]
+        if train.points is not None and train.point_labels is not None:
+            vectors = np.concatenate([vectors, train.points])
+            labels = np.concatenate([labels, train.point_labels])
+            if weights is not None:
+                weights = np.concatenate([weights, np.ones(len(train.points))])
+        self._classes = classes
+        self._model = self._chosen(vectors, labels, train.shares is not None)
+        self._model.fit(vectors, labels, sample_weight=weights)
+
+    def _chosen(self, vectors: np.ndarray, labels: np.ndarray, soft: bool) -> Any:
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.model_selection import GridSearchCV, StratifiedKFold
+
+        folds = min(3, np.unique(labels, return_counts=True)[1].min())
+        if soft or folds < 2:
+            return LogisticRegression(C=10.0, max_iter=500)
+        search = GridSearchCV(
+            LogisticRegression(max_iter=300),
+            {"C": _STRENGTHS},
+            scoring="neg_log_loss",
+            cv=StratifiedKFold(folds, shuffle=True, random_state=self.random_state),
+        )
+        best = search.fit(vectors, labels).best_params_["C"]
+        return LogisticRegression(C=best, max_iter=500)
+
+    def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
+        found = self._model.predict_proba(self.encoder.encode(list(texts)))
+        return _spread(found, self._model.classes_, self._classes)
+
+
+def _tfidf() -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=_MARKS)
+    return make_pipeline(words, LogisticRegression(C=10.0, max_iter=1000))
+
+
+def _hardened(
+    train: TrainingTexts, classes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return rows, labels and weights; a soft label is a row for each class, weighted by it."""
+    rows = np.arange(len(train))
+    if train.shares is None:
+        labels, weights = train.labels, train.weights
+    else:
+        rows, columns = np.nonzero(train.shares > 1e-3)
+        labels, weights = classes[columns], train.shares[rows, columns]
+    if len(np.unique(labels)) < 2:
+        msg = f"a classifier needs training texts of two classes, not of {len(set(labels))}"
+        raise DataError(msg)
+    return rows, labels, weights
+
+
+def _spread(found: np.ndarray, known: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Return the columns of `found` where `classes` has them, 0 for classes never seen."""
+    spread = np.zeros((len(found), len(classes)))
+    spread[:, np.searchsorted(classes, known)] = found
+    return spread

@@ -1,0 +1,195 @@
+"""Ways of getting more training texts out of few: SMOTExT, and what it must be better than."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from smotext_lab import cache
+from smotext_lab.encoders import Encoder
+from smotext_lab.errors import ParameterError, did_you_mean
+from smotext_lab.evaluation.prompting import prompted
+from smotext_lab.evaluation.training import TrainingTexts
+from smotext_lab.evaluation.word_edits import aeda, eda
+from smotext_lab.interpolators import RandomPairInterpolator, SMOTEInterpolator
+from smotext_lab.interpolators.neighborhoods import Labelled
+from smotext_lab.interpolators.planning import BaseInterpolator, Draw
+
+__all__ = ["METHODS", "Method", "Models", "ParaphraseInterpolator", "method"]
+
+
+@dataclass(frozen=True, eq=False)
+class Models:
+    """What the methods that read vectors or write texts work with.
+
+    Attributes
+    ----------
+    encoder : Encoder
+    decoder : XRAGDecoder
+    k_neighbors : int
+        SMOTE's.
+    """
+
+    encoder: Encoder
+    decoder: Any
+    k_neighbors: int = 5
+
+
+class Method(Protocol):
+    """Makes new training texts (or points) from real ones."""
+
+    def __call__(
+        self, real: TrainingTexts, n: Mapping[str, int], models: Models, random_state: int
+    ) -> TrainingTexts:
+        """Return about ``n[label]`` new ones of each class, without the real ones."""
+        ...
+
+
+class ParaphraseInterpolator(BaseInterpolator):
+    """Take single texts of a class: λ = 0, writing without mixing.
+
+    The control that tells what SMOTExT owes to interpolation, and what to the language model.
+
+    Parameters
+    ----------
+    random_state : int, RandomState or None, default=None
+
+    Examples
+    --------
+    >>> plan = ParaphraseInterpolator(random_state=0).plan(np.eye(2), ["a", "a"], {"a": 3})
+    >>> plan.weights[:, 0].tolist()
+    [1.0, 1.0, 1.0]
+    """
+
+    def __init__(self, *, random_state: Any = None) -> None:
+        self.random_state = random_state
+
+    def _draw(self, data: Labelled, wanted: dict[int, int], random_state: Any) -> Iterator[Draw]:
+        rng = np.random.default_rng(random_state)
+        for code, count in wanted.items():
+            rows = data.rows(code)
+            # every text once before any comes again
+            turns = [rng.permutation(rows) for _ in range(-(-count // len(rows)))]
+            chosen = np.concatenate([*turns, rows[:0]])[:count]
+            yield Draw.pairs(code, np.stack([chosen, chosen], axis=1), np.zeros(count))
+
+
+def method(name: str) -> Method:
+    """Return a way of making training texts by its name; see `METHODS`.
+
+    Raises
+    ------
+    ParameterError
+        If there is none of that name.
+    """
+    if name not in METHODS:
+        msg = f"no method {name!r}{did_you_mean(name, METHODS)}: use one of {', '.join(METHODS)}"
+        raise ParameterError(msg)
+    return METHODS[name]
+
+
+def _duplicated(
+    real: TrainingTexts, n: Mapping[str, int], models: Models, random_state: int
+) -> TrainingTexts:
+    del models
+    rng = np.random.default_rng(random_state)
+    rows = np.concatenate(
+        [rng.choice(np.flatnonzero(real.labels == label), count) for label, count in n.items()]
+    ).astype(int)
+    return TrainingTexts([real.texts[row] for row in rows], real.labels[rows])
+
+
+def _points(
+    real: TrainingTexts, n: Mapping[str, int], models: Models, random_state: int
+) -> TrainingTexts:
+    vectors = models.encoder.encode(real.texts)
+    plan = SMOTEInterpolator(models.k_neighbors).plan(
+        vectors, real.labels, dict(n), random_state=random_state
+    )
+    return TrainingTexts(
+        [], real.labels[:0], points=plan.points(vectors), point_labels=np.asarray(plan.label)
+    )
+
+
+def _edited(edit: Callable[[str, np.random.Generator], str]) -> Method:
+    def make(
+        real: TrainingTexts, n: Mapping[str, int], models: Models, random_state: int
+    ) -> TrainingTexts:
+        again = _duplicated(real, n, models, random_state)
+        rng = np.random.default_rng([random_state, 1])
+        return TrainingTexts([edit(text, rng) for text in again.texts], again.labels)
+
+    return make
+
+
+def _decoded(interpolator: Callable[[int], BaseInterpolator]) -> Method:
+    def make(
+        real: TrainingTexts, n: Mapping[str, int], models: Models, random_state: int
+    ) -> TrainingTexts:
+        import warnings
+
+        from smotext_lab.sampler import SMOTExT
+
+        sampler = SMOTExT(
+            interpolator=interpolator(models.k_neighbors),
+            encoder=models.encoder,
+            decoder=models.decoder,
+            random_state=random_state,
+            progress=False,
+        )
+
+        def write() -> pd.DataFrame:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # of classes with few neighbours
+                made = sampler.generate(real.texts, real.labels, dict(n)).accepted
+            return made[["text", "label"]].reset_index(drop=True)
+
+        asked = (type(sampler.interpolator).__name__, models.k_neighbors, random_state)
+        return _from_cache(asked, real, n, models, write)
+
+    return make
+
+
+def _prompted(
+    real: TrainingTexts, n: Mapping[str, int], models: Models, random_state: int
+) -> TrainingTexts:
+    def write() -> pd.DataFrame:
+        return prompted(real.texts, real.labels, n, models.decoder, random_state)
+
+    return _from_cache(("prompted", random_state), real, n, models, write)
+
+
+def _from_cache(
+    asked: tuple[Any, ...],
+    real: TrainingTexts,
+    n: Mapping[str, int],
+    models: Models,
+    write: Callable[[], pd.DataFrame],
+) -> TrainingTexts:
+    from smotext_lab.scale.parts import models_of
+    from smotext_lab.scale.spec import described
+
+    own = (described(models.decoder), models_of(models.decoder), models.encoder.fingerprint)
+    texts = (real.texts, real.labels.tolist())
+    made = cache.kept(cache.content_key(asked, texts, dict(n), own, cache.code_key()), write)
+    return TrainingTexts(made["text"].tolist(), made["label"].to_numpy(dtype=object).astype(str))
+
+
+METHODS: dict[str, Method] = {
+    "smotext": _decoded(SMOTEInterpolator),
+    "paraphrase": _decoded(lambda _k: ParaphraseInterpolator()),
+    "random pairs": _decoded(lambda _k: RandomPairInterpolator()),
+    "duplication": _duplicated,
+    "smote on vectors": _points,
+    "eda": _edited(eda),
+    "aeda": _edited(aeda),
+    "prompted": _prompted,
+}
+"""*smotext*: the project's road. *paraphrase*: the same with λ = 0. *random pairs*: the same with
+any two texts of a class in place of neighbours. *duplication*: random over-sampling. *smote on
+vectors*: nothing is decoded, so only classifiers that read vectors take part. *eda*, *aeda*: words
+changed (`word_edits`). *prompted*: the same language model without the bridge, shown two texts."""

@@ -1,0 +1,105 @@
+"""What people do today: show the language model two texts of a class and ask for one more."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["prompted"]
+
+_BATCH = 32
+_ASK = (
+    "Here are two texts of the same kind:\n\n1. {first}\n2. {second}\n\n"
+    "Write one more text of this kind, about as long. Answer with the text alone."
+)
+_LEAD = re.compile(r"^(?:\s*(?:\d+[.)]|[-*•])\s*)+")
+
+
+def prompted(
+    texts: Sequence[str],
+    labels: np.ndarray,
+    n: Mapping[str, int],
+    decoder: Any,
+    random_state: int = 0,
+) -> pd.DataFrame:
+    """Return new texts by the decoder's own LLM, without LoRA and without a vector.
+
+    Parameters
+    ----------
+    texts : sequence of str
+    labels : ndarray of str
+    n : dict of label -> int
+    decoder : XRAGDecoder
+        Its LLM, temperature, top_p, top_k and max_new_tokens are used.
+    random_state : int, default=0
+
+    Returns
+    -------
+    DataFrame
+        Columns ``text`` and ``label``. An empty answer is left out.
+
+    References
+    ----------
+    .. [1] Dai et al., "AugGPT", arXiv 2302.13007; Yoo et al., "GPT3Mix", Findings of EMNLP 2021.
+    """
+    rng = np.random.default_rng(random_state)
+    wanted = [label for label, count in n.items() for _ in range(count)]
+    asks = []
+    for label in wanted:
+        rows = np.flatnonzero(labels == label)
+        first, second = rng.choice(rows, 2, replace=len(rows) < 2)
+        asks.append(_ASK.format(first=texts[first], second=texts[second]))
+    answers = _answered(decoder, asks, random_state)
+    made = [(_cleaned(answer), label) for answer, label in zip(answers, wanted, strict=True)]
+    return pd.DataFrame([row for row in made if row[0]], columns=["text", "label"])
+
+
+def _answered(decoder: Any, asks: list[str], random_state: int) -> list[str]:
+    """Return an answer to each; texts of like length are written together."""
+    import torch
+
+    with decoder.bare_llm() as (model, tokenizer):
+        prompts = [
+            tokenizer.apply_chat_template(
+                [{"role": "user", "content": ask}], tokenize=False, add_generation_prompt=True
+            )
+            for ask in asks
+        ]
+        answers = [""] * len(asks)
+        order = np.argsort([len(prompt) for prompt in prompts], kind="stable")
+        with torch.random.fork_rng(devices=[]), torch.inference_mode():
+            torch.manual_seed(random_state)
+            for start in range(0, len(order), _BATCH):
+                rows = order[start : start + _BATCH]
+                read = tokenizer(
+                    [prompts[row] for row in rows],
+                    return_tensors="pt",
+                    padding=True,
+                    padding_side="left",
+                    add_special_tokens=False,
+                )
+                sampling = decoder.sampling
+                written = model.generate(
+                    **read,
+                    do_sample=sampling.temperature > 0,
+                    temperature=sampling.temperature or None,
+                    top_p=sampling.top_p,
+                    top_k=sampling.top_k,
+                    max_new_tokens=sampling.max_new_tokens,
+                    pad_token_id=tokenizer.pad_token_id,
+                )
+                new = written[:, read["input_ids"].shape[1] :]
+                for row, ids in zip(rows, new, strict=True):
+                    answers[row] = tokenizer.decode(ids, skip_special_tokens=True)
+    return answers
+
+
+def _cleaned(answer: str) -> str:
+    """Return the first line that says something, without a number or quotes around it."""
+    lines = [_LEAD.sub("", line).strip() for line in answer.splitlines()]
+    line = next((line for line in lines if line and not line.endswith(":")), "")
+    return line.strip('"“”').strip()

@@ -1,0 +1,178 @@
+"""Real texts to train on and real texts to test on, with nothing in both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from smotext_lab.cache import content_key
+from smotext_lab.errors import DataError
+
+__all__ = ["Split"]
+
+_LEAST = 4  # texts of a class: two to train on, two to test on
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """A labelled data set in two parts.
+
+    Attributes
+    ----------
+    name : str
+    train_texts, test_texts : list of str
+    train_labels, test_labels : ndarray of str
+    classes : ndarray of str
+        Sorted.
+    overlap : int
+        Test texts that were left out because they stand in the training part.
+    """
+
+    name: str
+    train_texts: list[str]
+    train_labels: np.ndarray
+    test_texts: list[str]
+    test_labels: np.ndarray
+    classes: np.ndarray
+    overlap: int = 0
+
+    @classmethod
+    def read(
+        cls,
+        frame: pd.DataFrame,
+        name: str = "data",
+        *,
+        test_rows: int = 500,
+        test_share: float = 0.4,
+        overlap: Literal["error", "drop"] = "error",
+        random_state: int = 0,
+    ) -> Split:
+        """Split a frame with columns ``text``, ``label`` and, where it has one, ``split``.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            Where ``split`` is "test" for some rows and "train" for others, that is kept; else
+            `test_share` of each class is drawn. Texts that repeat within a part count once.
+        name : str
+        test_rows : int, default=500
+            At most so many test texts, drawn within classes.
+        test_share : float, default=0.4
+        overlap : {"error", "drop"}, default="error"
+            What happens to test texts that also stand in the given training part, up to case
+            and white space: a classifier that has seen them is not tested by them.
+        random_state : int, default=0
+
+        Raises
+        ------
+        DataError
+            If test texts stand in the training part, or fewer than two classes have 4 texts.
+
+        Examples
+        --------
+        >>> rows = [(f"{word} {n}", word) for word in ("rain", "goal") for n in range(10)]
+        >>> split = Split.read(pd.DataFrame(rows, columns=["text", "label"]))
+        >>> len(split.train_texts), len(split.test_texts)
+        (12, 8)
+        """
+        data = pd.DataFrame(
+            {
+                "text": frame["text"].astype(str),
+                "label": frame["label"].astype(str),
+                "split": frame.get("split", "train"),
+            }
+        )
+        data["same"] = data["text"].str.casefold().str.split().str.join(" ")
+        data = data[data["same"] != ""].drop_duplicates(["same", "split"])
+        if not {"train", "test"} <= set(data["split"]):
+            data = data.drop_duplicates("same").assign(split="train")
+            drawn = data.groupby("label").sample(frac=test_share, random_state=random_state)
+            data.loc[drawn.index, "split"] = "test"
+        train, test = data[data["split"] == "train"], data[data["split"] == "test"]
+        both = test["same"].isin(set(train["same"]))
+        if both.any() and overlap == "error":
+            first = test.loc[both, "text"].iloc[0]
+            msg = (
+                f"{name}: {both.sum()} of {len(test)} test texts stand in the training part too, "
+                f"the first is {first[:60]!r}; take them out, or leave them out of the test "
+                f"with overlap='drop'"
+            )
+            raise DataError(msg)
+        test = test[~both]
+        train, test = _common(name, train, test)
+        return cls(
+            name,
+            train["text"].tolist(),
+            train["label"].to_numpy(dtype=str),
+            *_thinned(test, test_rows, random_state),
+            classes=np.unique(train["label"].to_numpy(dtype=str)),
+            overlap=int(both.sum()),
+        )
+
+    @property
+    def digest(self) -> str:
+        """Identity of the texts and labels."""
+        train, test = self.train_labels.tolist(), self.test_labels.tolist()
+        return content_key(self.train_texts, train, self.test_texts, test)
+
+    def only(self, classes: Any) -> Split:
+        """Return the same with these classes alone."""
+        kept = np.unique(np.asarray(classes, dtype=str))
+        train, test = (np.isin(each, kept) for each in (self.train_labels, self.test_labels))
+        return Split(
+            self.name,
+            [text for text, there in zip(self.train_texts, train, strict=True) if there],
+            self.train_labels[train],
+            [text for text, there in zip(self.test_texts, test, strict=True) if there],
+            self.test_labels[test],
+            kept,
+            self.overlap,
+        )
+
+    def with_texts(self, least: int) -> Split:
+        """Return the same with the classes that have `least` training texts.
+
+        Raises
+        ------
+        DataError
+            If fewer than two have.
+        """
+        labels, counts = np.unique(self.train_labels, return_counts=True)
+        if np.sum(counts >= least) < 2:
+            msg = (
+                f"{self.name}: {np.sum(counts >= least)} classes have {least} training texts and "
+                f"two are needed; the largest have {sorted(counts.tolist())[-2:]}: ask for fewer"
+            )
+            raise DataError(msg)
+        return self.only(labels[counts >= least])
+
+
+def _common(
+    name: str, train: pd.DataFrame, test: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Leave out classes that are too small for either part."""
+    counts = [part["label"].value_counts() for part in (train, test)]
+    kept = [each.index[each >= _LEAST // 2] for each in counts]
+    classes = set(kept[0]) & set(kept[1])
+    if len(classes) < 2:
+        msg = (
+            f"{name}: two classes with at least {_LEAST} texts are needed, to train on some and "
+            f"test on others; there are {len(classes)}"
+        )
+        raise DataError(msg)
+    return train[train["label"].isin(classes)], test[test["label"].isin(classes)]
+
+
+def _thinned(test: pd.DataFrame, rows: int, random_state: int) -> tuple[list[str], np.ndarray]:
+    """Return at most `rows` test texts, of each class the same share and at least two."""
+    if len(test) > rows:
+        share = rows / len(test)
+        parts = [
+            part.sample(max(2, round(share * len(part))), random_state=random_state)
+            for _, part in test.groupby("label")
+        ]
+        test = pd.concat(parts)
+    return test["text"].tolist(), test["label"].to_numpy(dtype=str)

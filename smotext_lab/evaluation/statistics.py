@@ -1,0 +1,175 @@
+"""How sure a difference is: paired over resamples and test texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from smotext_lab.errors import DataError
+from smotext_lab.evaluation.scores import macro_f1
+
+__all__ = ["Effect", "difference", "retention", "win_tie_loss"]
+
+_TIE = 0.005  # of macro-F1: nearer results are called the same
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A figure with its interval.
+
+    Attributes
+    ----------
+    value, low, high : float
+        The mean over resamples and the ends of its 95% interval.
+    resamples : int
+    """
+
+    value: float
+    low: float
+    high: float
+    resamples: int
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+    @property
+    def clear(self) -> bool:
+        """Whether 0 lies outside the interval."""
+        return self.low > 0 or self.high < 0
+
+
+def difference(
+    truth: np.ndarray,
+    ours: np.ndarray,
+    theirs: np.ndarray,
+    n_classes: int,
+    *,
+    draws: int = 1000,
+    random_state: int = 0,
+) -> Effect:
+    """Return the mean paired difference of macro-F1, ours less theirs.
+
+    Parameters
+    ----------
+    truth : ndarray of int, shape (n_test,)
+    ours, theirs : ndarray of int, shape (resamples, n_test)
+        Predictions of two ways on the same resamples and the same test texts.
+    n_classes : int
+    draws : int, default=1000
+        Bootstrap draws. Each draws resamples and, apart from that, test texts with replacement,
+        the same for both, so that what makes a resample or a test text hard cancels out.
+    random_state : int, default=0
+
+    Returns
+    -------
+    Effect
+        Percentile interval. With few resamples it is too narrow: of 3 there are 10 different
+        draws.
+
+    Raises
+    ------
+    DataError
+        If the shapes differ.
+
+    References
+    ----------
+    .. [1] Efron and Tibshirani, "An introduction to the bootstrap", 1993, chapters 8 and 13.
+    .. [2] Bouthillier et al., "Accounting for variance in machine learning benchmarks",
+       MLSys 2021: resample all that varies.
+
+    Examples
+    --------
+    >>> truth = np.array([0, 1, 0, 1])
+    >>> right, wrong = np.tile(truth, (3, 1)), np.tile(1 - truth, (3, 1))
+    >>> print(difference(truth, right, wrong, 2))
+    1.000 [1.000, 1.000]
+    """
+    bootstrap = _Bootstrap(draws, random_state, np.subtract)
+    return bootstrap.interval(truth, ours, theirs, n_classes)
+
+
+def retention(
+    truth: np.ndarray,
+    ours: np.ndarray,
+    theirs: np.ndarray,
+    n_classes: int,
+    *,
+    draws: int = 1000,
+    random_state: int = 0,
+) -> Effect:
+    """Return the share of macro-F1 above guessing that is kept, ours of theirs.
+
+    ``(F1_ours - g) / (F1_theirs - g)`` with ``g = 1 / n_classes``, what guessing by the class
+    shares gives; means over the resamples are taken before dividing. See `difference` for the
+    parameters.
+
+    Examples
+    --------
+    >>> truth = np.array([0, 1, 0, 1])
+    >>> right = np.tile(truth, (3, 1))
+    >>> print(retention(truth, right, right, 2))
+    1.000 [1.000, 1.000]
+    """
+    guess = 1.0 / len(np.unique(truth))
+
+    def kept(a: float, b: float) -> float:
+        return (a - guess) / (b - guess) if b > guess else float("nan")
+
+    bootstrap = _Bootstrap(draws, random_state, kept)
+    return bootstrap.interval(truth, ours, theirs, n_classes)
+
+
+@dataclass(frozen=True)
+class _Bootstrap:
+    draws: int
+    random_state: int
+    compare: Callable[[float, float], float]
+
+    def interval(
+        self, truth: np.ndarray, ours: np.ndarray, theirs: np.ndarray, n_classes: int
+    ) -> Effect:
+        if ours.shape != theirs.shape or ours.shape[1:] != truth.shape or not len(ours):
+            msg = (
+                f"paired predictions must have the same shape (resamples, {len(truth)}), not "
+                f"{ours.shape} and {theirs.shape}"
+            )
+            raise DataError(msg)
+        rng = np.random.default_rng(self.random_state)
+        runs, rows = len(ours), len(truth)
+
+        def compared(chosen: np.ndarray, tested: np.ndarray) -> float:
+            drawn = truth[tested]
+            means = [
+                float(np.mean([macro_f1(drawn, said[run, tested], n_classes) for run in chosen]))
+                for said in (ours, theirs)
+            ]
+            return float(self.compare(means[0], means[1]))
+
+        found = [
+            compared(rng.integers(runs, size=runs), rng.integers(rows, size=rows))
+            for _ in range(self.draws)
+        ]
+        low, high = np.nanpercentile(found, [2.5, 97.5])
+        return Effect(compared(np.arange(runs), np.arange(rows)), float(low), float(high), runs)
+
+
+def win_tie_loss(
+    truth: np.ndarray, ours: np.ndarray, theirs: np.ndarray, n_classes: int
+) -> tuple[int, int, int]:
+    """Return in how many resamples ours is better, as good (within 0.005), and worse.
+
+    Examples
+    --------
+    >>> truth = np.array([0, 1])
+    >>> win_tie_loss(truth, np.array([[0, 1], [0, 1]]), np.array([[0, 1], [1, 0]]), 2)
+    (1, 1, 0)
+    """
+    gaps = np.array(
+        [
+            macro_f1(truth, a, n_classes) - macro_f1(truth, b, n_classes)
+            for a, b in zip(ours, theirs, strict=True)
+        ]
+    )
+    return int(np.sum(gaps > _TIE)), int(np.sum(abs(gaps) <= _TIE)), int(np.sum(gaps < -_TIE))

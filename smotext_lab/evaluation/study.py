@@ -1,0 +1,356 @@
+"""Running a protocol: the same resamples for every way of training, each cell kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from smotext_lab.cache import content_key
+from smotext_lab.evaluation import scores
+from smotext_lab.evaluation.cells import COLUMNS, Cell, Cells
+from smotext_lab.evaluation.classifiers import Remembering, text_classifier
+from smotext_lab.evaluation.methods import Models, method
+from smotext_lab.evaluation.nearness import nearness
+from smotext_lab.evaluation.splits import Split
+from smotext_lab.evaluation.statistics import Effect, difference, retention, win_tie_loss
+from smotext_lab.evaluation.training import TrainingTexts
+
+__all__ = ["Arm", "Resample", "Results", "Study"]
+
+CLEAN = "clean"
+"""The test texts as they are."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of training.
+
+    Attributes
+    ----------
+    method : str
+        Of `METHODS`; "real" for nothing, "class weights" for the real texts weighted by class.
+    times : float or None
+        New texts for each real one; None: as many as make the classes equal.
+    with_real : bool
+        Whether the real texts are trained on too.
+    teacher : bool
+        Whether a teacher says the labels of the new texts.
+    """
+
+    method: str = "real"
+    times: float | None = 0.0
+    with_real: bool = True
+    teacher: bool = False
+
+    @property
+    def makes(self) -> bool:
+        """Whether it makes anything new."""
+        return self.method not in ("real", "class weights")
+
+    def __str__(self) -> str:
+        if not self.makes:
+            return self.method
+        size = "" if self.times is None else f"{self.times:g} × "
+        return f"{'real + ' if self.with_real else ''}{size}{self.method}"
+
+
+@dataclass(frozen=True, eq=False)
+class Resample:
+    """The real training texts of one draw.
+
+    Attributes
+    ----------
+    number : int
+    real : TrainingTexts
+    rare : ndarray of str
+        The classes that were cut, in `class_imbalance`.
+    others : TrainingTexts
+        Real texts that were not drawn, for a teacher to label.
+    """
+
+    number: int
+    real: TrainingTexts
+    rare: np.ndarray = field(default_factory=lambda: np.array([], dtype=str))
+    others: TrainingTexts | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """What a protocol measured.
+
+    Attributes
+    ----------
+    protocol : str
+    split : Split
+    cells : dict
+        (arm, classifier, k) -> one cell a resample.
+    """
+
+    protocol: str
+    split: Split
+    cells: Mapping[tuple[Arm, str, Any], list[Cell]]
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row a metric; columns `COLUMNS`."""
+        rows = [row for cells in self.cells.values() for cell in cells for row in cell.rows]
+        return pd.DataFrame(rows, columns=list(COLUMNS))
+
+    def predicted(self, arm: Arm, classifier: str, k: Any, test: str = CLEAN) -> np.ndarray:
+        """Return the classes said, int (resamples, n_test)."""
+        cells = self.cells[arm, classifier, k]
+        return np.array([cell.predicted[test] for cell in cells], dtype=np.int64)
+
+    def mean(self, arm: Arm, classifier: str, k: Any, metric: str, test: str = CLEAN) -> float:
+        """Return the mean of a metric over the resamples."""
+        values = [
+            row["value"]
+            for cell in self.cells[arm, classifier, k]
+            for row in cell.rows
+            if row["metric"] == metric and row["test"] == test
+        ]
+        return float(np.mean(values)) if values else float("nan")
+
+    def gain(self, arm: Arm, over: Arm, classifier: str, k: Any, test: str = CLEAN) -> Effect:
+        """Return the paired difference of macro-F1 between two arms."""
+        both = [self.predicted(each, classifier, k, test) for each in (arm, over)]
+        return difference(self.truth, both[0], both[1], len(self.split.classes))
+
+    def kept(self, arm: Arm, over: Arm, classifier: str, k: Any) -> Effect:
+        """Return the share of macro-F1 above guessing that `arm` keeps of `over`."""
+        both = [self.predicted(each, classifier, k) for each in (arm, over)]
+        return retention(self.truth, both[0], both[1], len(self.split.classes))
+
+    def wins(self, arm: Arm, over: Arm, classifier: str, k: Any) -> tuple[int, int, int]:
+        """Return in how many resamples `arm` is better, as good, worse."""
+        both = [self.predicted(each, classifier, k) for each in (arm, over)]
+        return win_tie_loss(self.truth, both[0], both[1], len(self.split.classes))
+
+    @property
+    def truth(self) -> np.ndarray:
+        """The classes of the test texts, int (n_test,)."""
+        return np.searchsorted(self.split.classes, self.split.test_labels)
+
+
+class Study:
+    """Trains and tests every arm on the same resamples.
+
+    Parameters
+    ----------
+    protocol : str
+    split : Split
+    models : Models
+    classifiers : sequence of str or estimator
+    store : str, Path or None
+        Where cells are kept; None: in memory only.
+    random_state : int
+    tests : dict of str -> list of str, optional
+        Other versions of the test texts that are tested beside the clean ones.
+    progress : bool
+    """
+
+    def __init__(
+        self,
+        protocol: str,
+        split: Split,
+        models: Models,
+        classifiers: Sequence[Any],
+        *,
+        store: Any = None,
+        random_state: int = 0,
+        tests: Mapping[str, list[str]] | None = None,
+        teacher: Any = None,
+        progress: bool = True,
+    ) -> None:
+        self.protocol = protocol
+        self.split = split
+        self.models = Models(Remembering(models.encoder), models.decoder, models.k_neighbors)
+        self.classifiers = {_name(each): each for each in classifiers}
+        self.store = Cells(store)
+        self.random_state = random_state
+        self.tests = {CLEAN: split.test_texts, **(tests or {})}
+        self.teacher = teacher
+        self.progress = progress
+        self._truth = np.searchsorted(split.classes, split.test_labels)
+        self._identity = self._identified()
+
+    def run(
+        self,
+        arms: Sequence[Arm],
+        ks: Sequence[Any],
+        resamples: int,
+        draw: Callable[[Any, np.random.Generator], Resample],
+    ) -> Results:
+        """Return the results of every arm, for each `k` and resample.
+
+        What is kept already is not done again; an interruption loses the cell in hand alone.
+        """
+        from tqdm.auto import tqdm
+
+        cells: dict[tuple[Arm, str, Any], list[Cell]] = {}
+        total = len(ks) * resamples * len(arms) * len(self.classifiers)
+        with tqdm(total=total, desc=self.protocol, disable=not self.progress) as bar:
+            for k in ks:
+                for number in range(resamples):
+                    rng = np.random.default_rng([self.random_state, _as_int(k), number])
+                    drawn = draw(k, rng)
+                    sample = Resample(number, drawn.real, drawn.rare, drawn.others)
+                    pools = _Pools(self, sample, k, arms)
+                    for arm in arms:
+                        for name in self.classifiers:
+                            cell = self._cell(arm, name, k, sample, pools)
+                            if cell is not None:
+                                cells.setdefault((arm, name, k), []).append(cell)
+                            bar.update()
+        return Results(self.protocol, self.split, cells)
+
+    def _cell(self, arm: Arm, name: str, k: Any, sample: Resample, pools: _Pools) -> Cell | None:
+        model = text_classifier(
+            self.classifiers[name], self.models.encoder, self.random_state + sample.number
+        )
+        if arm.method == "smote on vectors" and not model.reads_points:
+            return None
+        said = (arm.method, arm.times, arm.with_real, arm.teacher)
+        key = content_key(self._identity, said, name, k, sample.number)
+        found = self.store.get(key)
+        if found is not None:
+            return found
+        start = perf_counter()
+        train = pools.training(arm)
+        model.fit(train, self.split.classes)
+        rows, predicted = [], {}
+        for test, texts in self.tests.items():
+            chances = model.predict_proba(texts)
+            predicted[test] = chances.argmax(axis=1).tolist()
+            rows += [(test, *each) for each in self._scored(chances, sample.rare)]
+        rows += [(CLEAN, *each) for each in pools.facts(arm)]
+        seconds = perf_counter() - start
+        shared = {
+            "dataset": self.split.name,
+            "protocol": self.protocol,
+            "method": arm.method,
+            "times": float("nan") if arm.times is None else arm.times,
+            "with_real": arm.with_real,
+            "classifier": name,
+            "k": k,
+            "resample": sample.number,
+        }
+        told = [
+            {**shared, "test": test, "metric": metric, "value": value, "seconds": seconds}
+            for test, metric, value in rows
+        ]
+        cell = Cell(told, predicted)
+        self.store.put(key, cell)
+        return cell
+
+    def _scored(self, chances: np.ndarray, rare: np.ndarray) -> list[tuple[str, float]]:
+        truth, said, n = self._truth, chances.argmax(axis=1), len(self.split.classes)
+        found = [
+            ("macro_f1", scores.macro_f1(truth, said, n)),
+            ("accuracy", scores.accuracy(truth, said)),
+            ("g_mean", scores.g_mean(truth, said, n)),
+            ("pr_auc", scores.pr_auc(truth, chances)),
+            ("calibration_error", scores.calibration_error(truth, chances)),
+        ]
+        if len(rare):
+            few = np.searchsorted(self.split.classes, rare)
+            found.append(("minority_recall", scores.minority_recall(truth, said, n, few)))
+        return found
+
+    def _identified(self) -> tuple[Any, ...]:
+        from smotext_lab.scale.parts import models_of
+        from smotext_lab.scale.spec import described
+
+        decoder = self.models.decoder
+        return (
+            self.protocol,
+            self.split.digest,
+            self.random_state,
+            self.models.k_neighbors,
+            self.models.encoder.fingerprint,
+            described(decoder),
+            models_of(decoder),
+            {name: content_key(texts) for name, texts in self.tests.items()},
+            None if self.teacher is None else repr(self.teacher),
+        )
+
+
+class _Pools:
+    """The new texts of one resample: made once for the largest number, when first asked for."""
+
+    def __init__(self, study: Study, sample: Resample, k: Any, arms: Sequence[Arm]) -> None:
+        self.study = study
+        self.sample = sample
+        self.seed = int(
+            np.random.SeedSequence(
+                [study.random_state, _as_int(k), sample.number, 1]
+            ).generate_state(1)[0]
+        )
+        self._most: dict[str, float | None] = {}
+        for arm in arms:
+            if arm.makes and arm.times is not None:
+                self._most[arm.method] = max(arm.times, self._most.get(arm.method) or 0.0)
+        self._made: dict[str, TrainingTexts] = {}
+
+    def training(self, arm: Arm) -> TrainingTexts:
+        """Return what `arm` trains on."""
+        real = self.sample.real
+        if arm.method == "class weights":
+            counts = pd.Series(real.labels).value_counts()
+            weights = pd.Series(real.labels).map(len(real) / (len(counts) * counts)).to_numpy()
+            return TrainingTexts(real.texts, real.labels, weights)
+        if not arm.makes:
+            return real
+        new = self._new(arm)
+        if arm.teacher:
+            texts = real.texts + new.texts if arm.with_real else new.texts
+            labels = np.concatenate([real.labels, new.labels]) if arm.with_real else new.labels
+            soft = self.study.teacher.predict_proba(texts)
+            return TrainingTexts(texts, labels).softened(soft)
+        return real + new if arm.with_real else new
+
+    def facts(self, arm: Arm) -> list[tuple[str, float]]:
+        """Return how many texts there are, and how near the new ones are to real ones."""
+        if not arm.makes:
+            return [("n_train", float(len(self.sample.real)))]
+        new = self._new(arm)
+        found = [("n_new", float(len(new.labels) if new.points is None else len(new.points)))]
+        if new.texts:
+            found += nearness(new.texts, self.sample.real.texts, self.study.models.encoder)
+        return found
+
+    def _new(self, arm: Arm) -> TrainingTexts:
+        labels = self.sample.real.labels
+        counts = dict(zip(*np.unique(labels, return_counts=True), strict=True))
+        most = self._most.get(arm.method)
+        if arm.times is None:
+            top = max(counts.values())
+            wanted = {str(label): int(top - count) for label, count in counts.items()}
+            most = None
+        else:
+            wanted = {str(label): round((most or 0) * c) for label, c in counts.items()}
+        key = f"{arm.method}/{most}"
+        if key not in self._made:
+            self._made[key] = self._make(arm.method, {k: v for k, v in wanted.items() if v})
+        made = self._made[key]
+        return made if arm.times in (None, most) else made.first(arm.times or 0, labels)
+
+    def _make(self, name: str, wanted: dict[str, int]) -> TrainingTexts:
+        if name == "other real texts":
+            others = self.sample.others
+            assert others is not None  # noqa: S101 - the protocol that has the arm draws them
+            return others
+        return method(name)(self.sample.real, wanted, self.study.models, self.seed)
+
+
+def _name(classifier: Any) -> str:
+    return classifier if isinstance(classifier, str) else repr(classifier)
+
+
+def _as_int(k: Any) -> int:
+    return round(float(k) * 1000)

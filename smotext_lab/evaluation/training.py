@@ -1,0 +1,82 @@
+"""What a classifier is trained on: texts and labels, of whatever origin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from smotext_lab.errors import DataError
+
+__all__ = ["TrainingTexts"]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingTexts:
+    """Texts with labels to learn from, and what else a way of augmenting brings.
+
+    Attributes
+    ----------
+    texts : list of str, length n
+    labels : ndarray of str, shape (n,)
+    weights : ndarray of float64, shape (n,), optional
+        How much each text counts; None: all the same.
+    points : ndarray of float32, shape (m, d), optional
+        Vectors that no text was written for, for classifiers that read vectors.
+    point_labels : ndarray of str, shape (m,), optional
+    shares : ndarray of float64, shape (n, n_classes), optional
+        Soft labels in the order of the sorted classes of the data set, in place of `labels`.
+
+    Examples
+    --------
+    >>> few = TrainingTexts(["rain", "goal"], np.array(["weather", "sport"]))
+    >>> len(few + few)
+    4
+    """
+
+    texts: list[str]
+    labels: np.ndarray
+    weights: np.ndarray | None = None
+    points: np.ndarray | None = None
+    point_labels: np.ndarray | None = None
+    shares: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __add__(self, other: TrainingTexts) -> TrainingTexts:
+        both = (self, other)
+        if any(part.shares is not None for part in both):
+            msg = "training texts with soft labels cannot be joined to others"
+            raise DataError(msg)
+        weighted = any(part.weights is not None for part in both)
+        pointed = [part for part in both if part.points is not None]
+        return TrainingTexts(
+            self.texts + other.texts,
+            np.concatenate([part.labels for part in both]),
+            np.concatenate([part.weights_or_ones() for part in both]) if weighted else None,
+            np.concatenate([_there(part.points) for part in pointed]) if pointed else None,
+            np.concatenate([_there(part.point_labels) for part in pointed]) if pointed else None,
+        )
+
+    def weights_or_ones(self) -> np.ndarray:
+        """Return `weights`, or ones; shape (n,)."""
+        return np.ones(len(self)) if self.weights is None else self.weights
+
+    def softened(self, shares: np.ndarray) -> TrainingTexts:
+        """Return the same texts with a teacher's soft labels."""
+        return replace(self, shares=shares)
+
+    def first(self, times: float, real: np.ndarray) -> TrainingTexts:
+        """Return, of each class, the first ``times`` as many texts as it has in `real`."""
+        wanted = {label: round(times * np.sum(real == label)) for label in np.unique(real)}
+        rows: list[int] = []
+        for label, count in wanted.items():
+            rows += np.flatnonzero(self.labels == label)[:count].tolist()
+        rows.sort()
+        return TrainingTexts([self.texts[row] for row in rows], self.labels[rows])
+
+
+def _there(array: Any) -> np.ndarray:
+    return np.asarray(array)
