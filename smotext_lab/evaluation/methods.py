@@ -145,7 +145,10 @@ def _decoded(interpolator: Callable[[int], BaseInterpolator]) -> Method:
         def write() -> pd.DataFrame:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # of classes with few neighbours
-                made = sampler.generate(real.texts, real.labels, dict(n)).accepted
+                found = sampler.generate(real.texts, real.labels, dict(n))
+            if found.info.get("interrupted"):  # half a pool must not be taken for a whole one
+                raise KeyboardInterrupt
+            made = found.accepted
             return made[["text", "label"]].reset_index(drop=True)
 
         asked = (type(sampler.interpolator).__name__, models.k_neighbors, random_state)

@@ -1,0 +1,284 @@
+"""Protocols: what must lose loses, what leaks is refused, what was killed goes on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from smotext_lab import cache
+from smotext_lab.errors import DataError, ParameterError
+from smotext_lab.evaluation import protocols
+from smotext_lab.evaluation.cells import Cells
+from smotext_lab.evaluation.classifiers import text_classifier
+from smotext_lab.evaluation.finetuning import FinetunedBert
+from smotext_lab.evaluation.methods import METHODS, Models, method
+from smotext_lab.evaluation.nearness import longest_shared_run
+from smotext_lab.evaluation.noise import noises, noisy
+from smotext_lab.evaluation.splits import Split
+from smotext_lab.evaluation.statistics import difference, retention, win_tie_loss
+from smotext_lab.evaluation.study import Arm, Study
+from smotext_lab.evaluation.training import TrainingTexts
+from smotext_lab.evaluation.word_edits import aeda, eda
+
+
+@pytest.fixture
+def split(topics) -> Split:
+    texts, labels = topics(weather=25, money=25, sport=25)
+    return Split.read(pd.DataFrame({"text": texts, "label": labels}), "topics")
+
+
+@pytest.fixture
+def models(word_decoder) -> Models:
+    decoder = word_decoder()
+    return Models(decoder.encoder, decoder, k_neighbors=3)
+
+
+@pytest.fixture(autouse=True)
+def results(tmp_path, monkeypatch):
+    monkeypatch.setenv("SMOTEXT_LAB_RESULTS", str(tmp_path / "results"))
+    return tmp_path / "results"
+
+
+def quick(split, models, **other):
+    asked = {"ks": [4], "times": [2], "resamples": 2, "classifiers": ["tfidf-logreg"]}
+    asked |= {"controls": ["duplication", "eda", "random pairs"], "progress": False}
+    return protocols.few_shot(split, models, **(asked | other))
+
+
+def test_one_seed_gives_one_table(split, models):
+    first, second = (quick(split, models).frame.drop(columns="seconds") for _ in range(2))
+    pd.testing.assert_frame_equal(first, second)
+    assert not quick(split, models, random_state=1).frame.drop(columns="seconds").equals(first)
+
+
+def test_a_run_killed_twice_gives_the_table_of_an_unbroken_one(split, models, tmp_path):
+    whole = quick(split, models).frame.drop(columns="seconds")
+    cache.clear()
+    for after in (7, 30):
+        models.decoder.decoded, models.decoder.stop_after = 0, after
+        with pytest.raises(KeyboardInterrupt):
+            quick(split, models, store=tmp_path / "cells")
+    models.decoder.stop_after = None
+    resumed = quick(split, models, store=tmp_path / "cells")
+    pd.testing.assert_frame_equal(resumed.frame.drop(columns="seconds"), whole)
+    read_again = quick(split, models, store=tmp_path / "cells").frame
+    pd.testing.assert_frame_equal(read_again, resumed.frame)
+
+
+def test_texts_are_written_once_and_their_owner_alone_reads_them(split, models, results):
+    quick(split, models)
+    written = models.decoder.decoded
+    quick(split, models, times=[2], classifiers=["embedding-logreg"])
+    assert models.decoder.decoded == written > 0
+    assert results.stat().st_mode & 0o077 == 0
+    assert all(path.stat().st_mode & 0o077 == 0 for path in results.iterdir())
+    kept = cache.info()
+    assert (kept.entries, kept.size > 0) == (4, True)
+    cache.clear()
+    assert cache.info().entries == 0
+
+
+def test_nothing_is_kept_where_keeping_is_switched_off(split, models, monkeypatch, results):
+    monkeypatch.setenv("SMOTEXT_LAB_RESULTS", "off")
+    quick(split, models)
+    assert not results.exists()
+    assert cache.info().folder is None
+
+
+def test_a_damaged_file_is_made_again(results):
+    frame = pd.DataFrame({"text": ["a"]})
+    key = cache.content_key("x")
+    cache.kept(key, lambda: frame)
+    (results / f"{key}.parquet").write_bytes(b"no parquet")
+    assert cache.kept(key, lambda: frame).equals(frame)
+
+
+def test_wrong_labels_lose(split, models, monkeypatch):
+    def shuffled(real, n, models, random_state):
+        made = METHODS["duplication"](real, n, models, random_state)
+        rng = np.random.default_rng(random_state)
+        return TrainingTexts(made.texts, rng.permutation(made.labels))
+
+    monkeypatch.setitem(METHODS, "shuffled", shuffled)
+    found = quick(split, models, controls=["shuffled"], times=[8], resamples=6)
+    effect = found.gain(Arm("shuffled", 8), Arm(), "tfidf-logreg", 4)
+    assert effect.high < 0, effect
+    wins, _, losses = found.wins(Arm("shuffled", 8), Arm(), "tfidf-logreg", 4)
+    assert losses > wins
+
+
+def test_test_texts_in_the_training_part_are_refused(topics):
+    texts, labels = topics(weather=20, money=20)
+    frame = pd.DataFrame({"text": texts, "label": labels, "split": ["train"] * 20 + ["test"] * 20})
+    last = frame.tail(1)
+    leaked = pd.concat([frame, last.assign(split="train", text=last["text"].str.upper())])
+    with pytest.raises(DataError, match="1 of 20 test texts stand in the training part too"):
+        Split.read(leaked, "leaky")
+    dropped = Split.read(leaked, "leaky", overlap="drop")
+    assert (len(dropped.test_texts), dropped.overlap) == (19, 1)
+
+
+def test_a_split_draws_disjoint_parts_and_keeps_at_most_the_rows_asked(topics):
+    texts, labels = topics(weather=30, money=30)
+    split = Split.read(
+        pd.DataFrame({"text": [*texts, texts[0]], "label": [*labels, labels[0]]}), test_rows=10
+    )
+    assert len(split.test_texts) == 10
+    assert not set(split.train_texts) & set(split.test_texts)
+
+
+@pytest.mark.parametrize("protocol", ["synthetic_only", "distillation", "robustness"])
+def test_every_protocol_tests_every_arm_on_every_resample(split, models, protocol):
+    asked = {"ks": [4], "times": [1], "methods": ["smotext", "eda"], "resamples": 2}
+    run = getattr(protocols, protocol)
+    found = run(split, models, classifiers=["tfidf-logreg"], progress=False, **asked)
+    frame = found.frame[found.frame["metric"] == "macro_f1"]
+    assert set(frame["method"]) >= {"real", "smotext", "eda"}
+    assert frame.groupby(["method", "test"])["resample"].nunique().eq(2).all()
+    assert set(frame["test"]) >= ({"clean", "typos 0.4"} if protocol == "robustness" else {"clean"})
+    assert frame["value"].between(0, 1).all()
+
+
+def test_new_texts_alone_keep_most_of_what_real_ones_give(split, models):
+    found = protocols.synthetic_only(
+        split, models, ks=[6], times=[3], methods=["smotext"], resamples=3, progress=False
+    )
+    kept = found.kept(Arm("smotext", 3, with_real=False), Arm(), "embedding-logreg", 6)
+    assert kept.value > 0.8, kept
+    assert kept.low > 0.6, kept
+    assert set(found.frame["metric"]) >= {"near_real", "shared_run", "n_new"}
+
+
+def test_rare_classes_are_cut_and_filled_up_again(split, models):
+    found = protocols.class_imbalance(
+        split,
+        models,
+        ratios=[8],
+        methods=["smotext", "smote on vectors"],
+        resamples=2,
+        classifiers=["embedding-logreg", "tfidf-logreg"],
+        progress=False,
+    )
+    frame = found.frame
+    assert "minority_recall" in set(frame["metric"])
+    made = frame[(frame["metric"] == "n_new") & (frame["method"] == "smotext")]["value"]
+    assert made.eq(15 - 2).all()  # one of three classes, from 2 to 15
+    vectors = frame[frame["method"] == "smote on vectors"]
+    assert set(vectors["classifier"]) == {"embedding-logreg"}
+
+
+def test_a_teacher_that_knows_nothing_teaches_nothing(split, models):
+    class Guess:
+        def predict_proba(self, texts):
+            return np.full((len(texts), 3), 1 / 3)
+
+    study = Study("distillation", split, models, ["tfidf-logreg"], teacher=Guess(), progress=False)
+    draw = lambda k, rng: protocols._few(split, k, rng)  # noqa: E731
+    found = study.run([Arm("eda", 4, teacher=True)], [5], 2, draw)
+    assert found.mean(Arm("eda", 4, teacher=True), "tfidf-logreg", 5, "macro_f1") < 0.6
+
+
+def test_points_are_learnt_from_without_texts(models):
+    model = text_classifier("embedding-logreg", models.encoder, 0)
+    texts = ["rain snow wind", "storm rain cloud", "bank rate share", "money bank profit"]
+    real = TrainingTexts(texts, np.array(["weather", "weather", "money", "money"]))
+    made = method("smote on vectors")(real, {"money": 5}, models, 0)
+    assert (len(made.texts), made.points.shape[0]) == (0, 5)
+    model.fit(real + made, np.array(["money", "weather"]))
+    assert model.predict_proba(["rain wind"]).argmax() == 1
+
+
+def test_a_finetuned_bert_learns_and_is_the_same_twice(tiny_encoder, topics):
+    texts, labels = topics(weather=12, money=12)
+    train, classes = TrainingTexts(texts, np.array(labels)), np.array(["money", "weather"])
+    found = []
+    for _ in range(2):
+        model = FinetunedBert(str(tiny_encoder), steps=40, learning_rate=5e-3)
+        model.fit(train, classes)
+        found.append(model.predict_proba(texts))
+    assert np.array_equal(*found)
+    assert np.mean(classes[found[0].argmax(axis=1)] == labels) > 0.9
+
+
+def test_any_estimator_of_texts_serves_as_classifier(split, models):
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.naive_bayes import MultinomialNB
+    from sklearn.pipeline import make_pipeline
+
+    bayes = make_pipeline(CountVectorizer(), MultinomialNB())
+    found = quick(split, models, classifiers=[bayes], controls=[])
+    assert found.frame["classifier"].str.contains("MultinomialNB").all()
+    with pytest.raises(ParameterError, match="did you mean 'tfidf-logreg'"):
+        text_classifier("tfidf-logred", models.encoder, 0)
+
+
+def test_differences_come_with_intervals_that_hold_them():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(3, size=200)
+    good = np.where(rng.random((8, 200)) < 0.8, truth, rng.integers(3, size=(8, 200)))
+    bad = np.where(rng.random((8, 200)) < 0.5, truth, rng.integers(3, size=(8, 200)))
+    effect = difference(truth, good, bad, 3)
+    assert 0 < effect.low < effect.value < effect.high
+    assert effect.clear
+    same = difference(truth, good, good, 3)
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+    assert win_tie_loss(truth, good, bad, 3) == (8, 0, 0)
+    assert 0.3 < retention(truth, bad, good, 3).value < 0.9
+
+
+def test_the_interval_of_a_difference_covers_the_truth_about_as_often_as_it_says():
+    covered = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        truth = rng.integers(2, size=150)
+        runs = [np.where(rng.random((10, 150)) < p, truth, 1 - truth) for p in (0.8, 0.7)]
+        effect = difference(truth, *runs, 2, draws=100, random_state=seed)
+        covered += effect.low <= 0.1 <= effect.high
+    assert covered >= 33
+
+
+def test_words_are_edited_as_the_papers_say():
+    rng = np.random.default_rng(0)
+    text = "the old bridge over the wide river fell in the storm"
+    assert all(len(eda(text, rng).split()) >= 6 for _ in range(50))
+    marked = aeda(text, rng)
+    words = [word for word in marked.split() if word not in ".;?:!,"]
+    assert words == text.split()
+    assert 1 <= len(marked.split()) - len(words) <= len(words) // 3
+
+
+@pytest.mark.parametrize("kind", noises())
+def test_noise_grows_with_its_strength_and_hits_no_text_it_should_not(kind):
+    texts = ["the big house near the small river was sold to a good friend of mine"] * 20
+    assert noisy(texts, kind, 0.0) == texts
+    changed = [
+        np.mean(
+            [
+                a != b
+                for text, new in zip(texts, noisy(texts, kind, s), strict=True)
+                for a, b in zip(text.split(), new.split(), strict=False)
+            ]
+        )
+        for s in (0.05, 0.4)
+    ]
+    assert 0 < changed[0] < changed[1]
+    assert noisy(texts, kind, 0.3, 1) == noisy(texts, kind, 0.3, 1)
+
+
+def test_shared_runs_are_counted_in_words():
+    found = longest_shared_run(
+        ["we saw the old bridge fall", "nothing"], ["The old bridge, it fell"]
+    )
+    assert found.tolist() == [3, 0]
+
+
+def test_cells_are_whole_or_not_there(tmp_path):
+    cells = Cells(tmp_path)
+    assert cells.get("a") is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_method_is_named_with_the_nearest():
+    with pytest.raises(ParameterError, match="did you mean 'duplication'"):
+        method("duplicaton")
