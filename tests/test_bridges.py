@@ -122,7 +122,8 @@ def test_hints_change_the_last_token_alone_and_nothing_where_none_is_asked(
     assert torch.equal(plain, none)
     assert torch.equal(plain[:, :-1], asked[:, :-1])
     rows = bridge.hints[hint_ids([9], [TextForm.of("Who came?")])[0]]
-    torch.testing.assert_close(asked[:, -1] - plain[:, -1], rows.sum(0, keepdim=True))
+    moved = rows.sum(0, keepdim=True) * bridge.facts.hidden**0.5
+    torch.testing.assert_close(asked[:, -1] - plain[:, -1], moved)
 
 
 def test_confidence_enters_the_word_tokens(embedding: torch.Tensor) -> None:

@@ -187,6 +187,8 @@ def test_points_are_learnt_from_without_texts(models):
     assert (len(made.texts), made.points.shape[0]) == (0, 5)
     model.fit(real + made, np.array(["money", "weather"]))
     assert model.predict_proba(["rain wind"]).argmax() == 1
+    with pytest.raises(DataError, match="two classes, not of 1"):
+        model.fit(made, np.array(["money", "weather"]))
 
 
 def test_a_finetuned_bert_learns_and_is_the_same_twice(tiny_encoder, topics):

@@ -124,6 +124,7 @@ class _Estimator:
 
     def fit(self, train: TrainingTexts, classes: np.ndarray) -> None:
         rows, labels, weights = _hardened(train, classes)
+        _check(labels)
         self._classes = classes
         texts = [train.texts[row] for row in rows]
         given: dict[str, Any] = {}
@@ -156,6 +157,7 @@ class _Embedding:
             labels = np.concatenate([labels, train.point_labels])
             if weights is not None:
                 weights = np.concatenate([weights, np.ones(len(train.points))])
+        _check(labels)
         self._classes = classes
         self._model = self._chosen(vectors, labels, train.shares is not None)
         self._model.fit(vectors, labels, sample_weight=weights)
@@ -200,10 +202,13 @@ def _hardened(
     else:
         rows, columns = np.nonzero(train.shares > 1e-3)
         labels, weights = classes[columns], train.shares[rows, columns]
-    if len(np.unique(labels)) < 2:
-        msg = f"a classifier needs training texts of two classes, not of {len(set(labels))}"
-        raise DataError(msg)
     return rows, labels, weights
+
+
+def _check(labels: np.ndarray) -> None:
+    if len(np.unique(labels)) < 2:
+        msg = f"a classifier needs training texts of two classes, not of {len(np.unique(labels))}"
+        raise DataError(msg)
 
 
 def _spread(found: np.ndarray, known: np.ndarray, classes: np.ndarray) -> np.ndarray:

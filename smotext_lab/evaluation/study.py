@@ -89,11 +89,14 @@ class Results:
     split : Split
     cells : dict
         (arm, classifier, k) -> one cell a resample.
+    examples : DataFrame
+        A few of the new texts of the first resample; columns ``method``, ``label``, ``text``.
     """
 
     protocol: str
     split: Split
     cells: Mapping[tuple[Arm, str, Any], list[Cell]]
+    examples: pd.DataFrame
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -193,6 +196,7 @@ class Study:
         from tqdm.auto import tqdm
 
         cells: dict[tuple[Arm, str, Any], list[Cell]] = {}
+        first: _Pools | None = None
         total = len(ks) * resamples * len(arms) * len(self.classifiers)
         with tqdm(total=total, desc=self.protocol, disable=not self.progress) as bar:
             for k in ks:
@@ -201,13 +205,16 @@ class Study:
                     drawn = draw(k, rng)
                     sample = Resample(number, drawn.real, drawn.rare, drawn.others)
                     pools = _Pools(self, sample, k, arms)
+                    first = first or pools
                     for arm in arms:
                         for name in self.classifiers:
                             cell = self._cell(arm, name, k, sample, pools)
                             if cell is not None:
                                 cells.setdefault((arm, name, k), []).append(cell)
                             bar.update()
-        return Results(self.protocol, self.split, cells)
+        return Results(
+            self.protocol, self.split, cells, first.examples(arms) if first else pd.DataFrame()
+        )
 
     def _cell(self, arm: Arm, name: str, k: Any, sample: Resample, pools: _Pools) -> Cell | None:
         model = text_classifier(
@@ -323,6 +330,16 @@ class _Pools:
         if new.texts:
             found += nearness(new.texts, self.sample.real.texts, self.study.models.encoder)
         return found
+
+    def examples(self, arms: Sequence[Arm], most: int = 6) -> pd.DataFrame:
+        """Return the first texts of each method, class by class in turn."""
+        rows = []
+        for name in dict.fromkeys(arm.method for arm in arms if arm.makes):
+            new = self._new(next(arm for arm in arms if arm.method == name))
+            turns = pd.Series(new.labels[: len(new.texts)]).groupby(new.labels[: len(new.texts)])
+            order = np.argsort(turns.cumcount().to_numpy(), kind="stable")[:most]
+            rows += [(name, new.labels[row], new.texts[row]) for row in order]
+        return pd.DataFrame(rows, columns=["method", "label", "text"])
 
     def _new(self, arm: Arm) -> TrainingTexts:
         labels = self.sample.real.labels

@@ -31,6 +31,7 @@ __all__ = [
     "accepted_table",
     "answer",
     "figures",
+    "html_page",
     "pairs_view",
     "peak_memory",
     "rejected_table",
@@ -188,7 +189,7 @@ def answer(figure: Mapping[str, Any], about: str = "") -> HTML:
         for name, number in tiles.items()
     )
     note = f"<p class='soft'>{inert(about)}</p>" if about else ""
-    return _html(f"{said}<div class='tiles'>{shown}</div>{note}")
+    return html_page(f"{said}<div class='tiles'>{shown}</div>{note}")
 
 
 def pairs_view(walks: Walks) -> HTML:
@@ -211,7 +212,7 @@ def pairs_view(walks: Walks) -> HTML:
             for style, head, text in trio
         )
         rows.append(f"<div class='trio'>{''.join(cells)}</div>")
-    return _html("".join(rows))
+    return html_page("".join(rows))
 
 
 def walks_view(walks: Walks) -> HTML:
@@ -236,7 +237,7 @@ def walks_view(walks: Walks) -> HTML:
         head = "<tr><th></th><th>text</th><th class='n'>cosine to target</th></tr>"
         title = f"<h4>Pair {number}, {inert(walks.labels[a])}</h4>"
         parts.append(f"{title}<table>{head}{''.join(rows)}</table>")
-    return _html("".join(parts))
+    return html_page("".join(parts))
 
 
 def show_words(walks: Walks) -> None:
@@ -244,7 +245,7 @@ def show_words(walks: Walks) -> None:
     from IPython.display import display
 
     if not any(words for steps in walks.words for words in steps):
-        display(_html("<p class='soft'>This bridge goes by no words.</p>"))
+        display(html_page("<p class='soft'>This bridge goes by no words.</p>"))
         return
     for number, words in enumerate(walks.words, start=1):
         name = f"Pair {number}, {charts.label(walks.labels[walks.pairs[number - 1, 0]])}"
@@ -315,13 +316,13 @@ def times_table(seconds: Mapping[str, float]) -> HTML:
     )
     most = peak_memory()
     memory = "" if np.isnan(most) else f"<tr><td>peak memory</td><td class='n'>{most:,.0f} MB</td>"
-    return _html(f"<table style='max-width:24rem'>{body}{memory}</tr></table>")
+    return html_page(f"<table style='max-width:24rem'>{body}{memory}</tr></table>")
 
 
 def _texts_table(rows: pd.DataFrame, most: int, note: str = "") -> HTML:
     above = f"<p>{note}</p>" if note else ""
     if rows.empty:
-        return _html(above or "<p class='soft'>None.</p>")
+        return html_page(above or "<p class='soft'>None.</p>")
     body = []
     for _, row in rows.head(most).iterrows():
         why = f"<div class='why'>{inert(row['reason'])}</div>" if row["reason"] else ""
@@ -333,7 +334,7 @@ def _texts_table(rows: pd.DataFrame, most: int, note: str = "") -> HTML:
     head = "<tr><th>class</th><th>text</th><th class='n'>cosine to target</th></tr>"
     more = len(rows) - most
     below = f"<p class='soft'>and {more:,} more</p>" if more > 0 else ""
-    return _html(f"{above}<table>{head}{''.join(body)}</table>{below}")
+    return html_page(f"{above}<table>{head}{''.join(body)}</table>{below}")
 
 
 def _shown(text: str, reason: str | None) -> str:
@@ -361,7 +362,8 @@ def _bar(cosine: float) -> str:
     return f"{cosine:.2f}<div class='bar' style='background:{fill}'></div>"
 
 
-def _html(body: str) -> HTML:
+def html_page(body: str) -> HTML:
+    """Return a piece of page in the reports' look; `body` is inert already."""
     from IPython.display import HTML
 
     return HTML(f"{_STYLE}<div class='smx {INERT_CLASS}'>{body}</div>")

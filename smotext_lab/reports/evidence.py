@@ -1,0 +1,220 @@
+"""What the reports of the protocols share: setting up, answering, showing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from smotext_lab import charts
+from smotext_lab.errors import DataError, ParameterError
+from smotext_lab.evaluation.methods import Models
+from smotext_lab.evaluation.splits import Split
+from smotext_lab.evaluation.study import CLEAN, Arm, Results
+from smotext_lab.markup import inert, shortened
+from smotext_lab.reports.qualitative import html_page
+
+if TYPE_CHECKING:
+    from IPython.display import HTML
+
+__all__ = [
+    "answer",
+    "compared",
+    "drops",
+    "effect_figures",
+    "examples",
+    "prepared",
+    "quickly",
+    "show_compared",
+    "table",
+]
+
+_QUICK = {"resamples": 3, "test_rows": 150, "max_classes": 3, "n_candidates": 1}
+
+
+def quickly(quick: bool, **asked: Any) -> dict[str, Any]:
+    """Return the settings of a run, cut down where it should be a quick look only.
+
+    Lists keep their first value; ``resamples``, ``test_rows``, ``max_classes`` and
+    ``n_candidates`` are capped.
+
+    Examples
+    --------
+    >>> quickly(True, ks=[5, 10], resamples=10)
+    {'ks': [5], 'resamples': 3}
+    """
+    if not quick:
+        return asked
+    cut = {
+        name: value[:1] if name in ("ks", "times", "ratios") else value
+        for name, value in asked.items()
+    }
+    return {
+        name: value if name not in _QUICK or value is None else min(value, _QUICK[name])
+        for name, value in cut.items()
+    } | ({"max_classes": _QUICK["max_classes"]} if "max_classes" in asked else {})
+
+
+def prepared(
+    dataset: Any,
+    *,
+    text: str | None,
+    label: str | None,
+    max_classes: int | None,
+    test_rows: int,
+    least: int,
+    random_state: int,
+) -> Split:
+    """Read a data set and split it; the largest `max_classes` classes are kept.
+
+    Raises
+    ------
+    DataError
+        If it has no two classes with `least` training texts.
+    """
+    from smotext_lab import load_dataset
+
+    frame = load_dataset(dataset, text=text, label=label, duplicates="drop")
+    name = str(getattr(dataset, "name", dataset)).rsplit("/", 1)[-1].partition(".")[0]
+    if max_classes is not None:
+        if max_classes < 2:
+            msg = f"max_classes must be 2 or more, not {max_classes}"
+            raise ParameterError(msg)
+        largest = frame["label"].value_counts().index[:max_classes]
+        frame = frame[frame["label"].isin(largest)]
+    split = Split.read(frame, name, test_rows=test_rows, overlap="drop", random_state=random_state)
+    return split.with_texts(least)
+
+
+def loaded(encoder: str, llm: str, bridge: str, n_candidates: int, k_neighbors: int) -> Models:
+    """Return the models of a report by their names."""
+    from smotext_lab import BertEncoder, XRAGDecoder
+
+    bert = BertEncoder(encoder)
+    decoder = XRAGDecoder(llm, bridge, encoder=bert, n_candidates=n_candidates)
+    return Models(bert, decoder, k_neighbors)
+
+
+def compared(results: Results, over: Arm | None = None, test: str = CLEAN) -> pd.DataFrame:
+    """Return one row for each arm, classifier and k, with its difference to `over`.
+
+    Parameters
+    ----------
+    results : Results
+    over : Arm, optional
+        By default the real texts alone.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``k``, ``classifier``, ``trained on``, ``macro_f1``, ``gain``, ``low``, ``high``
+        (95%), ``win/tie/loss``.
+    """
+    over = Arm() if over is None else over
+    rows = []
+    for arm, classifier, k in results.cells:
+        row = {
+            "k": k,
+            "classifier": classifier,
+            "trained on": str(arm),
+            "macro_f1": results.mean(arm, classifier, k, "macro_f1", test),
+        }
+        if arm != over:
+            effect = results.gain(arm, over, classifier, k, test)
+            row |= {"gain": effect.value, "low": effect.low, "high": effect.high}
+            row["win/tie/loss"] = "/".join(map(str, results.wins(arm, over, classifier, k)))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def effect_figures(name: str, effect: Any) -> dict[str, float]:
+    """Return an effect as figures: ``gain``, ``gain_low``, ``gain_high``."""
+    return {name: effect.value, f"{name}_low": effect.low, f"{name}_high": effect.high}
+
+
+def drops(results: Results, arm: Arm, classifier: str, k: Any) -> float:
+    """Return the mean relative loss of accuracy under noise, over its kinds and strengths."""
+    clean = results.mean(arm, classifier, k, "accuracy")
+    tests = {
+        row["test"]
+        for cell in results.cells[arm, classifier, k]
+        for row in cell.rows
+        if row["test"] != CLEAN
+    }
+    if not tests or clean == 0:
+        msg = "nothing was tested under noise"
+        raise DataError(msg)
+    noisy = [results.mean(arm, classifier, k, "accuracy", test) for test in sorted(tests)]
+    return float(1 - np.mean(noisy) / clean)
+
+
+def answer(sentence: str, tiles: Mapping[str, str], *, about: str, quick: bool) -> HTML:
+    """Return the first page: the answer in one sentence, and the figures it rests on."""
+    shown = "".join(
+        f"<div class='tile'><b>{inert(number)}</b><span>{inert(name)}</span></div>"
+        for name, number in tiles.items()
+    )
+    warned = "A quick run: few resamples and texts, so this is only indicative. " if quick else ""
+    note = f"<p class='soft'>{warned}{inert(about)}</p>"
+    return html_page(f"<p class='big'>{inert(sentence)}</p><div class='tiles'>{shown}</div>{note}")
+
+
+def table(frame: pd.DataFrame) -> HTML:
+    """Return a frame of figures as a table of inert text."""
+    head = "".join(f"<th>{inert(name)}</th>" for name in frame.columns)
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{_written(value)}</td>" for value in row) + "</tr>"
+        for row in frame.itertuples(index=False)
+    )
+    return html_page(f"<table><tr>{head}</tr>{rows}</table>")
+
+
+def examples(frame: pd.DataFrame, methods: Sequence[str] | None = None) -> HTML:
+    """Return example texts of each method as inert text."""
+    kept = frame if methods is None else frame[frame["method"].isin(list(methods))]
+    rows = "".join(
+        f"<tr><td class='name'>{inert(row.method)}</td><td class='name'>{inert(row.label)}</td>"
+        f"<td>{shortened(row.text, 320)}</td></tr>"
+        for row in kept.itertuples()
+    )
+    head = "<tr><th>method</th><th>class</th><th>text</th></tr>"
+    return html_page(f"<table>{head}{rows}</table>")
+
+
+def show_compared(frame: pd.DataFrame, *, value: str = "gain", title: str) -> None:
+    """Display what each way of training gives over the real texts, with its interval."""
+    import altair as alt
+
+    drawn = frame.dropna(subset=[value])
+    drawn = drawn.assign(
+        group=[f"{c}, k = {k}" for c, k in zip(drawn["classifier"], drawn["k"], strict=True)]
+    )
+    order = list(dict.fromkeys(drawn["trained on"]))
+    names = ["trained on", "group", value, "low", "high"]
+    records: Any = drawn[names].rename(columns={"trained on": "way"}).to_dict("records")
+    rows = charts.plain_rows(records)
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        y=alt.Y("way:N", sort=order, title=None, axis=alt.Axis(labelLimit=260))
+    )
+    zero = alt.Chart(alt.Data(values=[{"x": 0}])).mark_rule(color=charts.MUTED).encode(x="x:Q")
+    bars = base.mark_rule(strokeWidth=2, color=charts.PALETTE[0]).encode(
+        x=alt.X("low:Q", title=title), x2="high:Q"
+    )
+    dots = base.mark_circle(size=70, opacity=1, color=charts.PALETTE[0]).encode(x=f"{value}:Q")
+    layered = alt.layer(bars, dots, zero, data=alt.Data(values=rows)).properties(
+        width=420, height=alt.Step(22)
+    )
+    groups = list(dict.fromkeys(drawn["group"]))
+    parts = [
+        layered.transform_filter(alt.datum.group == group).properties(title=charts.label(group, 60))
+        for group in groups
+    ]
+    charts.show(charts.styled(alt.vconcat(*parts)), title)
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if np.isnan(value) else f"{value:.3f}"
+    return inert(str(value))
