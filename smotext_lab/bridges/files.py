@@ -79,18 +79,20 @@ def _load_own(folder: Path, split: Callable[[str], list[str]]) -> Bridge:
     lora = Lora(changes, facts.lora_scale) if changes else None
     own = {k: v for k, v in tensors.items() if not k.startswith("lora.")}
     bridge: Bridge
-    if facts.kind == LexicalBridge.kind:
-        words = _read_words(folder / "words.txt", len(own["head.prior"]))
-        starts, ids = own["piece_starts"].tolist(), own["piece_ids"].tolist()
-        pieces = [ids[a:b] for a, b in pairwise(starts)]
-        bridge = LexicalBridge(facts, words, pieces, lora, split)
-        own.setdefault("hints", bridge.hints.detach())  # saved before bridges took hints
-    elif facts.kind == ProjectorBridge.kind:
-        bridge = ProjectorBridge(facts, lora)
-    else:
-        msg = f"{folder / 'bridge.json'}: unknown kind {facts.kind!r}; known: lexical, mlp2x_gelu"
-        raise BridgeError(msg)
-    bridge.load_state_dict(own)
+    with torch.device("meta"):  # not filled with random numbers first: that took a quarter second
+        if facts.kind == LexicalBridge.kind:
+            words = _read_words(folder / "words.txt", len(own["head.prior"]))
+            starts, ids = own["piece_starts"].tolist(), own["piece_ids"].tolist()
+            pieces = [ids[a:b] for a, b in pairwise(starts)]
+            bridge = LexicalBridge(facts, words, pieces, lora, split)
+        elif facts.kind == ProjectorBridge.kind:
+            bridge = ProjectorBridge(facts, lora)
+        else:
+            msg = (
+                f"{folder / 'bridge.json'}: unknown kind {facts.kind!r}; known: lexical, mlp2x_gelu"
+            )
+            raise BridgeError(msg)
+    bridge.load_state_dict(own, assign=True)
     return bridge
 
 

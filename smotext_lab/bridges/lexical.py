@@ -159,7 +159,9 @@ class LexicalBridge(Bridge):
         learnt = self.projector(vectors * vectors.shape[-1] ** 0.5)
         learnt = learnt.view(len(vectors), -1, self.facts.hidden)
         if hints is not None:
-            asked = (self.hints[hints] * (hints > 0)[..., None]).sum(dim=1, keepdim=True)
+            # learnt tokens are long vectors, beside which a hint must not be nothing
+            table = self.hints * self.facts.hidden**0.5
+            asked = (table[hints] * (hints > 0)[..., None]).sum(dim=1, keepdim=True)
             learnt = torch.cat([learnt[:, :-1], learnt[:, -1:] + asked], dim=1)
         return torch.cat([known, learnt], dim=1)
 

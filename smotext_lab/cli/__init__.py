@@ -58,6 +58,7 @@ app.command(epilog=reports.REPORT_EXAMPLES)(reports.report)
 app.command("train-bridge", epilog=train.EXAMPLES)(train.train_bridge)
 app.add_typer(job.job_app, name="job")
 app.add_typer(shelf.models_app, name="models")
+app.add_typer(shelf.cache_app, name="cache")
 app.command(epilog=shelf.DATASETS_EXAMPLES)(shelf.datasets)
 app.command()(shelf.version)
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import platform
 from importlib import metadata
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from smotext_lab._version import __version__
 from smotext_lab.cli.door import examples, say, table
 
-__all__ = ["DATASETS_EXAMPLES", "datasets", "models_app", "version"]
+if TYPE_CHECKING:
+    from smotext_lab.cache import CacheInfo
+
+__all__ = ["DATASETS_EXAMPLES", "cache_app", "datasets", "models_app", "version"]
 
 models_app = typer.Typer(
     help="List, fetch, check and remove models.",
@@ -22,6 +25,12 @@ models_app = typer.Typer(
         "smotext-lab models pull",
         "smotext-lab models verify all-MiniLM-L6-v2",
     ),
+)
+cache_app = typer.Typer(
+    help="Tell or clear the texts that reports keep so that none is written twice.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    epilog=examples("smotext-lab cache info", "smotext-lab cache clear"),
 )
 DATASETS_EXAMPLES = examples(
     "smotext-lab datasets", "smotext-lab generate bbc_titles --split train --n 10"
@@ -35,6 +44,29 @@ SomeNames = Annotated[
     list[str] | None,
     typer.Argument(metavar="[NAME…]", help="Registered names, hub ids or folders."),
 ]
+
+
+@cache_app.command("info")
+def cache_info() -> None:
+    """Say how much is kept, and where."""
+    from smotext_lab import cache
+
+    typer.echo(_kept(cache.info()))
+
+
+@cache_app.command("clear")
+def cache_clear() -> None:
+    """Remove all that is kept."""
+    from smotext_lab import cache
+
+    typer.echo(f"Removed: {_kept(cache.clear())}")
+
+
+def _kept(found: CacheInfo) -> str:
+    if found.folder is None:
+        return "nothing: keeping is switched off (SMOTEXT_LAB_RESULTS=off)"
+    entries = f"{found.entries} {'entry' if found.entries == 1 else 'entries'}"
+    return f"{entries}, {found.size / 1e6:.1f} MB in {found.folder}"
 
 
 @models_app.command("list")

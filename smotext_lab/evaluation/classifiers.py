@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from smotext_lab.encoders import Encoder
 from smotext_lab.errors import DataError, ParameterError, did_you_mean
@@ -159,8 +160,9 @@ class _Embedding:
                 weights = np.concatenate([weights, np.ones(len(train.points))])
         _check(labels)
         self._classes = classes
-        self._model = self._chosen(vectors, labels, train.shares is not None)
-        self._model.fit(vectors, labels, sample_weight=weights)
+        with threadpool_limits(1):  # few rows: more threads only wait for each other
+            self._model = self._chosen(vectors, labels, train.shares is not None)
+            self._model.fit(vectors, labels, sample_weight=weights)
 
     def _chosen(self, vectors: np.ndarray, labels: np.ndarray, soft: bool) -> Any:
         from sklearn.linear_model import LogisticRegression

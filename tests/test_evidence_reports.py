@@ -1,0 +1,112 @@
+"""The reports of the protocols, run with tiny models on a file of hostile texts."""
+
+from __future__ import annotations
+
+import json
+
+import nbformat
+import pandas as pd
+import pytest
+
+from smotext_lab.errors import ParameterError
+from smotext_lab.reports import evidence, run_report, template_path
+
+HEADLINES = {
+    "synthetic_only": ["retention", "retention_low", "retention_high"],
+    "few_shot": ["gain", "gain_low", "gain_high"],
+    "class_imbalance": ["gain", "gain_low", "gain_high"],
+    "distillation": ["gain", "gain_low", "gain_high"],
+    "robustness": ["drop_real", "drop_augmented"],
+}
+
+
+@pytest.fixture
+def given(topics, tmp_path, tiny_encoder, tiny_llm, tiny_bridge, monkeypatch):
+    """Return parameters for a quick run on 60 rows."""
+    monkeypatch.setenv("SMOTEXT_LAB_RESULTS", str(tmp_path / "results"))
+    texts, labels = topics(weather=20, money=20, sport=20)
+    frame = pd.DataFrame(
+        {"body": [f"{t} <img src=x onerror=alert(1)>" for t in texts], "queue": labels}
+    )
+    frame.to_csv(tmp_path / "tickets.csv", index=False)
+    return {
+        "dataset": str(tmp_path / "tickets.csv"),
+        "text": "body",
+        "label": "queue",
+        "quick": True,
+        "classifiers": ["embedding-logreg"],
+        "encoder": str(tiny_encoder),
+        "llm": str(tiny_llm),
+        "bridge": str(tiny_bridge),
+    }
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """Collect what cells display."""
+    found: list[dict] = []
+    monkeypatch.setattr("IPython.display.display", lambda bundle, **_: found.append(bundle))
+    return found
+
+
+@pytest.mark.parametrize("template", HEADLINES)
+def test_every_template_runs_on_sixty_rows_and_begins_with_its_figure(template, given, shown):
+    notebook = nbformat.read(template_path(template), as_version=4)
+    names: dict = {}
+    pages = []
+    if template == "class_imbalance":
+        given |= {"most": 8, "ratios": [4]}
+    elif template in ("synthetic_only", "distillation", "few_shot", "robustness"):
+        given |= {"ks": [4], "times": [1.0]}
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        exec(cell.source, names)
+        if "parameters" in cell.metadata.get("tags", []):
+            names |= given
+        last = cell.source.strip().splitlines()[-1]
+        if cell.source.startswith("evidence.") or last == ")":
+            start = cell.source.rfind("\nevidence.") + 1
+            if cell.source[start:].startswith("evidence."):
+                value = eval(cell.source[start:], names)
+                pages.append(getattr(value, "data", ""))
+    recorded = [
+        b["application/vnd.smotext-lab.metrics+json"]
+        for b in shown
+        if "application/vnd.smotext-lab.metrics+json" in b
+    ]
+    assert recorded[0]["headline"]
+    assert [name for name, _ in recorded[0]["values"]][: len(HEADLINES[template])] == HEADLINES[
+        template
+    ]
+    assert any("A quick run" in page for page in pages)
+    assert not any("<img" in page for page in pages)
+
+
+def test_a_report_is_the_same_twice(given, tmp_path):
+    given |= {"ks": [4], "times": [1.0], "methods": ["smotext", "eda"]}
+    figures = []
+    for name in ("one", "two"):
+        run_report("synthetic_only", given, tmp_path / name, progress=False)
+        figures.append(json.loads((tmp_path / name / "metrics.json").read_text()))
+    kept = [{k: v for k, v in each.items() if not k.startswith("seconds")} for each in figures]
+    assert kept[0] == kept[1]
+    assert next(iter(figures[0])) == "retention"
+    assert "<img" not in (tmp_path / "one" / "synthetic_only.html").read_text()
+
+
+def test_a_quick_run_is_cut_down_and_a_full_one_is_as_asked():
+    asked = {"ks": [5, 10], "resamples": 10, "test_rows": 50, "max_classes": None}
+    assert evidence.quickly(False, **asked) == asked
+    quick = evidence.quickly(True, **asked)
+    assert quick == {"ks": [5], "resamples": 3, "test_rows": 50, "max_classes": 3}
+    with pytest.raises(ParameterError, match="max_classes must be 2 or more"):
+        evidence.prepared(
+            pd.DataFrame({"text": ["a"], "label": ["b"]}),
+            text=None,
+            label=None,
+            max_classes=1,
+            test_rows=5,
+            least=1,
+            random_state=0,
+        )
