@@ -6,7 +6,38 @@ by whatever way. Plain SMOTExT gives no guarantee.
 
 from __future__ import annotations
 
-from smotext_lab.privacy.budget import PrivacyBudget
-from smotext_lab.privacy.guarantee import Guarantee
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Guarantee", "PrivacyBudget"]
+if TYPE_CHECKING:
+    from smotext_lab.privacy.anchors import Anchors as Anchors
+    from smotext_lab.privacy.budget import PrivacyBudget as PrivacyBudget
+    from smotext_lab.privacy.dp_anchors import DPAnchors as DPAnchors
+    from smotext_lab.privacy.guarantee import Guarantee as Guarantee
+
+_HOMES = {
+    "Anchors": "anchors",
+    "DPAnchors": "dp_anchors",
+    "Guarantee": "guarantee",
+    "PrivacyBudget": "budget",
+}
+
+__all__ = [
+    "Anchors",
+    "DPAnchors",
+    "Guarantee",
+    "PrivacyBudget",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])
