@@ -11,22 +11,34 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from smotext_lab.privacy.anchors import Anchors as Anchors
+    from smotext_lab.privacy.auditing import Audit as Audit
+    from smotext_lab.privacy.auditing import audit as audit
     from smotext_lab.privacy.budget import PrivacyBudget as PrivacyBudget
     from smotext_lab.privacy.dp_anchors import DPAnchors as DPAnchors
     from smotext_lab.privacy.guarantee import Guarantee as Guarantee
+    from smotext_lab.privacy.masking import find_personal as find_personal
+    from smotext_lab.privacy.masking import mask as mask
 
 _HOMES = {
     "Anchors": "anchors",
+    "Audit": "auditing",
     "DPAnchors": "dp_anchors",
     "Guarantee": "guarantee",
     "PrivacyBudget": "budget",
+    "audit": "auditing",
+    "find_personal": "masking",
+    "mask": "masking",
 }
 
 __all__ = [
     "Anchors",
+    "Audit",
     "DPAnchors",
     "Guarantee",
     "PrivacyBudget",
+    "audit",
+    "find_personal",
+    "mask",
 ]
 
 

@@ -59,8 +59,8 @@ class Anchors:
         cls,
         vectors: np.ndarray,
         *,
-        n_anchors: int = 16,
-        dimensions: int = 64,
+        n_anchors: int = 8,
+        dimensions: int = 128,
         encoder: str = "",
         random_state: int | None = None,
     ) -> Anchors:
@@ -99,7 +99,7 @@ class Anchors:
         return cls.of(encoder.encode(list(texts)), encoder=name, **settings)
 
     @classmethod
-    def shipped(cls, n_anchors: int = 16, dimensions: int = 64) -> Anchors:
+    def shipped(cls, n_anchors: int = 8, dimensions: int = 128) -> Anchors:
         """Return the anchors that come along, for the default encoder.
 
         They were made of sentences of the corpus that the default bridge was trained on; no text

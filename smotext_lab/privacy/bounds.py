@@ -149,22 +149,29 @@ def epsilon_at_least(
     for sign in (1.0, -1.0):  # members high; or others low: which is a test as good
         inside, outside = (choose_in, choose_out) if sign > 0 else (-choose_out, -choose_in)
         cuts = np.unique(np.quantile(np.r_[inside, outside], np.linspace(0, 1, 201)))
-        for cut in cuts:
-            bound = _bound(inside, outside, float(cut), delta, confidence)
-            if bound > best:
-                best, chosen = bound, (sign, float(cut))
+        bounds = _bounds(inside, outside, cuts, delta, confidence)
+        if bounds.max() > best:
+            best, chosen = bounds.max(), (sign, float(cuts[bounds.argmax()]))
     sign, cut = chosen
     inside, outside = (try_in, try_out) if sign > 0 else (-try_out, -try_in)
-    return max(0.0, _bound(inside, outside, cut, delta, confidence))
+    return max(0.0, float(_bounds(inside, outside, np.array([cut]), delta, confidence)[0]))
 
 
-def _bound(
-    inside: np.ndarray, outside: np.ndarray, cut: float, delta: float, confidence: float
-) -> float:
-    # each rate is off with half of the chance that is left
-    true = proportion(int((inside >= cut).sum()), len(inside), confidence).low
-    false = proportion(int((outside >= cut).sum()), len(outside), confidence).high
-    return math.log((true - delta) / false) if true > delta else -math.inf
+def _bounds(
+    inside: np.ndarray, outside: np.ndarray, cuts: np.ndarray, delta: float, confidence: float
+) -> np.ndarray:
+    """Return what ε is at least by each cut, -inf where by none."""
+    from scipy.stats import beta
+
+    m, n = len(inside), len(outside)
+    true, false = (
+        len(scores) - np.searchsorted(np.sort(scores), cuts) for scores in (inside, outside)
+    )
+    # each rate is off with half of the chance that is left, on the side that would flatter
+    off = (1 - confidence) / 2
+    low = np.where(true > 0, beta.ppf(off, np.maximum(true, 1), m - true + 1), 0.0)
+    high = np.where(false < n, beta.ppf(1 - off, false + 1, np.maximum(n - false, 1)), 1.0)
+    return np.where(low > delta, np.log(np.maximum(low - delta, 1e-300) / high), -np.inf)
 
 
 def _share_from(scores: np.ndarray, cuts: np.ndarray) -> np.ndarray:

@@ -22,7 +22,9 @@ KINDS: dict[str, re.Pattern[str]] = {
     "ip": re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b|\b(?:[0-9a-fA-F]{1,4}:){4,7}[0-9a-fA-F]{1,4}\b"),
     "card": re.compile(r"\b\d{4}(?:[ -]?\d{4}){2}[ -]?\d{1,7}\b"),
     "date": re.compile(r"\b\d{1,2}[./-]\d{1,2}[./-](?:\d{4}|\d{2})\b|\b\d{4}-\d{2}-\d{2}\b"),
-    "phone": re.compile(r"(?<![\w.])(?:\+|00)?\(?\d{2,5}\)?(?:[ /.-]?\d{2,5}){2,5}(?![\w])"),
+    "phone": re.compile(
+        r"(?<![\w.])(?:\+\d{7,15}|\+?\(?\d{2,5}\)?(?:[ /.-]\(?\d{2,5}\)?){2,5})(?!\w)"
+    ),
     "number": re.compile(r"(?<!\w)\d{3,}(?!\w)"),
 }
 """What is looked for, in this order: what one kind takes the next does not see."""
