@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from smotext_lab.privacy.auditing import Audit as Audit
     from smotext_lab.privacy.auditing import audit as audit
     from smotext_lab.privacy.budget import PrivacyBudget as PrivacyBudget
+    from smotext_lab.privacy.canaries import canary_audit as canary_audit
     from smotext_lab.privacy.dp_anchors import DPAnchors as DPAnchors
+    from smotext_lab.privacy.evolution import PrivateEvolution as PrivateEvolution
     from smotext_lab.privacy.guarantee import Guarantee as Guarantee
+    from smotext_lab.privacy.heuristic import HeuristicNoise as HeuristicNoise
     from smotext_lab.privacy.masking import find_personal as find_personal
     from smotext_lab.privacy.masking import mask as mask
 
@@ -24,8 +27,11 @@ _HOMES = {
     "Audit": "auditing",
     "DPAnchors": "dp_anchors",
     "Guarantee": "guarantee",
+    "HeuristicNoise": "heuristic",
     "PrivacyBudget": "budget",
+    "PrivateEvolution": "evolution",
     "audit": "auditing",
+    "canary_audit": "canaries",
     "find_personal": "masking",
     "mask": "masking",
 }
@@ -35,8 +41,11 @@ __all__ = [
     "Audit",
     "DPAnchors",
     "Guarantee",
+    "HeuristicNoise",
     "PrivacyBudget",
+    "PrivateEvolution",
     "audit",
+    "canary_audit",
     "find_personal",
     "mask",
 ]
