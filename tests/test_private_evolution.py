@@ -31,8 +31,9 @@ def private(topics):
 
 @pytest.fixture
 def public(topics):
-    texts, _ = topics(money=4, sport=4, weather=4)
-    return texts
+    texts, labels = topics(money=4, sport=4, weather=4)
+    order = sorted(range(12), key=labels.__getitem__)
+    return [texts[row] for row in order]
 
 
 def test_votes_draw_the_population_to_the_private_classes(evolution, private, public):
