@@ -35,7 +35,8 @@ def roc_chart(curves: pd.DataFrame, *, least: float = 1e-3) -> Any:
         "x": alt.X("false_positives:Q", title="false alarms", scale=scale),
         "y": alt.Y("true_positives:Q", title="training texts found", scale=scale),
     }
-    rows = curves.clip(lower={"false_positives": least, "true_positives": least})
+    rates = ["false_positives", "true_positives"]
+    rows = curves.assign(**{name: curves[name].clip(lower=least) for name in rates})
     ends = [{"false_positives": end, "true_positives": end} for end in (least, 1)]
     guess = alt.Chart(alt.Data(values=ends)).mark_line(color=MUTED, strokeDash=[5, 4])
     lines = alt.Chart(alt.Data(values=plain_rows(rows.to_dict("records")))).mark_line(
