@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import nbformat
 import pandas as pd
@@ -9,8 +10,9 @@ import pytest
 from smotext_lab.charts import svg
 from smotext_lab.charts.privacy import epsilon_chart, roc_chart
 from smotext_lab.errors import DataError, ParameterError
-from smotext_lab.privacy import audit
+from smotext_lab.privacy import Anchors, DPAnchors, audit
 from smotext_lab.reports import privacy, template_parameters, template_path
+from smotext_lab.synthesis import Synthesis
 
 
 @pytest.fixture
@@ -56,6 +58,38 @@ def test_real_texts_stand_on_the_page_only_where_they_may(found):
 
 def test_the_answer_says_that_nothing_is_guaranteed(found):
     assert "Nothing is guaranteed" in privacy.answer(found).data
+
+
+def test_methods_are_compared_by_worth_and_by_attack(word_decoder, topics):
+    texts, labels = topics(money=90, sport=90)
+    cuts = [slice(0, 80), slice(80, 150), slice(150, None)]
+    parts = [(texts[cut], labels[cut]) for cut in cuts]
+    frames = [pd.DataFrame({"text": t, "label": y}) for t, y in parts]
+    decoder = word_decoder()
+    compare = privacy.Comparison(*frames, decoder.encoder)
+    wanted = {"money": 20, "sport": 20}
+    copied = Synthesis.from_rows(
+        {"text": t, "label": y, "status": "accepted"} for t, y in zip(*parts[0], strict=True)
+    )
+    compare.add("copies", math.inf, copied)
+    compare.add("random points", math.inf, privacy.random_texts(decoder, wanted, 0))
+    public, _ = topics(money=30, sport=30)
+    anchors = Anchors.of_texts(public, decoder.encoder, n_anchors=2, dimensions=20, random_state=0)
+    settings = {"anchors": anchors, "decoder": decoder, "progress": False}
+    strong = DPAnchors(50.0, 1e-2, **settings).fit(*parts[0])
+    compare.add_mechanism("DPAnchors", strong, wanted)
+    with pytest.warns(UserWarning, match="too small"):
+        weak = DPAnchors(0.01, 1e-4, **settings).fit(*parts[0])
+    compare.add_mechanism("DPAnchors", weak, wanted)
+    copies, noise, strong_row, weak_row = compare.rows
+    assert copies["retention"] == 1
+    assert copies["auc"] > 0.9
+    assert noise["retention"] < 0.9
+    assert strong_row["retention"] > 0.8
+    assert weak_row["texts"] == 0
+    assert compare.best(at_most=60) == strong_row["retention"]
+    assert compare.sentences()[0].startswith("DPAnchors: Differentially private with ε = 50")
+    assert compare.figures()["copies_inf_retention"] == 1
 
 
 @pytest.mark.parametrize("name", ["privacy_audit", "differential_privacy"])

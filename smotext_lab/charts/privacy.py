@@ -39,9 +39,9 @@ def roc_chart(curves: pd.DataFrame, *, least: float = 1e-3) -> Any:
     rows = curves.assign(**{name: curves[name].clip(lower=least) for name in rates})
     ends = [{"false_positives": end, "true_positives": end} for end in (least, 1)]
     guess = alt.Chart(alt.Data(values=ends)).mark_line(color=MUTED, strokeDash=[5, 4])
-    lines = alt.Chart(alt.Data(values=plain_rows(rows.to_dict("records")))).mark_line(
-        strokeWidth=2, interpolate="step-after"
-    )
+    records = ({str(k): v for k, v in row.items()} for row in rows.to_dict("records"))
+    values = plain_rows(records)
+    lines = alt.Chart(alt.Data(values=values)).mark_line(strokeWidth=2, interpolate="step-after")
     colour = alt.Color("attack:N", title=None, scale=alt.Scale(range=list(PALETTE[:4])))
     chart = alt.layer(
         guess.encode(**place), lines.encode(**place, color=colour, order="false_positives:Q")

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from smotext_lab.privacy import Audit
 
 __all__ = [
+    "Comparison",
     "answer",
     "halves",
+    "random_texts",
     "read_three",
     "retention",
     "show_epsilon",
@@ -137,6 +139,107 @@ def retention(
         told = model.predict(test[0])
         scores.append(f1_score(np.asarray(test[1]).astype(str), told, average="macro"))
     return float(scores[0] / scores[1])
+
+
+class Comparison:
+    """Methods side by side: what their texts are worth, and what an attack finds in them.
+
+    Parameters
+    ----------
+    train, holdout, test : DataFrame
+        Columns ``text`` and ``label``.
+    encoder : Encoder
+
+    Attributes
+    ----------
+    rows : list of dict
+        ``method``, ``epsilon``, ``retention``, ``auc``, ``epsilon_at_least``, ``texts``.
+    """
+
+    def __init__(
+        self, train: pd.DataFrame, holdout: pd.DataFrame, test: pd.DataFrame, encoder: Any
+    ) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self._train, self._holdout, self._encoder = train, holdout, encoder
+        self._real, self._test = (
+            (encoder.encode(part["text"].tolist()), part["label"].tolist())
+            for part in (train, test)
+        )
+        self._sentences: list[str] = []
+
+    def add(self, method: str, epsilon: float, made: Any) -> None:
+        """Attack what a method made, and train on it."""
+        from smotext_lab.privacy import audit
+
+        new = made.accepted
+        vectors = self._encoder.encode(new["text"].tolist())
+        found = audit(
+            made,
+            self._train["text"],
+            self._holdout["text"],
+            encoder=self._encoder,
+            reconstruction=False,
+        )
+        self.rows.append(
+            {
+                "method": method,
+                "epsilon": epsilon,
+                "retention": retention(vectors, new["label"].tolist(), self._real, self._test),
+                "auc": found.best.auc.value,
+                "epsilon_at_least": found.epsilon_at_least,
+                "texts": len(new),
+            }
+        )
+        if "privacy" in made.info:
+            self._sentences.append(f"{method}: {made.info['privacy']}")
+
+    def add_mechanism(self, method: str, mechanism: Any, wanted: dict[Any, int]) -> None:
+        """Generate from what a mechanism released; classes too small for it are left out."""
+        usable = set(mechanism.released_.centroids()[1].tolist())
+        asked = {label: n for label, n in wanted.items() if label in usable}
+        if len(asked) < 2:
+            row = dict.fromkeys(("retention", "auc"), float("nan"))
+            few = {"epsilon": mechanism.epsilon, "epsilon_at_least": 0.0, "texts": 0}
+            self.rows.append({"method": method, **row, **few})
+            return
+        self.add(method, mechanism.epsilon, mechanism.generate(asked))
+
+    def table(self) -> pd.DataFrame:
+        """Return the figures so far."""
+        return pd.DataFrame(self.rows).round(3)
+
+    def sentences(self) -> list[str]:
+        """Return what each mechanism guarantees."""
+        return list(self._sentences)
+
+    def best(self, *, at_most: float) -> float | None:
+        """Return the best retention among the guarantees up to that ε."""
+        kept = [r["retention"] for r in self.rows if r["epsilon"] <= at_most]
+        known = [value for value in kept if not np.isnan(value)]
+        return max(known, default=None)
+
+    def figures(self) -> dict[str, Any]:
+        """Return all figures by a name made of method and ε."""
+        return {
+            f"{row['method']}_{row['epsilon']:g}_{name}".replace(" ", "_").lower(): row[name]
+            for row in self.rows
+            for name in ("retention", "auc", "epsilon_at_least")
+        }
+
+
+def random_texts(decoder: Any, wanted: dict[Any, int], random_state: int) -> Any:
+    """Return texts written from random directions, with labels at random."""
+    from smotext_lab.synthesis import Synthesis
+
+    rng = np.random.default_rng(random_state)
+    labels = [label for label, n in wanted.items() for _ in range(n)]
+    points = rng.normal(size=(len(labels), decoder.encoder.dim))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    seeds = rng.integers(2**63, size=len(labels)).astype(np.uint64)
+    found = decoder.decode_rows(points.astype(np.float32), seeds=seeds)
+    return Synthesis.from_rows(
+        {"text": d.text, "label": labels[d.row], "status": "accepted"} for d in found
+    )
 
 
 def _html(page: str) -> HTML:
