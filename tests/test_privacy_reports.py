@@ -92,6 +92,24 @@ def test_methods_are_compared_by_worth_and_by_attack(word_decoder, topics):
     assert compare.figures()["copies_inf_retention"] == 1
 
 
+def test_the_shell_audits_three_files(topics, word_encoder, tmp_path, monkeypatch):
+    from typer.testing import CliRunner
+
+    from smotext_lab import cli, encoders
+
+    monkeypatch.setattr(encoders, "BertEncoder", lambda name: word_encoder)
+    texts, labels = topics(money=60, sport=60)
+    frame = pd.DataFrame({"text": texts, "label": labels})
+    frame[:60].to_csv(tmp_path / "train.csv", index=False)
+    frame[60:].to_csv(tmp_path / "holdout.csv", index=False)
+    files = {name: str(tmp_path / f"{name}.csv") for name in ("train", "holdout")}
+    told = ["audit", files["train"], "--train", files["train"], "--holdout", files["holdout"]]
+    ran = CliRunner().invoke(cli.app, [*told, "--json", str(tmp_path / "out.json")])
+    assert ran.exit_code == 0, ran.output
+    assert "Yes, better than by guessing." in ran.stdout
+    assert json.loads((tmp_path / "out.json").read_text())["auc"] > 0.9
+
+
 @pytest.mark.parametrize("name", ["privacy_audit", "differential_privacy"])
 def test_the_templates_explain_their_parameters_and_have_no_outputs(name):
     assert all(p.help and p.type != "any" for p in template_parameters(name))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from smotext_lab.privacy.attacks import CONFIDENCE
+from smotext_lab.privacy.bounds import proportion
 
 if TYPE_CHECKING:
     from smotext_lab.privacy.auditing import Audit
@@ -35,7 +36,8 @@ def verdict(audit: Audit) -> pd.DataFrame:
 def _about_membership(audit: Audit) -> list[tuple[str, str, str, str]]:
     best = audit.best
     found = best.auc.low > 0.5
-    n = min(audit.sizes["train"], audit.sizes["holdout"])
+    n = audit.sizes["holdout"]
+    alarms = proportion(n // 100, n).high  # what 1% of so few texts may be in truth
     return [
         (
             "Can it be told who was in the training texts?",
@@ -45,10 +47,14 @@ def _about_membership(audit: Audit) -> list[tuple[str, str, str, str]]:
         ),
         (
             "Are some texts surely recognised?",
-            "Yes." if best.tpr_1.low > 0.01 else "Not shown.",
+            "Yes." if best.tpr_1.low > alarms else "Not shown.",
             f"found at 1% false alarms: {best.tpr_1}; at 0.1%: {best.tpr_01}",
             "Guessing finds 0.010 and 0.001. The mean over all texts hides the few at risk."
-            + ("" if n >= 1000 else f" With {n} texts 0.1% means no false alarm at all."),
+            + (
+                ""
+                if n >= 1000
+                else f" With {n} texts in the holdout 0.1% means no false alarm at all."
+            ),
         ),
         (
             "How much was given away, at least?",
