@@ -93,6 +93,8 @@ def test_what_is_paid_for_is_not_paid_twice_by_the_same_name(tmp_path):
     name = budget.spend(costing(1), "run")
     assert budget.spend(costing(1), "run", name=name) == name
     assert len(budget.entries) == 1
+    with pytest.raises(BudgetError, match="paid for less"):
+        budget.spend(costing(2), "more", name=name)
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"version": 1', '{"version": 9, "spent": []}'])

@@ -145,8 +145,12 @@ class PrivacyBudget:
         with self._lock():
             state = self._read()
             self._fit(state, guarantee)
-            if any(entry["name"] == name for entry in state["spent"]):
+            paid = [entry["mu"] for entry in state["spent"] if entry["name"] == name]
+            if paid and paid[0] >= guarantee.mu:
                 return name
+            if paid:
+                msg = f"{name!r} was paid for less than it asks for now: give it another name."
+                raise BudgetError(msg)
             entry = {"name": name, "what": what, "mu": guarantee.mu}
             state["spent"].append(entry)
             epsilon, delta = float(state["epsilon"]), float(state["delta"])

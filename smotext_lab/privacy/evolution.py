@@ -193,6 +193,7 @@ class PrivateEvolution:
         encoder, decoder = equip(self.encoder, self.decoder)
         vectors = encoded_alone(encoder, given.texts, progress=self.progress)
         state = self._begin()
+        self._write(state)  # so that a run that is stopped at once is not paid for twice
         if self.budget is not None:
             self.budget.spend(self.guarantee(), self.guarantee().mechanism, name=state["name"])
         self.rounds_ = [_Round(**each) for each in state["rounds"]]
@@ -279,6 +280,9 @@ class PrivateEvolution:
 
     def _keep(self, state: dict[str, Any]) -> None:
         state["rounds"] = [vars(each) for each in self.rounds_]
+        self._write(state)
+
+    def _write(self, state: dict[str, Any]) -> None:
         if self.checkpoint is None:
             return
         part = self.checkpoint.with_name(f".{self.checkpoint.name}.part")
