@@ -42,7 +42,10 @@ def roc_chart(curves: pd.DataFrame, *, least: float = 1e-3) -> Any:
     records = ({str(k): v for k, v in row.items()} for row in rows.to_dict("records"))
     values = plain_rows(records)
     lines = alt.Chart(alt.Data(values=values)).mark_line(strokeWidth=2, interpolate="step-after")
-    colour = alt.Color("attack:N", title=None, scale=alt.Scale(range=list(PALETTE[:4])))
+    below = alt.Legend(direction="vertical", orient="bottom", labelLimit=320)
+    colour = alt.Color(
+        "attack:N", title=None, legend=below, scale=alt.Scale(range=list(PALETTE[:4]))
+    )
     chart = alt.layer(
         guess.encode(**place), lines.encode(**place, color=colour, order="false_positives:Q")
     )

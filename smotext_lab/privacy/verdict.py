@@ -34,7 +34,7 @@ def verdict(audit: Audit) -> pd.DataFrame:
 
 
 def _about_membership(audit: Audit) -> list[tuple[str, str, str, str]]:
-    best = audit.best
+    best, surest = audit.best, audit.surest
     found = best.auc.low > 0.5
     n = audit.sizes["holdout"]
     alarms = proportion(n // 100, n).high  # what 1% of so few texts may be in truth
@@ -47,8 +47,9 @@ def _about_membership(audit: Audit) -> list[tuple[str, str, str, str]]:
         ),
         (
             "Are some texts surely recognised?",
-            "Yes." if best.tpr_1.low > alarms else "Not shown.",
-            f"found at 1% false alarms: {best.tpr_1}; at 0.1%: {best.tpr_01}",
+            "Yes." if surest.tpr_1.low > alarms else "Not shown.",
+            f"found at 1% false alarms: {surest.tpr_1}; at 0.1%: {surest.tpr_01}; "
+            f"attack: {surest.name}",
             "Guessing finds 0.010 and 0.001. The mean over all texts hides the few at risk."
             + (
                 ""

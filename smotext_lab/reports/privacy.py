@@ -98,7 +98,7 @@ def verdict_table(audit: Audit) -> HTML:
 
 
 def worst_table(audit: Audit, *, show_texts: bool) -> HTML:
-    """Show the training texts that the best attack is surest of."""
+    """Show the training texts that the surest attack ranks first."""
     worst = audit.worst if show_texts else audit.worst.drop(columns="training text")
     note = "Real texts are on this page: pass it on only where you may pass them on."
     return _html(texts_table(worst, notes=[note] if show_texts else []))
@@ -106,10 +106,10 @@ def worst_table(audit: Audit, *, show_texts: bool) -> HTML:
 
 def show_roc(audit: Audit) -> None:
     """Display the curves of all attacks on logarithmic axes."""
-    best = audit.best
+    found = audit.surest.tpr_1.value
     show(
         roc_chart(audit.roc()),
-        f"ROC curves; the best attack finds {best.tpr_1.value:.1%} at 1% false alarms",
+        f"ROC curves; the surest attack finds {found:.1%} at 1% false alarms",
     )
 
 
