@@ -40,7 +40,7 @@ class Audit:
     personal : DataFrame
         Personal data of structured kinds in the synthetic texts.
     worst : DataFrame
-        The training texts that the `surest` attack ranks first, each with its nearest synthetic text.
+        The training texts that the `surest` attack ranks first, with their nearest synthetic ones.
     nearest : DataFrame
         Cosine to the nearest synthetic text; a check for copies, and no measure of privacy.
     sizes : dict
