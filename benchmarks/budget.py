@@ -4,7 +4,7 @@
 
 Each sequence has a budget file of its own and two processes that spend random amounts from it as
 fast as they can, each release being noted only after `spend` returned; both are killed (SIGKILL)
-after a random time of up to 30 ms, and two more go on. Counted are the sequences in which what was
+after a random time of up to 100 ms, and two more go on. Counted are the sequences in which what was
 noted as released costs more than the budget, or is not in its file.
 """
 
@@ -54,7 +54,7 @@ def sequence(folder: Path, rng: np.random.Generator) -> tuple[bool, int, int]:
         ]
         for process in two:
             process.start()
-        time.sleep(float(rng.uniform(0.001, 0.03)))
+        time.sleep(float(rng.uniform(0.001, 0.1)))
         for process in two:
             os.kill(process.pid or 0, signal.SIGKILL)
             process.join()

@@ -47,6 +47,7 @@ def test_figures_against_epsilon_can_be_drawn():
         {"method": "DPAnchors", "epsilon": 4.0, "kept": 0.8},
     ]
     assert "<svg" in svg(epsilon_chart(rows, value="kept", title="kept"))
+    assert "<svg" in svg(epsilon_chart(rows, value="kept", title="kept", limit=True))
 
 
 def test_real_texts_stand_on_the_page_only_where_they_may(found):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
-from smotext_lab.charts import MUTED, PALETTE, SOFT, plain_rows, styled
+from smotext_lab.charts import MUTED, PALETTE, plain_rows, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +52,9 @@ def roc_chart(curves: pd.DataFrame, *, least: float = 1e-3) -> Any:
     return styled(chart.properties(width=340, height=300))
 
 
-def epsilon_chart(rows: Sequence[dict[str, Any]], *, value: str, title: str) -> Any:
+def epsilon_chart(
+    rows: Sequence[dict[str, Any]], *, value: str, title: str, limit: bool = False
+) -> Any:
     """Draw figures of several methods against ε; those of no finite ε as dashed lines.
 
     Parameters
@@ -63,6 +65,8 @@ def epsilon_chart(rows: Sequence[dict[str, Any]], *, value: str, title: str) -> 
         What is drawn upwards.
     title : str
         Its name.
+    limit : bool, default=False
+        Draw the stated ε itself, which `value` must not exceed.
 
     Returns
     -------
@@ -77,7 +81,12 @@ def epsilon_chart(rows: Sequence[dict[str, Any]], *, value: str, title: str) -> 
     up = alt.Y(f"{value}:Q", title=title)
     along = alt.X("epsilon:Q", title="stated ε", scale=alt.Scale(type="log"))
     without = [{k: v for k, v in row.items() if k != "epsilon"} for row in others]
+    stated = sorted({row["epsilon"] for row in finite}) if limit else []
+    ends = [{"epsilon": epsilon, value: epsilon} for epsilon in stated]
     chart = alt.layer(
+        alt.Chart(alt.Data(values=ends))
+        .mark_line(color=MUTED, strokeDash=[2, 3], point={"color": MUTED})
+        .encode(x=along, y=up),
         alt.Chart(alt.Data(values=plain_rows(without)))
         .mark_rule(strokeDash=[5, 4], strokeWidth=2)
         .encode(y=up, color=colour),
@@ -85,4 +94,4 @@ def epsilon_chart(rows: Sequence[dict[str, Any]], *, value: str, title: str) -> 
         .mark_line(point=True, strokeWidth=2)
         .encode(x=along, y=up, color=colour),
     )
-    return styled(chart.properties(width=400, height=260, title=alt.Title("", color=SOFT)))
+    return styled(chart.properties(width=400, height=260))

@@ -113,9 +113,12 @@ def show_roc(audit: Audit) -> None:
     )
 
 
-def show_epsilon(rows: Sequence[dict[str, Any]], value: str, title: str) -> None:
-    """Display figures against ε."""
-    show(epsilon_chart(rows, value=value, title=title), f"{title} against the stated ε")
+def show_epsilon(
+    rows: Sequence[dict[str, Any]], value: str, title: str, *, limit: bool = False
+) -> None:
+    """Display figures against ε, with the stated ε itself where it is their limit."""
+    chart = epsilon_chart(rows, value=value, title=title, limit=limit)
+    show(chart, f"{title} against the stated ε")
 
 
 def retention(
@@ -206,7 +209,8 @@ class Comparison:
 
     def table(self) -> pd.DataFrame:
         """Return the figures so far."""
-        return pd.DataFrame(self.rows).round(3)
+        stated = [f"{r['epsilon']:g}" if np.isfinite(r["epsilon"]) else "none" for r in self.rows]
+        return pd.DataFrame(self.rows).round(3).assign(epsilon=stated)
 
     def sentences(self) -> list[str]:
         """Return what each mechanism guarantees."""
