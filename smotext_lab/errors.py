@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "BridgeError",
+    "BudgetError",
     "DataError",
     "ModelError",
     "ParameterError",
@@ -42,6 +43,10 @@ class ModelError(SmotextError, RuntimeError):
 
 class BridgeError(SmotextError, ValueError):
     """A bridge cannot be read, or does not fit the encoder or the LLM."""
+
+
+class BudgetError(SmotextError, RuntimeError):
+    """A privacy budget does not cover what is asked, or cannot be read."""
 
 
 class ReportError(SmotextError, RuntimeError):

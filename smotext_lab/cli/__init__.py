@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from smotext_lab._version import __version__
-from smotext_lab.cli import generate, job, reports, shelf, train
+from smotext_lab.cli import generate, job, privacy, reports, shelf, train
 from smotext_lab.cli.door import Door, examples
 
 __all__ = ["app", "main"]
@@ -55,6 +55,7 @@ def smotext_lab(
 app.command(epilog=reports.DEMO_EXAMPLES)(reports.demo)
 app.command(epilog=generate.EXAMPLES)(generate.generate)
 app.command(epilog=reports.REPORT_EXAMPLES)(reports.report)
+app.command(epilog=privacy.AUDIT_EXAMPLES)(privacy.audit)
 app.command("train-bridge", epilog=train.EXAMPLES)(train.train_bridge)
 app.add_typer(job.job_app, name="job")
 app.add_typer(shelf.models_app, name="models")

@@ -1,0 +1,50 @@
+"""``smotext-lab audit``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from smotext_lab.cli.door import examples, table
+
+__all__ = ["AUDIT_EXAMPLES", "audit"]
+
+AUDIT_EXAMPLES = examples(
+    "smotext-lab audit new.parquet --train train.csv --holdout holdout.csv",
+    "smotext-lab audit new.csv --train real.csv --holdout rest.csv --text body --json audit.json",
+)
+
+
+def audit(
+    synthetic: Annotated[str, typer.Argument(help="File of the synthetic texts.")],
+    *,
+    train: Annotated[str, typer.Option(help="File of the real texts they were made from.")],
+    holdout: Annotated[
+        str, typer.Option(help="File of real texts of the same kind that were kept out.")
+    ],
+    text: Annotated[str | None, typer.Option(help="Column of texts; by default found.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column of labels; by default found.")] = None,
+    encoder: Annotated[str, typer.Option(help="BERT-type encoder.")] = "all-MiniLM-L6-v2",
+    json_out: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there.")
+    ] = None,
+) -> None:
+    """Attack synthetic texts, and say what they give away of the real ones.
+
+    An audit finds leaks and cannot show that there are none. `smotext-lab report privacy_audit`
+    makes a page of it.
+    """
+    import json
+
+    from smotext_lab.encoders import BertEncoder
+    from smotext_lab.privacy import audit as attack
+    from smotext_lab.reports.privacy import read_three
+
+    new, real, rest = read_three(synthetic, train, holdout, text, label)
+    found = attack(new["text"].tolist(), real["text"], rest["text"], encoder=BertEncoder(encoder))
+    verdict = found.verdict()[["question", "answer", "figures"]]
+    typer.echo(table(list(verdict.columns), verdict.to_numpy().tolist()))
+    if json_out is not None:
+        json_out.write_text(json.dumps(found.figures(), indent=2) + "\n", encoding="utf-8")

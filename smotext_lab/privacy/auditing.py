@@ -1,0 +1,274 @@
+"""`audit`: attack synthetic texts, and say what the attacks found in words that anyone can read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from smotext_lab.errors import DataError
+from smotext_lab.markup import texts_table
+from smotext_lab.privacy.attacks import Attack, membership, nearest_of
+from smotext_lab.privacy.bounds import roc
+from smotext_lab.privacy.masking import find_personal
+from smotext_lab.privacy.reconstruction import reconstruct, recovered
+from smotext_lab.privacy.verbatim import disclosures, longest_runs
+from smotext_lab.privacy.verdict import verdict
+
+__all__ = ["Audit", "audit"]
+
+_MOST_POINTS = 2000  # that lines are looked for among
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """What attacks on synthetic texts found.
+
+    Attributes
+    ----------
+    attacks : list of Attack
+        The more successful first. Their intervals allow for there being several.
+    disclosures : DataFrame
+        See `verbatim.disclosures`.
+    runs : DataFrame
+        Longest runs of words shared with the synthetic texts, of train and holdout.
+    reconstruction : dict
+        How many training vectors came back from the geometry of the parents, of how many.
+    personal : DataFrame
+        Personal data of structured kinds in the synthetic texts.
+    worst : DataFrame
+        The training texts that the `surest` attack ranks first, with their nearest synthetic ones.
+    nearest : DataFrame
+        Cosine to the nearest synthetic text; a check for copies, and no measure of privacy.
+    sizes : dict
+    guarantee : dict
+        What the mechanism states, as it stands in the synthesis; empty without one.
+    """
+
+    attacks: list[Attack]
+    disclosures: pd.DataFrame
+    runs: pd.DataFrame
+    reconstruction: dict[str, int]
+    personal: pd.DataFrame
+    worst: pd.DataFrame
+    nearest: pd.DataFrame
+    sizes: dict[str, int]
+    guarantee: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def best(self) -> Attack:
+        """The more successful attack."""
+        return self.attacks[0]
+
+    @property
+    def surest(self) -> Attack:
+        """The attack that finds most texts at 1% false alarms; not always the better one."""
+        return max(self.attacks, key=lambda attack: attack.tpr_1.value)
+
+    @property
+    def epsilon_at_least(self) -> float:
+        """The largest ε that an attack showed, at 95% confidence over all of them."""
+        return max(attack.epsilon for attack in self.attacks)
+
+    def verdict(self) -> pd.DataFrame:
+        """Return the findings: a question a row, its answer, the figures, and how to read them."""
+        return verdict(self)
+
+    def roc(self) -> pd.DataFrame:
+        """Return the curves of all attacks: ``attack``, ``false_positives``, ``true_positives``."""
+        curves = []
+        for attack in self.attacks:
+            false, true = roc(attack.members, attack.others)
+            curve = {"false_positives": false, "true_positives": true}
+            curves.append(pd.DataFrame(curve).assign(attack=attack.name))
+        return pd.concat(curves, ignore_index=True)
+
+    def figures(self) -> dict[str, Any]:
+        """Return the figures by name, the most telling first."""
+        best, surest = self.best, self.surest
+        return {
+            "auc": best.auc.value,
+            "auc_low": best.auc.low,
+            "auc_high": best.auc.high,
+            "tpr_at_1_percent": surest.tpr_1.value,
+            "tpr_at_1_percent_high": surest.tpr_1.high,
+            "tpr_at_01_percent": surest.tpr_01.value,
+            "tpr_at_01_percent_high": surest.tpr_01.high,
+            "epsilon_at_least": self.epsilon_at_least,
+            "epsilon_stated": self.guarantee.get("epsilon"),
+            "attack": best.name,
+            "attack_at_1_percent": surest.name,
+            "longest_shared_run": int(self.runs["train"].max()),
+            **{f"disclosed_{k}": int(v) for k, v in self.disclosures["disclosed"].items()},
+            **{f"phantom_{k}": int(v) for k, v in self.disclosures["phantoms"].items()},
+            **self.reconstruction,
+            **self.sizes,
+        }
+
+    def _repr_html_(self) -> str:
+        return texts_table(self.verdict(), title="Privacy audit", notes=[_CAVEAT])
+
+    def __repr__(self) -> str:
+        return "\n".join(
+            f"{row.question} {row.answer} ({row.figures})" for row in self.verdict().itertuples()
+        )
+
+
+_CAVEAT = (
+    "An audit finds leaks and cannot show that there are none. Only the statement of a mechanism "
+    "guarantees anything."
+)
+
+
+def audit(
+    synthesis: Any,
+    train: Sequence[str] | pd.Series,
+    holdout: Sequence[str] | pd.Series,
+    *,
+    encoder: Any = None,
+    reconstruction: bool = True,
+    n_worst: int = 10,
+    progress: bool = False,
+) -> Audit:
+    """Attack synthetic texts with the real ones they came from and some they did not.
+
+    Parameters
+    ----------
+    synthesis : Synthesis or sequence of str
+    train : sequence of str
+        The real texts that were given to whatever made the synthetic ones; all of them, in their
+        order, for the attack on the parents' geometry.
+    holdout : sequence of str
+        Real texts of the same kind that were not.
+    encoder : Encoder, optional
+        Default `BertEncoder`.
+    reconstruction : bool, default=True
+        Whether to try ReconSMOTE, where the synthesis names parents.
+    n_worst : int, default=10
+    progress : bool, default=False
+
+    Returns
+    -------
+    Audit
+
+    Raises
+    ------
+    DataError
+        If there are too few texts to say anything.
+
+    Notes
+    -----
+    Texts that are in both train and holdout are left out of the comparisons. Train and holdout
+    must be of one distribution: split at random, not by time or source, or the attacks find the
+    difference between the two.
+
+    References
+    ----------
+    Carlini et al., "Membership inference attacks from first principles", IEEE S&P 2022, for true
+    positives at few false ones.
+
+    Examples
+    --------
+    >>> from smotext_lab.privacy import audit
+    >>> audit(new, train["text"], holdout["text"])  # doctest: +SKIP
+    """
+    from smotext_lab.encoders import BertEncoder
+
+    made = _texts(synthesis)
+    everything = [str(text) for text in train]
+    inside, outside = _apart(everything, [str(text) for text in holdout])
+    if not made or min(len(inside), len(outside)) < 20:
+        msg = (
+            f"An audit of {len(made)} synthetic texts with {len(inside)} training and "
+            f"{len(outside)} holdout texts says nothing: give at least 20 different texts of each."
+        )
+        raise DataError(msg)
+    encoder = BertEncoder() if encoder is None else encoder
+    texts = {"made": made, "in": inside, "out": outside}
+    vectors = {part: encoder.encode(each, progress=progress) for part, each in texts.items()}
+    stated = dict(getattr(synthesis, "info", {}).get("guarantee", {}))
+    attacks = membership(texts, vectors, delta=float(stated.get("delta") or 0.0))
+    nearest = {part: nearest_of(vectors[part], vectors["made"]) for part in ("in", "out")}
+    found: dict[str, int] = {}
+    if reconstruction:
+        found = _geometry(synthesis, everything, vectors["made"], encoder)
+    runs = [pd.Series(longest_runs(each, made)) for each in (inside, outside)]
+    cosines = [pd.Series(nearest[name][0]) for name in ("in", "out")]
+    return Audit(
+        attacks,
+        disclosures(made, inside, outside),
+        pd.DataFrame({"train": runs[0], "holdout": runs[1]}).fillna(0).astype(int),
+        found,
+        find_personal(made),
+        _worst(
+            max(attacks, key=lambda each: each.tpr_1.value), texts, nearest["in"], runs[0], n_worst
+        ),
+        pd.DataFrame({"train": cosines[0], "holdout": cosines[1]}),
+        {"synthetic": len(made), "train": len(inside), "holdout": len(outside)},
+        stated,
+    )
+
+
+def _geometry(synthesis: Any, train: list[str], made: np.ndarray, encoder: Any) -> dict[str, int]:
+    """Try ReconSMOTE on the exact points, and on the texts' own vectors."""
+    frame = getattr(synthesis, "accepted", pd.DataFrame({"parents": []}))
+    rows = frame[frame["parents"].notna()].head(_MOST_POINTS)
+    if not len(rows):
+        return {}
+    parents = sorted({int(parent) for each in rows["parents"] for parent in each})
+    if parents[-1] >= len(train):
+        msg = (
+            f"A parent is row {parents[-1]}, but there are {len(train)} training texts: give all "
+            "texts that the synthesis was made from, or reconstruction=False."
+        )
+        raise DataError(msg)
+    real = encoder.encode([train[parent] for parent in parents])
+    place = {parent: at for at, parent in enumerate(parents)}
+    points = np.stack(
+        [
+            np.tensordot(weights, real[[place[int(p)] for p in each]], axes=1)
+            for each, weights in zip(rows["parents"], rows["weights"], strict=True)
+        ]
+    )
+    points /= np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
+    return {
+        "parents": len(parents),
+        "recovered_from_points": int(recovered(reconstruct(points), real).sum()),
+        "recovered_from_texts": int(recovered(reconstruct(made[:_MOST_POINTS]), real).sum()),
+    }
+
+
+def _worst(
+    attack: Attack,
+    texts: dict[str, list[str]],
+    nearest: tuple[np.ndarray, np.ndarray],
+    runs: pd.Series,
+    n: int,
+) -> pd.DataFrame:
+    rows = np.argsort(-attack.members, kind="stable")[:n]
+    return pd.DataFrame(
+        {
+            "training text": [texts["in"][row] for row in rows],
+            "nearest synthetic text": [texts["made"][nearest[1][row]] for row in rows],
+            "cosine": nearest[0][rows].astype(float),
+            "words in a row": runs.to_numpy()[rows],
+        }
+    )
+
+
+def _texts(synthesis: Any) -> list[str]:
+    accepted = getattr(synthesis, "accepted", None)
+    return [str(t) for t in (synthesis if accepted is None else accepted["text"])]
+
+
+def _apart(train: list[str], holdout: list[str]) -> tuple[list[str], list[str]]:
+    """Return each text once, and none that is in both."""
+    both = set(train) & set(holdout)
+    first, second = (
+        [text for text in dict.fromkeys(texts) if text not in both and text.strip()]
+        for texts in (train, holdout)
+    )
+    return first, second

@@ -1,0 +1,149 @@
+"""Canaries: made-up texts put among the real ones, to see whether they sing in the new ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from smotext_lab.errors import DataError
+from smotext_lab.privacy.attacks import CONFIDENCE, membership
+from smotext_lab.privacy.bounds import Interval
+from smotext_lab.privacy.likelihood import WordModel
+
+__all__ = ["Canaries", "canary_audit", "exposure"]
+
+
+class Canaries:
+    """Texts that begin like real ones and go on as none would.
+
+    Parameters
+    ----------
+    texts, labels : sequences
+        Real ones, from which beginnings and rare words are taken.
+    n : int, default=50
+        Canaries that are put in; as many more are kept out, to compare with.
+    random_state : int, optional
+
+    Attributes
+    ----------
+    inside, outside : list of str
+    labels : list
+        Of those inside.
+
+    References
+    ----------
+    In-distribution prefix, high-perplexity suffix: "The canary's echo", arXiv 2502.14921.
+
+    Examples
+    --------
+    >>> made = Canaries(["the rain fell all day"] * 5 + ["a cold snow came"] * 5, list("ab") * 5,
+    ...                 n=3, random_state=0)
+    >>> len(made.inside), len(made.outside), made.inside[0].split()[0] in {"the", "a"}
+    (3, 3, True)
+    """
+
+    def __init__(
+        self,
+        texts: Sequence[str],
+        labels: Sequence[Any],
+        n: int = 50,
+        *,
+        random_state: int | None = None,
+    ) -> None:
+        words = sorted({word for text in texts for word in text.split()})
+        if len(texts) < 2 or len(words) < 2:
+            msg = "Canaries are made of real texts and their words: give at least two of each."
+            raise DataError(msg)
+        rng = np.random.default_rng(random_state)
+        rows = rng.choice(len(texts), 2 * n)
+        made = []
+        for row in rows:
+            known = str(texts[row]).split()
+            half = max(1, len(known) // 2)
+            strange = rng.choice(words, max(3, len(known) - half)).tolist()
+            made.append(" ".join([*known[:half], *strange, str(rng.integers(10**7, 10**8))]))
+        self.inside, self.outside = made[:n], made[n:]
+        self.labels = [labels[row] for row in rows[:n]]
+
+
+def canary_audit(
+    generate: Callable[[list[str], list[Any]], Any],
+    texts: Sequence[str],
+    labels: Sequence[Any],
+    *,
+    n: int = 50,
+    repetitions: Sequence[int] = (1, 4, 16),
+    encoder: Any = None,
+    random_state: int | None = None,
+) -> pd.DataFrame:
+    """Put canaries among real texts, make new texts, and look for the canaries in them.
+
+    Parameters
+    ----------
+    generate : callable
+        ``(texts, labels) -> Synthesis or list of str``; it is called once for each number of
+        repetitions. For a mechanism with a guarantee the texts must be such that may be used: each
+        call costs its ε.
+    texts, labels : sequences
+    n : int, default=50
+    repetitions : sequence of int, default=(1, 4, 16)
+        How often each canary is put in.
+    encoder : Encoder, optional
+        Default `BertEncoder`.
+    random_state : int, optional
+
+    Returns
+    -------
+    DataFrame
+        A row for each number of repetitions: ``auc`` with ``auc_low`` and ``auc_high`` of the
+        better attack (0.5 is guessing), and ``exposure`` in bits, mean and most (without a leak
+        the mean is about 1.4 and the most about ``log2(n)``).
+
+    References
+    ----------
+    Exposure: Carlini et al., "The secret sharer", USENIX Security 2019.
+    """
+    from smotext_lab.encoders import BertEncoder
+
+    encoder = BertEncoder() if encoder is None else encoder
+    made = Canaries(texts, labels, n, random_state=random_state)
+    vectors = {"in": encoder.encode(made.inside), "out": encoder.encode(made.outside)}
+    rows = []
+    for times in repetitions:
+        result = generate([*texts, *(made.inside * times)], [*labels, *(made.labels * times)])
+        accepted = getattr(result, "accepted", None)
+        new = [str(text) for text in (result if accepted is None else accepted["text"])]
+        best = membership(
+            {"made": new, "in": made.inside, "out": made.outside},
+            vectors | {"made": encoder.encode(new)},
+        )[0]
+        bits = exposure(WordModel(new), made)
+        rows.append(_row(times, best.auc, best.name, bits))
+    return pd.DataFrame(rows)
+
+
+def exposure(model: WordModel, canaries: Canaries) -> np.ndarray:
+    """Return the exposure of each canary inside, in bits, by its rank among those outside.
+
+    ``log2(m + 1) - log2(rank)`` for m outside: about 1.4 on average where nothing leaks.
+    """
+    inside, outside = model.scores(canaries.inside), model.scores(canaries.outside)
+    ranks = 1 + (outside[None, :] >= inside[:, None]).sum(axis=1)
+    bits: np.ndarray = np.log2(len(outside) + 1) - np.log2(ranks)
+    return bits
+
+
+def _row(times: int, auc: Interval, attack: str, bits: np.ndarray) -> dict[str, Any]:
+    return {
+        "repetitions": times,
+        "auc": auc.value,
+        "auc_low": auc.low,
+        "auc_high": auc.high,
+        "attack": attack,
+        "exposure_mean": float(bits.mean()),
+        "exposure_most": float(bits.max()),
+        "confidence": CONFIDENCE,
+    }

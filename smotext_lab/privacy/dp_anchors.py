@@ -1,0 +1,289 @@
+"""`DPAnchors`: noisy sums at public anchors, and SMOTE among the centroids they give."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from smotext_lab.equipment import equip
+from smotext_lab.errors import DataError, ParameterError
+from smotext_lab.guards import Guards
+from smotext_lab.privacy.accounting import check, mu_of
+from smotext_lab.privacy.anchors import Anchors
+from smotext_lab.privacy.budget import PrivacyBudget
+from smotext_lab.privacy.guarantee import Guarantee, Neighbouring
+from smotext_lab.privacy.reading import PUBLIC, encoded_alone, read_private
+from smotext_lab.privacy.release import Released, release, sensitivity
+from smotext_lab.privacy.writing import Told, synthesis_of, write_between
+from smotext_lab.sampler.counts import shares
+from smotext_lab.synthesis import Synthesis
+
+__all__ = ["DPAnchors"]
+
+
+class DPAnchors:
+    """New texts from noisy sums of the real ones' vectors, with a differential privacy guarantee.
+
+    Each private text becomes a vector, which is shortened to a public subspace and to length
+    `clip`, and added to the sum of its class at the nearest public anchor. Released are these
+    sums and the number of texts in each, with Gaussian noise. Everything after that works on what
+    was released: centroids, SMOTE among them, decoding, any number of texts (post-processing).
+
+    Parameters
+    ----------
+    epsilon, delta : float
+        The guarantee. δ about ``1 / (n ln n)`` for about n texts.
+    anchors : Anchors, optional
+        Public. Default `Anchors.shipped()`, for the default encoder.
+    classes : sequence, optional
+        The names of the classes, as something public; default those of the labels, whose names
+        then are public. Texts of other classes are not read.
+    neighbouring : {"add_or_remove", "replace"}, default="add_or_remove"
+    texts_per_user : int, optional
+        Protect a user with all texts instead of one text: the first so many texts of each user
+        are read, and `fit` is told whose each is.
+    clip : float, default=1.0
+    budget : PrivacyBudget, optional
+        Where the spending is recorded, over all mechanisms and restarts. Without one the
+        guarantee is of this object alone, and it fits once.
+    encoder, decoder : optional
+        As in `SMOTExT`.
+    guards : Guards, optional
+        Those that compare with real texts are switched off: they would need budget.
+    k_neighbors : int, default=5
+        Of SMOTE among the centroids.
+    like, words : str and int, optional
+        A made-up text of the form wanted, and how many words; both public, never taken from the
+        private texts.
+    max_attempts, max_blends : int
+        As in `SMOTExT`.
+    random_state : int, optional
+        Of SMOTE and decoding. The noise has no seed.
+    progress : bool, default=True
+
+    Attributes
+    ----------
+    released_ : Released
+        All that the private texts were asked for, noise included.
+
+    Notes
+    -----
+    The sums and the counts are one Gaussian mechanism: a text moves one sum by at most `clip` and
+    one count by 1, released in units of `clip`, so all of it by ``√2 · clip``. Each text is encoded
+    alone: in a batch its vector's last bits would depend on the other texts.
+
+    References
+    ----------
+    Gaussian noise: Balle & Wang, ICML 2018. Why nothing less: SMOTE is not private, ReconSMOTE,
+    arXiv 2510.15083.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> anchors = Anchors.of(np.random.default_rng(0).normal(size=(99, 8)), n_anchors=2,
+    ...                      dimensions=4, random_state=0)
+    >>> mechanism = DPAnchors(2.0, 1e-4, anchors=anchors)
+    >>> mechanism.guarantee().epsilon
+    2.0
+    """
+
+    def __init__(
+        self,
+        epsilon: float,
+        delta: float,
+        *,
+        anchors: Anchors | None = None,
+        classes: Sequence[Any] | None = None,
+        neighbouring: Neighbouring = "add_or_remove",
+        texts_per_user: int | None = None,
+        clip: float = 1.0,
+        budget: PrivacyBudget | None = None,
+        encoder: Any = None,
+        decoder: Any = None,
+        guards: Guards | None = None,
+        k_neighbors: int = 5,
+        like: str | None = None,
+        words: int | None = None,
+        max_attempts: int = 3,
+        max_blends: int = 3,
+        random_state: int | None = None,
+        progress: bool = True,
+    ) -> None:
+        check(epsilon, delta)
+        if texts_per_user is not None and texts_per_user < 1:
+            msg = f"texts_per_user must be at least 1, got {texts_per_user!r}."
+            raise ParameterError(msg)
+        if not 0 < clip < np.inf:
+            msg = f"clip must be above 0, got {clip!r}."
+            raise ParameterError(msg)
+        self.epsilon, self.delta = epsilon, delta
+        self.anchors = anchors
+        self.classes = classes
+        self.neighbouring: Neighbouring = neighbouring
+        self.texts_per_user = texts_per_user
+        self.clip = clip
+        self.budget = budget
+        self.encoder, self.decoder = encoder, decoder
+        self.guards = guards or Guards()
+        self.k_neighbors = k_neighbors
+        self.told = Told(like, words)
+        self.max_attempts, self.max_blends = max_attempts, max_blends
+        self.random_state = random_state
+        self.progress = progress
+        self.guarantee()  # refuses what it cannot state
+
+    def guarantee(self) -> Guarantee:
+        """Return what is guaranteed about `released_` and all that is made of it."""
+        return Guarantee(
+            self.epsilon,
+            self.delta,
+            self.neighbouring,
+            "text" if self.texts_per_user is None else "user",
+            self.texts_per_user,
+            PUBLIC,
+            f"DPAnchors, {self.anchors or 'shipped anchors'}",
+            mu_of(self.epsilon, self.delta),
+        )
+
+    def fit(self, texts: Any, y: Any, users: Sequence[Any] | None = None) -> DPAnchors:
+        """Release noisy counts and sums of private texts.
+
+        Parameters
+        ----------
+        texts, y
+            As in `SMOTExT.fit_resample`.
+        users : sequence of length n, optional
+            Whose each text is; needed where `texts_per_user` is set.
+
+        Returns
+        -------
+        DPAnchors
+            Itself.
+
+        Raises
+        ------
+        BudgetError
+            If the budget does not cover it. Nothing was released then.
+        ParameterError
+            If it was fitted before and there is no budget to count with.
+
+        Warns
+        -----
+        UserWarning
+            If a class is too small, with the number of texts that would do. This is judged by its
+            noisy count.
+        """
+        if hasattr(self, "released_") and self.budget is None:
+            msg = (
+                "This mechanism has released once: a second time would cost its ε again. Make it "
+                "with budget=PrivacyBudget(…), which counts; or generate more texts from what "
+                "was released, which costs nothing."
+            )
+            raise ParameterError(msg)
+        given = read_private(texts, y, users, self.texts_per_user)
+        encoder, _ = equip(self.encoder, self.decoder)
+        anchors = self.anchors or Anchors.shipped()
+        anchors.check(encoder)
+        classes = np.unique(given.labels).tolist() if self.classes is None else list(self.classes)
+        vectors = encoded_alone(encoder, given.texts, progress=self.progress)
+        promised = self.guarantee()
+        distance = sensitivity(self.clip, self.neighbouring, self.texts_per_user or 1)
+        if self.budget is not None:
+            self.budget.spend(promised, promised.mechanism)  # before any noise is drawn
+        self.released_: Released = release(
+            vectors,
+            given.labels.tolist(),
+            classes,
+            anchors,
+            clip=self.clip,
+            sigma=distance / mu_of(self.epsilon, self.delta),
+        )
+        self._warn_of_small()
+        return self
+
+    def generate(self, n: int | Mapping[Any, int]) -> Synthesis:
+        """Return new texts, made of what was released; costs no budget, however often.
+
+        Parameters
+        ----------
+        n : int or dict of label -> int
+            A total is shared among the classes by their noisy counts; those too small get none.
+
+        Returns
+        -------
+        Synthesis
+            Texts and labels; columns that could tell of private texts are empty.
+
+        Raises
+        ------
+        DataError
+            If a class that is asked for is too small.
+        ParameterError
+            If it was not fitted.
+        """
+        if not hasattr(self, "released_"):
+            msg = "Nothing was released yet: call fit(texts, labels) first."
+            raise ParameterError(msg)
+        vectors, labels = self.released_.centroids()
+        wanted = self._wanted(n, labels)
+        _, decoder = equip(self.encoder, self.decoder)
+        seed = self.random_state
+        if seed is None:
+            seed = int(np.random.SeedSequence().generate_state(1)[0])
+        made = write_between(
+            vectors,
+            labels,
+            wanted,
+            decoder,
+            guards=self.guards,
+            random_state=seed,
+            k_neighbors=self.k_neighbors,
+            max_attempts=self.max_attempts,
+            max_blends=self.max_blends,
+            told=self.told,
+            progress=self.progress,
+        )
+        asked = {str(label): int(count) for label, count in wanted.items()}
+        result = synthesis_of(
+            made.records, self.guarantee(), {"decoder": repr(decoder), "asked": asked}
+        )
+        if len(result) < sum(asked.values()):
+            msg = (
+                f"DPAnchors made {len(result)} of {sum(asked.values())} texts: the guards refused "
+                "the others; raise max_attempts or max_blends."
+            )
+            warnings.warn(msg, UserWarning, stacklevel=2)
+        return result
+
+    def _wanted(self, n: int | Mapping[Any, int], labels: np.ndarray) -> dict[Any, int]:
+        usable = set(labels.tolist())
+        if isinstance(n, Mapping):
+            for label in n:
+                if label not in usable:
+                    raise DataError(self._too_small(label))
+            return {label: count for label, count in n.items() if count}
+        sizes = self.released_.sizes
+        if not usable:
+            raise DataError(self._too_small(max(sizes, key=lambda label: sizes[label])))
+        whole = {label: max(1, round(sizes[label])) for label in sizes if label in usable}
+        wanted = shares(n, np.repeat(list(whole), list(whole.values())))
+        return {label: count for label, count in wanted.items() if count}
+
+    def _too_small(self, label: Any) -> str:
+        sizes = self.released_.sizes
+        if label not in sizes:
+            return f"There is no class {label!r}: released were {', '.join(map(repr, sizes))}."
+        return (
+            f"Class {label!r} is too small for ε = {self.epsilon:g}: its noisy count is "
+            f"{sizes[label]:.0f}, and {self.released_.least} would do. Give more texts of it, a "
+            "larger epsilon, or fewer anchors or dimensions; or leave it out with classes=…."
+        )
+
+    def _warn_of_small(self) -> None:
+        usable = set(self.released_.centroids()[1].tolist())
+        for label in self.released_.classes:
+            if label not in usable:
+                warnings.warn(self._too_small(label), UserWarning, stacklevel=3)

@@ -1,0 +1,313 @@
+"""`PrivateEvolution`: public texts evolve; private ones only vote for the nearest."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from smotext_lab.equipment import equip
+from smotext_lab.errors import DataError, ParameterError
+from smotext_lab.guards import Guards
+from smotext_lab.privacy.accounting import check, mu_of
+from smotext_lab.privacy.budget import PrivacyBudget
+from smotext_lab.privacy.guarantee import Guarantee, Neighbouring
+from smotext_lab.privacy.reading import PUBLIC, encoded_alone, read_private
+from smotext_lab.privacy.votes import noisy_votes, votes_sensitivity
+from smotext_lab.privacy.writing import Told, synthesis_of, write_between
+from smotext_lab.synthesis import Synthesis
+
+__all__ = ["PrivateEvolution"]
+
+
+@dataclass(frozen=True)
+class _Round:
+    """A population, and the noisy votes it got."""
+
+    texts: list[str]
+    labels: list[Any]
+    votes: list[float]
+
+
+class PrivateEvolution:
+    """New texts by evolution, with a differential privacy guarantee.
+
+    A population of public texts is voted on: each private text has one vote, for the nearest of
+    its class. Noise is added to the votes, those with most of them win, SMOTE goes between winners
+    that are neighbours, and a language model writes what lies there: the next population. Private
+    texts are asked for nothing but the votes.
+
+    Parameters
+    ----------
+    epsilon, delta : float
+        Of all rounds together.
+    n_rounds : int, default=5
+    threshold : float, default=2.0
+        Votes at or below this many standard deviations of the noise count as none.
+    lookahead : int, default=1
+        Texts that winners give rise to besides themselves, for each place in the population: the
+        next round's candidates are the winners and `lookahead` new texts for each.
+    classes, neighbouring, texts_per_user, budget, encoder, decoder, guards, k_neighbors, like,
+    words, random_state, progress
+        As for `DPAnchors`.
+    checkpoint : str or Path, optional
+        A file that keeps the populations and their noisy votes after each round. A run that was
+        stopped goes on from there, and pays for no round twice.
+
+    Attributes
+    ----------
+    rounds_ : list
+        The populations with their noisy votes.
+
+    Notes
+    -----
+    The rounds are Gaussian mechanisms, so T of them with noise σ are one with ``√T / σ``.
+
+    References
+    ----------
+    Xie et al., "Differentially private synthetic data via foundation model APIs 2: text"
+    (Aug-PE), arXiv 2403.01749; the variation step is SMOTExT's, arXiv 2505.13434, section 3.
+
+    Examples
+    --------
+    >>> PrivateEvolution(2.0, 1e-4, n_rounds=3).guarantee().epsilon
+    2.0
+    """
+
+    def __init__(
+        self,
+        epsilon: float,
+        delta: float,
+        *,
+        n_rounds: int = 5,
+        threshold: float = 2.0,
+        lookahead: int = 1,
+        classes: Sequence[Any] | None = None,
+        neighbouring: Neighbouring = "add_or_remove",
+        texts_per_user: int | None = None,
+        budget: PrivacyBudget | None = None,
+        checkpoint: str | Path | None = None,
+        encoder: Any = None,
+        decoder: Any = None,
+        guards: Guards | None = None,
+        k_neighbors: int = 5,
+        like: str | None = None,
+        words: int | None = None,
+        random_state: int | None = None,
+        progress: bool = True,
+    ) -> None:
+        check(epsilon, delta)
+        for name, value, least in (
+            ("n_rounds", n_rounds, 1),
+            ("lookahead", lookahead, 1),
+            ("texts_per_user", texts_per_user or 1, 1),
+        ):
+            if value < least:
+                msg = f"{name} must be at least {least}, got {value!r}."
+                raise ParameterError(msg)
+        self.epsilon, self.delta = epsilon, delta
+        self.n_rounds, self.threshold, self.lookahead = n_rounds, threshold, lookahead
+        self.classes = classes
+        self.neighbouring: Neighbouring = neighbouring
+        self.texts_per_user = texts_per_user
+        self.budget = budget
+        self.checkpoint = None if checkpoint is None else Path(checkpoint).expanduser()
+        self.encoder, self.decoder = encoder, decoder
+        self.guards = guards or Guards()
+        self.k_neighbors = k_neighbors
+        self.told = Told(like, words)
+        self.random_state = random_state
+        self.progress = progress
+        self.guarantee()
+
+    def guarantee(self) -> Guarantee:
+        """Return what is guaranteed about all rounds together."""
+        return Guarantee(
+            self.epsilon,
+            self.delta,
+            self.neighbouring,
+            "text" if self.texts_per_user is None else "user",
+            self.texts_per_user,
+            PUBLIC,
+            f"PrivateEvolution, {self.n_rounds} rounds",
+            mu_of(self.epsilon, self.delta),
+        )
+
+    @property
+    def sigma(self) -> float:
+        """Standard deviation of the noise in each round, in votes."""
+        distance = votes_sensitivity(self.neighbouring, self.texts_per_user or 1)
+        return distance * float(np.sqrt(self.n_rounds)) / mu_of(self.epsilon, self.delta)
+
+    def evolve(
+        self,
+        texts: Any,
+        y: Any,
+        public: Any,
+        public_y: Sequence[Any] | None = None,
+        users: Sequence[Any] | None = None,
+    ) -> Synthesis:
+        """Run the rounds, or those that are left of a checkpoint, and return the last population.
+
+        Parameters
+        ----------
+        texts, y
+            Private, as in `SMOTExT.fit_resample`.
+        public : sequence of str
+            Texts to begin with; nothing protects them.
+        public_y : sequence, optional
+            Their classes; without it each class begins with all of them.
+        users : sequence, optional
+            See `DPAnchors.fit`.
+
+        Returns
+        -------
+        Synthesis
+            As many texts of each class as it began with. Columns that could tell of private texts
+            are empty.
+
+        Raises
+        ------
+        BudgetError
+            If the budget does not cover the rounds. Nothing was released then.
+        DataError
+            If a class has no public texts.
+        ParameterError
+            If the checkpoint is of another run, or it has run and there is no budget to count with.
+        """
+        if hasattr(self, "rounds_") and self.budget is None:
+            msg = (
+                "This mechanism has run once: a second time would cost its ε again. Make it with "
+                "budget=PrivacyBudget(…), which counts."
+            )
+            raise ParameterError(msg)
+        given = read_private(texts, y, users, self.texts_per_user)
+        classes = np.unique(given.labels).tolist() if self.classes is None else list(self.classes)
+        start = _first(list(public), public_y, classes)
+        encoder, decoder = equip(self.encoder, self.decoder)
+        vectors = encoded_alone(encoder, given.texts, progress=self.progress)
+        state = self._begin()
+        self._write(state)  # so that a run that is stopped at once is not paid for twice
+        if self.budget is not None:
+            self.budget.spend(self.guarantee(), self.guarantee().mechanism, name=state["name"])
+        self.rounds_ = [_Round(**each) for each in state["rounds"]]
+        population = start
+        for turn in range(self.n_rounds + 1):
+            if turn > 0:
+                population = self._next(self.rounds_[turn - 1], start, encoder, decoder, turn)
+            if turn == self.n_rounds:
+                break
+            if turn == len(self.rounds_):
+                public_vectors = encoder.encode(population[0])
+                votes = noisy_votes(
+                    vectors, given.labels.tolist(), public_vectors, population[1], sigma=self.sigma
+                )
+                self.rounds_.append(_Round(*population, votes.tolist()))
+                self._keep(state)
+        rows = [
+            {"text": text, "label": label, "status": "accepted"}
+            for text, label in zip(
+                *self._winners(self.rounds_[-1], start, self.n_rounds), strict=True
+            )
+        ]
+        return synthesis_of(rows, self.guarantee(), {"decoder": repr(decoder)})
+
+    def _next(
+        self,
+        voted: _Round,
+        start: tuple[list[str], list[Any]],
+        encoder: Any,
+        decoder: Any,
+        turn: int,
+    ) -> tuple[list[str], list[Any]]:
+        """Return the winners of a round and the texts written between them."""
+        texts, labels = self._winners(voted, start, turn)
+        if turn == self.n_rounds:
+            return texts, labels
+        names = np.array(labels)
+        made = write_between(
+            encoder.encode(texts),
+            names,
+            {label: labels.count(label) * self.lookahead for label in dict.fromkeys(labels)},
+            decoder,
+            guards=self.guards,
+            random_state=_stream(self.random_state, turn),
+            k_neighbors=self.k_neighbors,
+            told=self.told,
+            progress=self.progress,
+        )
+        new = [record for record in made.records if record["status"] == "accepted"]
+        return texts + [r["text"] for r in new], labels + [r["label"] for r in new]
+
+    def _winners(
+        self, voted: _Round, start: tuple[list[str], list[Any]], turn: int
+    ) -> tuple[list[str], list[Any]]:
+        """Return those with most noisy votes, as many of each class as the run began with."""
+        rng = np.random.default_rng(_stream(self.random_state, turn, 1))
+        labels = np.array(voted.labels, dtype=object)
+        votes = np.array(voted.votes)
+        texts: list[str] = []
+        names: list[Any] = []
+        for label in dict.fromkeys(start[1]):
+            places = np.flatnonzero(labels == label)
+            n = min(start[1].count(label), len(places))
+            count = np.where(votes[places] > self.threshold * self.sigma, votes[places], 0.0)
+            # those without votes only where there are too few others, and then by lot
+            order = np.lexsort((rng.random(len(places)), -count))
+            texts += [voted.texts[i] for i in places[order[:n]]]
+            names += [label] * n
+        return texts, names
+
+    def _begin(self) -> dict[str, Any]:
+        """Return the state of the run: of the checkpoint, if there is one."""
+        terms = [self.epsilon, self.delta, self.n_rounds, self.neighbouring, self.texts_per_user]
+        if self.checkpoint is None or not self.checkpoint.exists():
+            return {"name": secrets.token_hex(8), "terms": terms, "rounds": []}
+        state: dict[str, Any] = json.loads(self.checkpoint.read_text(encoding="utf-8"))
+        if state["terms"] != terms:
+            msg = (
+                f"The checkpoint {self.checkpoint} is of a run with other terms (ε, δ, rounds, "
+                f"relation, texts a user: {state['terms']}): give another file."
+            )
+            raise ParameterError(msg)
+        return state
+
+    def _keep(self, state: dict[str, Any]) -> None:
+        state["rounds"] = [vars(each) for each in self.rounds_]
+        self._write(state)
+
+    def _write(self, state: dict[str, Any]) -> None:
+        if self.checkpoint is None:
+            return
+        part = self.checkpoint.with_name(f".{self.checkpoint.name}.part")
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            json.dump(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(self.checkpoint)
+
+
+def _first(
+    public: list[str], public_y: Sequence[Any] | None, classes: list[Any]
+) -> tuple[list[str], list[Any]]:
+    if public_y is None:
+        return [t for _ in classes for t in public], [c for c in classes for _ in public]
+    labels = list(public_y)
+    for label in classes:
+        if labels.count(label) < 2:
+            msg = f"Class {label!r} has {labels.count(label)} public texts: give at least two."
+            raise DataError(msg)
+    kept = [(t, c) for t, c in zip(public, labels, strict=True) if c in classes]
+    return [text for text, _ in kept], [label for _, label in kept]
+
+
+def _stream(random_state: int | None, *keys: int) -> int:
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    return int(np.random.SeedSequence([random_state, *keys]).generate_state(1)[0])

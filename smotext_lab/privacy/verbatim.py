@@ -1,0 +1,125 @@
+"""What stands in the synthetic texts word for word, and whether that tells of the real ones.
+
+A phrase that is in one training text and in a synthetic one need not come from there: chance makes
+such phantoms too. How many, the holdout tells, from which nothing can have come.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from smotext_lab.privacy.likelihood import words_of
+from smotext_lab.privacy.masking import find_personal
+
+__all__ = ["disclosures", "longest_runs"]
+
+_NAME = re.compile(r"(?<=[a-z,;:] )[A-Z][\w’'-]+(?: [A-Z][\w’'-]+)*")
+_LONGEST = 30  # words in a row that are looked for
+
+
+def longest_runs(texts: Sequence[str], synthetic: Sequence[str]) -> np.ndarray:
+    """Return how many words in a row each text has in common with some synthetic one, shape (n,).
+
+    Examples
+    --------
+    >>> longest_runs(["The rain fell all day."], ["Then the rain fell on us."]).tolist()
+    [3]
+    """
+    made = [_words(text) for text in synthetic]
+    known = [
+        {tuple(words[i : i + n]) for words in made for i in range(len(words) - n + 1)}
+        for n in range(1, _LONGEST + 1)
+    ]
+    return np.array([_longest(_words(text), known) for text in texts], np.int64)
+
+
+def disclosures(
+    synthetic: Sequence[str], train: Sequence[str], holdout: Sequence[str]
+) -> pd.DataFrame:
+    """Count what only one real text has and the synthetic ones have too.
+
+    Parameters
+    ----------
+    synthetic, train, holdout : sequence of str
+
+    Returns
+    -------
+    DataFrame
+        A row a kind (phrases of 3 and 5 words, names, numbers, e-mail addresses): how many stand
+        in training texts only and how many of them were `disclosed`; the same for the holdout
+        (`phantoms`, which cannot have come from there); and `p_value`, the chance of at least so
+        many disclosed if they were phantoms too (exact binomial test).
+
+    References
+    ----------
+    Telling disclosures from phantoms by a holdout: arXiv 2606.16952.
+
+    Examples
+    --------
+    >>> found = disclosures(["Ring 55123 now"], ["Ring 55123 now"], ["Ring 66123 now"])
+    >>> found.loc["numbers", ["disclosed", "phantoms"]].tolist()
+    [1, 0]
+    """
+    kinds: dict[str, Callable[[str], Iterable[object]]] = {
+        "phrases of 3 words": lambda text: _grams(text, 3),
+        "phrases of 5 words": lambda text: _grams(text, 5),
+        "names": lambda text: set(_NAME.findall(text)),
+        "numbers": lambda text: set(re.findall(r"\d{3,}", text)),
+        "e-mail addresses": lambda text: set(find_personal([text], ["email"])["found"]),
+    }
+    rows = {kind: _counted(parts, synthetic, train, holdout) for kind, parts in kinds.items()}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _counted(
+    parts: Callable[[str], Iterable[object]],
+    synthetic: Sequence[str],
+    train: Sequence[str],
+    holdout: Sequence[str],
+) -> dict[str, float]:
+    from scipy.stats import binomtest
+
+    made = {part for text in synthetic for part in parts(text)}
+    inside, outside = (
+        Counter(part for text in texts for part in set(parts(text))) for texts in (train, holdout)
+    )
+    own = [part for part, times in inside.items() if times == 1 and part not in outside]
+    others = [part for part, times in outside.items() if times == 1 and part not in inside]
+    found, ghosts = sum(p in made for p in own), sum(p in made for p in others)
+    p_value = 1.0
+    if found + ghosts:
+        share = len(own) / (len(own) + len(others))
+        p_value = float(binomtest(found, found + ghosts, share, alternative="greater").pvalue)
+    return {
+        "in_train_only": len(own),
+        "disclosed": found,
+        "in_holdout_only": len(others),
+        "phantoms": ghosts,
+        "p_value": p_value,
+    }
+
+
+def _longest(words: list[str], known: list[set[tuple[str, ...]]]) -> int:
+    best = 0
+    for start in range(len(words)):
+        while (
+            best < _LONGEST
+            and start + best < len(words)
+            and tuple(words[start : start + best + 1]) in known[best]
+        ):
+            best += 1
+    return best
+
+
+def _grams(text: str, n: int) -> set[tuple[str, ...]]:
+    words = _words(text)
+    return {tuple(words[i : i + n]) for i in range(len(words) - n + 1)}
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in words_of(text) if word[0].isalnum()]

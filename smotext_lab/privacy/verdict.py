@@ -1,0 +1,154 @@
+"""The verdict of an audit: what was asked, what was found, and how to read it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from smotext_lab.privacy.attacks import CONFIDENCE
+from smotext_lab.privacy.bounds import proportion
+
+if TYPE_CHECKING:
+    from smotext_lab.privacy.auditing import Audit
+
+__all__ = ["verdict"]
+
+_LONG_RUN = 8  # words in a row: as in the guard against copies
+
+
+def verdict(audit: Audit) -> pd.DataFrame:
+    """Return a question a row, its answer, the figures, and how to read them."""
+    return pd.DataFrame(
+        [
+            *_about_membership(audit),
+            _about_words(audit),
+            *_about_phrases(audit),
+            *_about_geometry(audit),
+            _about_personal(audit),
+            _about_copies(audit),
+            _about_guarantee(audit),
+        ],
+        columns=["question", "answer", "figures", "how to read it"],
+    )
+
+
+def _about_membership(audit: Audit) -> list[tuple[str, str, str, str]]:
+    best, surest = audit.best, audit.surest
+    found = best.auc.low > 0.5
+    n = audit.sizes["holdout"]
+    alarms = proportion(n // 100, n).high  # what 1% of so few texts may be in truth
+    return [
+        (
+            "Can it be told who was in the training texts?",
+            "Yes, better than by guessing." if found else "Not by these attacks.",
+            f"AUC {best.auc}; attack: {best.name}",
+            "0.5 is guessing, 1 is certainty; the interval holds at 95%.",
+        ),
+        (
+            "Are some texts surely recognised?",
+            "Yes." if surest.tpr_1.low > alarms else "Not shown.",
+            f"found at 1% false alarms: {surest.tpr_1}; at 0.1%: {surest.tpr_01}; "
+            f"attack: {surest.name}",
+            "Guessing finds 0.010 and 0.001. The mean over all texts hides the few at risk."
+            + (
+                ""
+                if n >= 1000
+                else f" With {n} texts in the holdout 0.1% means no false alarm at all."
+            ),
+        ),
+        (
+            "How much was given away, at least?",
+            f"ε is at least {audit.epsilon_at_least:.2f}."
+            if audit.epsilon_at_least
+            else "No lower bound above 0.",
+            f"ε ≥ {audit.epsilon_at_least:.2f} at 95% confidence",
+            "A lower bound: a better attack may show more. It never proves a guarantee.",
+        ),
+    ]
+
+
+def _about_words(audit: Audit) -> tuple[str, str, str, str]:
+    train, holdout = (audit.runs[name].to_numpy() for name in ("train", "holdout"))
+    long = [(runs >= _LONG_RUN).sum() for runs in (train, holdout)]
+    return (
+        "Are there passages word for word?",
+        "Yes." if long[0] > long[1] else "Not more than by chance.",
+        f"{_LONG_RUN} or more words in a row: {long[0]} training texts, {long[1]} others; "
+        f"longest {train.max()} and {holdout.max()}",
+        "Stock phrases are in both; what only training texts show was copied.",
+    )
+
+
+def _about_phrases(audit: Audit) -> list[tuple[str, str, str, str]]:
+    m = len(audit.disclosures)
+    return [
+        (
+            f"Did {kind} of single texts get out?",
+            "Yes." if row["p_value"] * m < 1 - CONFIDENCE else "Not more than by chance.",
+            f"{row['disclosed']:.0f} of {row['in_train_only']:.0f} in one training text only; "
+            f"phantoms: {row['phantoms']:.0f} of {row['in_holdout_only']:.0f}; "
+            f"p = {row['p_value']:.3g}",
+            "Phantoms come from the holdout, which was never read: chance alone.",
+        )
+        for kind, row in audit.disclosures.iterrows()
+        if row["in_train_only"]
+    ]
+
+
+def _about_geometry(audit: Audit) -> list[tuple[str, str, str, str]]:
+    if not audit.reconstruction:
+        return []
+    of = audit.reconstruction["parents"]
+    exact, text = (audit.reconstruction[f"recovered_from_{k}"] for k in ("points", "texts"))
+    return [
+        (
+            "Can real vectors be computed back (ReconSMOTE)?",
+            "Yes, from the points." if exact else "Not by this attack.",
+            f"{exact} of {of} parents from the exact points, {text} from the texts alone",
+            "Publishing the vectors of plain SMOTE is publishing texts' vectors.",
+        )
+    ]
+
+
+def _about_personal(audit: Audit) -> tuple[str, str, str, str]:
+    counts = audit.personal["kind"].value_counts()
+    return (
+        "Is personal data of a fixed form in the synthetic texts?",
+        "Yes, real or made up." if len(counts) else "None found.",
+        ", ".join(f"{kind} {n}" for kind, n in counts.items()) or "0",
+        "Regular expressions for addresses, numbers and dates; names are not among them.",
+    )
+
+
+def _about_copies(audit: Audit) -> tuple[str, str, str, str]:
+    train, holdout = (audit.nearest[name].dropna() for name in ("train", "holdout"))
+    return (
+        "Copy check only: how near is the nearest synthetic text?",
+        "Near copies of training texts." if _copies(train) > _copies(holdout) else "No copies.",
+        f"median cosine {train.median():.3f} (holdout {holdout.median():.3f}); above 0.95: "
+        f"{_copies(train)} and {_copies(holdout)}",
+        "Says nothing about privacy (arXiv 2505.01524): texts at risk need no copies.",
+    )
+
+
+def _about_guarantee(audit: Audit) -> tuple[str, str, str, str]:
+    stated = audit.guarantee.get("epsilon")
+    if stated is None:
+        return (
+            "Is anything guaranteed?",
+            "No.",
+            "no mechanism",
+            "What was not found today may be found by a better attack.",
+        )
+    broken = audit.epsilon_at_least > stated
+    return (
+        "Is anything guaranteed?",
+        "The attack contradicts the statement." if broken else "Yes.",
+        f"stated ε = {stated:g}, shown ε ≥ {audit.epsilon_at_least:.2f}",
+        str(audit.guarantee.get("sentence", "")),
+    )
+
+
+def _copies(cosines: pd.Series) -> int:
+    return int((cosines > 0.95).sum())

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from smotext_lab.errors import BudgetError, DataError, ParameterError
+from smotext_lab.privacy import Anchors, DPAnchors, PrivacyBudget
+from smotext_lab.privacy.accounting import mu_of
+from smotext_lab.privacy.release import release, sensitivity
+from smotext_lab.privacy.writing import WITHHELD
+
+
+@pytest.fixture
+def anchors(word_encoder, topics):
+    public, _ = topics(money=40, sport=40, weather=40)
+    return Anchors.of_texts(public, word_encoder, n_anchors=3, dimensions=20, random_state=0)
+
+
+@pytest.fixture
+def mechanism(anchors, word_decoder):
+    def make(epsilon=8.0, **settings):
+        return DPAnchors(
+            epsilon,
+            1e-3,
+            anchors=settings.pop("anchors", anchors),
+            decoder=word_decoder(),
+            random_state=0,
+            progress=False,
+            **settings,
+        )
+
+    return make
+
+
+@pytest.fixture
+def private(topics):
+    return topics(money=150, sport=150)
+
+
+def test_texts_of_each_class_come_out_and_nothing_of_the_real_ones(mechanism, private):
+    made = mechanism().fit(*private).generate({"money": 6, "sport": 4})
+    assert made.counts().to_dict() == {"money": 6, "sport": 4}
+    assert made.originals is None
+    assert len(made.rejected) == 0
+    assert not made.frame[list(WITHHELD)].notna().any().any()
+    assert made.info["guarantee"]["epsilon"] == 8.0
+    assert "are off" in made.info["guards"]
+    assert set(made.info) == {"privacy", "guarantee", "withheld", "guards", "decoder", "asked"}
+
+
+def test_the_released_centroids_are_near_those_of_the_classes(mechanism, private, word_encoder):
+    vectors, labels = mechanism(40.0).fit(*private).released_.centroids()
+    real = word_encoder.encode(private[0])
+    for name in ("money", "sport"):
+        mean = real[np.array(private[1]) == name].mean(axis=0)
+        others = vectors[labels == name] @ mean / np.linalg.norm(mean)
+        assert others.max() > 0.8
+
+
+def test_two_releases_of_the_same_texts_differ(mechanism, private):
+    first = mechanism().fit(*private).released_
+    second = mechanism().fit(*private).released_
+    assert (first.sums != second.sums).all()
+
+
+def test_the_noise_is_what_epsilon_asks_for(anchors):
+    sigma = sensitivity(1.0, "add_or_remove") / mu_of(1.0, 1e-4)
+    nothing = np.zeros((1, anchors.vectors.shape[1]))
+    drawn = [release(nothing, ["a"], ["b"], anchors, clip=1.0, sigma=sigma) for _ in range(300)]
+    sums = np.stack([made.sums for made in drawn])
+    counts = np.stack([made.counts for made in drawn])
+    assert sums.std() == pytest.approx(sigma, rel=0.03)
+    assert counts.std() == pytest.approx(sigma, rel=0.1)
+
+
+@pytest.mark.parametrize("relation", ["add_or_remove", "replace"])
+def test_no_text_moves_the_figures_further_than_the_sensitivity(anchors, relation):
+    rng = np.random.default_rng(0)
+    d = anchors.vectors.shape[1]
+    most = sensitivity(1.0, relation)
+    common = rng.normal(size=(4, d)) * 9
+
+    def figures(extra):
+        rows = np.concatenate([common, extra])
+        labels = ["a"] * 4 + ["a" if row[0] > 0 else "b" for row in extra]
+        made = release(rows, labels, ["a", "b"], anchors, clip=1.0, sigma=0.0)
+        return np.concatenate([made.counts.ravel(), made.sums.ravel()])
+
+    for _ in range(200):
+        one, other = rng.normal(size=(2, 1, d)) * rng.choice([0.01, 1, 100], size=(2, 1, 1))
+        before = figures(other if relation == "replace" else other[:0])
+        assert np.linalg.norm(figures(one) - before) <= most + 1e-9
+    opposite = anchors.components[:1] * 7
+    assert np.linalg.norm(figures(opposite) - figures(-opposite)) <= sensitivity(1.0, "replace")
+
+
+def test_texts_of_one_user_are_capped_and_the_noise_is_for_all_of_them(mechanism, private):
+    made = mechanism(8.0, texts_per_user=3)
+    assert made.guarantee().unit == "user"
+    with pytest.warns(UserWarning, match="too small"):
+        made.fit(*private, users=["ann"] * 300)
+    assert sum(made.released_.sizes.values()) < 60
+    assert made.released_.sigma == pytest.approx(3 * math.sqrt(2) / mu_of(8.0, 1e-3))
+    with pytest.raises(ParameterError, match="go together"):
+        mechanism().fit(*private, users=["ann"] * 300)
+
+
+def test_a_class_too_small_is_refused_with_the_number_that_would_do(mechanism, topics):
+    few = topics(money=400, sport=3)
+    made = mechanism(0.5)
+    with pytest.warns(UserWarning, match="'sport' is too small for ε = 0.5"):
+        made.fit(*few)
+    with pytest.raises(DataError, match=f"{made.released_.least} would do"):
+        made.generate({"sport": 1})
+    assert made.generate(2).counts().to_dict() == {"money": 2}
+    enough = topics(money=made.released_.least * 2, sport=made.released_.least * 2)
+    again = mechanism(0.5).fit(*enough)
+    assert set(again.generate({"money": 1, "sport": 1}).accepted["label"]) == {"money", "sport"}
+
+
+def test_spending_is_recorded_before_the_release_and_refused_beyond(mechanism, private, tmp_path):
+    budget = PrivacyBudget(tmp_path / "b.json", 3, 1e-3)
+    made = mechanism(2.0, budget=budget).fit(*private)
+    assert budget.spent == pytest.approx(2.0)
+    made.generate(2)
+    made.generate(2)
+    assert budget.spent == pytest.approx(2.0)
+    released = made.released_
+    with pytest.raises(BudgetError):
+        made.fit(*private)
+    assert made.released_ is released
+
+
+def test_without_a_budget_a_mechanism_releases_once(mechanism, private):
+    made = mechanism().fit(*private)
+    with pytest.raises(ParameterError, match="released once"):
+        made.fit(*private)
+
+
+def test_labels_outside_the_public_classes_are_not_read(mechanism, private):
+    made = mechanism(classes=["money"]).fit(*private)
+    assert list(made.released_.sizes) == ["money"]
+    assert made.released_.sizes["money"] == pytest.approx(150, abs=20)
+
+
+def test_each_text_is_encoded_by_itself(mechanism, private, word_encoder):
+    made = mechanism(encoder=word_encoder)
+    before = word_encoder.calls
+    made.fit(*private)
+    assert word_encoder.calls - before == len(set(private[0]))
+
+
+def test_anchors_of_another_encoder_are_refused(mechanism, private, anchors):
+    other = Anchors(anchors.vectors, anchors.components, "bert@2")
+    with pytest.raises(ParameterError, match="anchors are of bert@2"):
+        mechanism(anchors=other).fit(*private)
+    with pytest.raises(ParameterError, match="orthonormal"):
+        Anchors(anchors.vectors, anchors.components * 2)
+
+
+def test_fitting_comes_before_generating(mechanism):
+    with pytest.raises(ParameterError, match="fit"):
+        mechanism().generate(3)

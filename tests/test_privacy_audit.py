@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from smotext_lab import Synthesis
+from smotext_lab.errors import DataError, ParameterError
+from smotext_lab.interpolators import SMOTEInterpolator
+from smotext_lab.privacy import audit, find_personal, mask
+from smotext_lab.privacy.bounds import area, epsilon_at_least, proportion, true_positives_at
+from smotext_lab.privacy.reconstruction import reconstruct, recovered
+from smotext_lab.privacy.verbatim import disclosures, longest_runs
+
+WORDS = [f"w{i}" for i in range(400)]
+
+
+def sentences(n: int, seed: int) -> list[str]:
+    rng = np.random.default_rng(seed)
+    return [" ".join(rng.choice(WORDS, 8)) + f" {rng.integers(10**6, 10**7)}" for _ in range(n)]
+
+
+def test_copies_are_recognised(word_encoder):
+    train, holdout = sentences(300, 1), sentences(300, 2)
+    found = audit(train, train, holdout, encoder=word_encoder)
+    assert found.best.auc.low > 0.95
+    assert found.best.tpr_1.value > 0.9
+    assert found.epsilon_at_least > 2
+    assert found.disclosures.loc["numbers", "disclosed"] > 250
+    assert found.disclosures.loc["numbers", "p_value"] < 1e-6
+    answers = dict(found.verdict()[["question", "answer"]].itertuples(index=False))
+    assert answers["Are there passages word for word?"] == "Yes."
+    assert answers["Is anything guaranteed?"] == "No."
+    assert (found.worst["cosine"] > 0.99).all()
+
+
+def test_texts_of_neither_part_betray_nobody(word_encoder):
+    found = audit(sentences(300, 3), sentences(300, 1), sentences(300, 2), encoder=word_encoder)
+    assert found.best.auc.low < 0.5 + 0.02
+    assert found.epsilon_at_least < 0.5
+    assert found.disclosures["p_value"].min() > 0.001
+    assert found.personal["kind"].eq("number").all()
+
+
+def test_an_audit_needs_enough_texts(word_encoder):
+    with pytest.raises(DataError, match="at least 20"):
+        audit(sentences(9, 0), sentences(9, 1), sentences(9, 2), encoder=word_encoder)
+
+
+def test_texts_in_both_parts_are_left_out(word_encoder):
+    shared = sentences(50, 9)
+    train, holdout = sentences(60, 1) + shared, sentences(60, 2) + shared
+    found = audit(shared, train, holdout, encoder=word_encoder)
+    assert (found.sizes["train"], found.sizes["holdout"]) == (60, 60)
+
+
+def test_parents_come_back_from_the_points_of_smote_and_count(word_encoder):
+    train = sentences(25, 1)
+    vectors = word_encoder.encode(train)
+    plan = SMOTEInterpolator(3, random_state=0).plan(vectors, ["a"] * 25, {"a": 300})
+    rows = [
+        {"text": train[p[0]], "label": "a", "status": "accepted", "parents": p, "weights": w}
+        for p, w in zip(plan.parents.tolist(), plan.weights.tolist(), strict=True)
+    ]
+    made = Synthesis.from_rows(rows)
+    found = audit(made, train, sentences(60, 2), encoder=word_encoder)
+    assert found.reconstruction["recovered_from_points"] > 15
+    with pytest.raises(DataError, match="reconstruction=False"):
+        audit(made, train[:20], sentences(60, 2), encoder=word_encoder)
+
+
+def test_nothing_is_reconstructed_where_nothing_was_blended():
+    points = np.random.default_rng(0).normal(size=(300, 30))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    assert len(reconstruct(points)) == 0
+    assert not recovered(reconstruct(points), points).any()
+
+
+def test_the_page_shows_texts_to_the_letter(word_encoder):
+    train = [f"<script>alert({i})</script> {text}" for i, text in enumerate(sentences(40, 1))]
+    found = audit(train, train, sentences(40, 2), encoder=word_encoder)
+    assert "<script" not in found._repr_html_()
+    assert "cannot show that there are none" in found._repr_html_()
+
+
+def test_the_roc_runs_from_corner_to_corner(word_encoder):
+    found = audit(sentences(50, 3), sentences(50, 1), sentences(50, 2), encoder=word_encoder)
+    for _, curve in found.roc().groupby("attack"):
+        assert curve[["false_positives", "true_positives"]].iloc[[0, -1]].sum().tolist() == [1, 1]
+        assert curve["true_positives"].is_monotonic_increasing
+
+
+def test_an_area_is_covered_by_its_interval_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    true = 0.76025  # of unit Gaussians one apart
+    hits = 0
+    for _ in range(200):
+        found = area(rng.normal(size=80) + 1, rng.normal(size=80))
+        hits += found.low <= true <= found.high
+    assert 181 <= hits <= 198
+
+
+def test_the_bound_for_epsilon_is_seldom_above_the_truth():
+    rng = np.random.default_rng(0)
+    epsilon = 1.0  # randomised response: the attack is as good as the guarantee allows
+    p = np.exp(epsilon) / (1 + np.exp(epsilon))
+    bounds = [
+        epsilon_at_least(
+            (rng.random(2000) < p) + rng.random(2000) * 1e-6,
+            (rng.random(2000) < 1 - p) + rng.random(2000) * 1e-6,
+        )
+        for _ in range(60)
+    ]
+    assert np.mean(np.array(bounds) > epsilon) <= 0.1
+    assert np.median(bounds) > 0.7
+
+
+def test_rates_and_their_intervals():
+    assert true_positives_at(0.0, np.arange(10.0) + 5, np.arange(10.0)).value == 0.5
+    assert proportion(5, 10).low == pytest.approx(0.1871, abs=1e-3)
+
+
+def test_runs_count_words_and_not_signs():
+    assert longest_runs(["a, b c d", "x"], ["z a b; c"]).tolist() == [3, 0]
+
+
+def test_phantoms_are_told_from_disclosures():
+    train = [f"the code of Ann is {i}" for i in range(1000, 1100)]
+    holdout = [f"the code of Ann is {i}" for i in range(2000, 2100)]
+    found = disclosures([*train[:30], *holdout[:2]], train, holdout)
+    assert found.loc["numbers", ["disclosed", "phantoms"]].tolist() == [30, 2]
+    assert found.loc["numbers", "p_value"] < 1e-5
+    chance = disclosures([*train[:10], *holdout[:10]], train, holdout)
+    assert chance.loc["numbers", "p_value"] > 0.3
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("ann.b+c@mail.example.org", "email"),
+        ("https://a.example/x?y=1", "url"),
+        ("DE89 3704 0044 0532 0130 00", "iban"),
+        ("192.168.0.12", "ip"),
+        ("4111 1111 1111 1111", "card"),
+        ("2004-05-01", "date"),
+        ("1/2/2004", "date"),
+        ("+44 20 7946 0958", "phone"),
+        ("08001234567", "number"),
+    ],
+)
+def test_personal_data_of_a_fixed_form_is_masked(text, kind):
+    assert mask([f"see {text} please"]) == [f"see [{kind}] please"]
+    assert find_personal([f"see {text} please"]).values.tolist() == [[0, kind, text]]
+
+
+def test_ordinary_texts_stay_as_they_are():
+    texts = ["I paid 20 for 2 of them at 5.30, e.g. a cat.", "Room 12; a-b-c (see p. 4)"]
+    assert mask(texts) == texts
+    with pytest.raises(ParameterError, match="did you mean 'phone'"):
+        mask(texts, ["phones"])
+
+
+@pytest.mark.real
+def test_a_thousand_texts_against_two_thousand_take_less_than_two_minutes():
+    started = time.perf_counter()
+    found = audit(sentences(1000, 0), sentences(1000, 1), sentences(1000, 2))
+    assert time.perf_counter() - started < 120
+    assert found.sizes == {"synthetic": 1000, "train": 1000, "holdout": 1000}

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+import math
+
+import nbformat
+import pandas as pd
+import pytest
+
+from smotext_lab.charts import svg
+from smotext_lab.charts.privacy import epsilon_chart, roc_chart
+from smotext_lab.errors import DataError, ParameterError
+from smotext_lab.privacy import Anchors, DPAnchors, audit
+from smotext_lab.reports import privacy, template_parameters, template_path
+from smotext_lab.synthesis import Synthesis
+
+
+@pytest.fixture
+def found(word_encoder, topics):
+    (train, _), (holdout, _) = topics(money=30, sport=30), topics(weather=30, money=30)
+    return audit(train, train, holdout, encoder=word_encoder)
+
+
+def test_halves_share_no_text_and_have_the_same_classes(topics):
+    texts, labels = topics(money=20, sport=9, weather=2)
+    first, second = privacy.halves(pd.DataFrame({"text": texts, "label": labels}), 6, 0)
+    assert first["label"].value_counts().to_dict() == {"money": 6, "sport": 4}
+    assert second["label"].value_counts().to_dict() == {"money": 6, "sport": 4}
+    assert not set(first["text"]) & set(second["text"])
+    with pytest.raises(DataError):
+        privacy.halves(pd.DataFrame({"text": ["a"], "label": ["b"]}), 6, 0)
+
+
+def test_all_three_files_are_needed():
+    with pytest.raises(ParameterError, match="all three files"):
+        privacy.read_three("new.csv", "train.csv", None, None, None)
+
+
+def test_the_curves_can_be_drawn_with_rates_of_zero(found):
+    assert "<svg" in svg(roc_chart(found.roc()))
+
+
+def test_figures_against_epsilon_can_be_drawn():
+    rows = [
+        {"method": "plain", "epsilon": float("inf"), "kept": 0.9},
+        {"method": "DPAnchors", "epsilon": 1.0, "kept": 0.7},
+        {"method": "DPAnchors", "epsilon": 4.0, "kept": 0.8},
+    ]
+    assert "<svg" in svg(epsilon_chart(rows, value="kept", title="kept"))
+    assert "<svg" in svg(epsilon_chart(rows, value="kept", title="kept", limit=True))
+
+
+def test_real_texts_stand_on_the_page_only_where_they_may(found):
+    shown = found.worst["training text"].iloc[0]
+    assert shown in privacy.worst_table(found, show_texts=True).data
+    hidden = privacy.worst_table(found, show_texts=False).data
+    assert "training text" not in hidden
+
+
+def test_the_answer_says_that_nothing_is_guaranteed(found):
+    assert "Nothing is guaranteed" in privacy.answer(found).data
+
+
+def test_methods_are_compared_by_worth_and_by_attack(word_decoder, topics):
+    texts, labels = topics(money=90, sport=90)
+    cuts = [slice(0, 80), slice(80, 150), slice(150, None)]
+    parts = [(texts[cut], labels[cut]) for cut in cuts]
+    frames = [pd.DataFrame({"text": t, "label": y}) for t, y in parts]
+    decoder = word_decoder()
+    compare = privacy.Comparison(*frames, decoder.encoder)
+    wanted = {"money": 20, "sport": 20}
+    copied = Synthesis.from_rows(
+        {"text": t, "label": y, "status": "accepted"} for t, y in zip(*parts[0], strict=True)
+    )
+    compare.add("copies", math.inf, copied)
+    compare.add("random points", math.inf, privacy.random_texts(decoder, wanted, 0))
+    public, _ = topics(money=30, sport=30)
+    anchors = Anchors.of_texts(public, decoder.encoder, n_anchors=2, dimensions=20, random_state=0)
+    settings = {"anchors": anchors, "decoder": decoder, "progress": False}
+    strong = DPAnchors(50.0, 1e-2, **settings).fit(*parts[0])
+    compare.add_mechanism("DPAnchors", strong, wanted)
+    with pytest.warns(UserWarning, match="too small"):
+        weak = DPAnchors(0.01, 1e-4, **settings).fit(*parts[0])
+    compare.add_mechanism("DPAnchors", weak, wanted)
+    copies, noise, strong_row, weak_row = compare.rows
+    assert copies["retention"] == 1
+    assert copies["auc"] > 0.9
+    assert noise["retention"] < 0.9
+    assert strong_row["retention"] > 0.8
+    assert weak_row["texts"] == 0
+    assert compare.best(at_most=60) == strong_row["retention"]
+    assert compare.sentences()[0].startswith("DPAnchors: Differentially private with ε = 50")
+    assert compare.figures()["copies_inf_retention"] == 1
+
+
+def test_the_shell_audits_three_files(topics, word_encoder, tmp_path, monkeypatch):
+    from typer.testing import CliRunner
+
+    from smotext_lab import cli, encoders
+
+    monkeypatch.setattr(encoders, "BertEncoder", lambda name: word_encoder)
+    texts, labels = topics(money=60, sport=60)
+    frame = pd.DataFrame({"text": texts, "label": labels})
+    frame[:60].to_csv(tmp_path / "train.csv", index=False)
+    frame[60:].to_csv(tmp_path / "holdout.csv", index=False)
+    files = {name: str(tmp_path / f"{name}.csv") for name in ("train", "holdout")}
+    told = ["audit", files["train"], "--train", files["train"], "--holdout", files["holdout"]]
+    ran = CliRunner().invoke(cli.app, [*told, "--json", str(tmp_path / "out.json")])
+    assert ran.exit_code == 0, ran.output
+    assert "Yes, better than by guessing." in ran.stdout
+    assert json.loads((tmp_path / "out.json").read_text())["auc"] > 0.9
+
+
+@pytest.mark.parametrize("name", ["privacy_audit", "differential_privacy"])
+def test_the_templates_explain_their_parameters_and_have_no_outputs(name):
+    assert all(p.help and p.type != "any" for p in template_parameters(name))
+    notebook = json.loads(template_path(name).read_text(encoding="utf-8"))
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
+    nbformat.validate(nbformat.from_dict(notebook))

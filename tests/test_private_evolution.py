@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from smotext_lab import SMOTExT
+from smotext_lab.errors import BudgetError, DataError, ParameterError
+from smotext_lab.privacy import HeuristicNoise, PrivacyBudget, PrivateEvolution, canary_audit
+from smotext_lab.privacy.accounting import composed, epsilon_of
+from smotext_lab.privacy.votes import noisy_votes, votes_sensitivity
+from smotext_lab.privacy.writing import WITHHELD
+
+
+@pytest.fixture
+def evolution(word_decoder):
+    def make(epsilon=8.0, **settings):
+        decoder = settings.pop("decoder", None) or word_decoder()
+        settings = {"n_rounds": 2, "random_state": 0, "progress": False} | settings
+        return PrivateEvolution(epsilon, 1e-3, decoder=decoder, **settings)
+
+    return make
+
+
+@pytest.fixture
+def private(topics):
+    return topics(money=80, sport=80)
+
+
+@pytest.fixture
+def public(topics):
+    texts, labels = topics(money=4, sport=4, weather=4)
+    order = sorted(range(12), key=labels.__getitem__)
+    return [texts[row] for row in order]
+
+
+def test_votes_draw_the_population_to_the_private_classes(evolution, private, public):
+    run = evolution(30.0)
+    made = run.evolve(*private, public)
+    assert made.counts().to_dict() == {"money": 12, "sport": 12}
+    assert not made.frame[list(WITHHELD)].notna().any().any()
+    assert made.info["guarantee"]["epsilon"] == 30.0
+    first = run.rounds_[0]
+    for label, near in (("money", public[:4]), ("sport", public[4:8])):
+        places = [i for i, name in enumerate(first.labels) if name == label]
+        assert first.texts[max(places, key=lambda i: first.votes[i])] in near
+
+
+def test_all_rounds_together_cost_what_is_stated(evolution):
+    run = evolution(3.0, n_rounds=7)
+    assert epsilon_of(composed(*[1 / run.sigma] * 7), 1e-3) == pytest.approx(3.0, abs=1e-6)
+
+
+def test_a_text_moves_the_votes_no_further_than_the_sensitivity():
+    rng = np.random.default_rng(0)
+    places, names = rng.normal(size=(6, 5)), list("aaabbb")
+    for _ in range(100):
+        rows, labels = rng.normal(size=(4, 5)), rng.choice(list("abc"), 4).tolist()
+        before = noisy_votes(rows, labels, places, names, sigma=0.0)
+        fewer = noisy_votes(rows[1:], labels[1:], places, names, sigma=0.0)
+        assert np.linalg.norm(before - fewer) <= votes_sensitivity("add_or_remove")
+        changed = [*labels[:3], "b"], np.vstack([rows[:3], rng.normal(size=(1, 5))])
+        other = noisy_votes(changed[1], changed[0], places, names, sigma=0.0)
+        assert np.linalg.norm(before - other) <= votes_sensitivity("replace") + 1e-9
+
+
+def test_a_stopped_run_goes_on_and_pays_once(evolution, private, public, tmp_path, word_decoder):
+    budget = PrivacyBudget(tmp_path / "b.json", 8, 1e-3)
+    decoder = word_decoder()
+    decoder.stop_after = 5
+    terms = {"budget": budget, "checkpoint": tmp_path / "run.json"}
+    with pytest.raises(KeyboardInterrupt):
+        evolution(decoder=decoder, **terms).evolve(*private, public)
+    kept = json.loads((tmp_path / "run.json").read_text())["rounds"]
+    assert len(kept) == 1
+    run = evolution(**terms)
+    run.evolve(*private, public)
+    assert run.rounds_[0].votes == kept[0]["votes"]
+    assert len(budget.entries) == 1
+    with pytest.raises(BudgetError):
+        evolution(budget=budget).evolve(*private, public)
+    with pytest.raises(ParameterError, match="other terms"):
+        evolution(4.0, checkpoint=tmp_path / "run.json").evolve(*private, public)
+
+
+def test_public_texts_are_needed_of_each_class(evolution, private, public):
+    with pytest.raises(DataError, match="'sport' has 0 public"):
+        evolution().evolve(*private, public, ["money"] * len(public))
+
+
+def test_noise_on_vectors_guarantees_nothing_and_says_what_it_would_cost(word_decoder, topics):
+    noise = HeuristicNoise(0.05, word_decoder(), random_state=0)
+    assert not noise.guarantee().holds
+    assert noise.guarantee().described()["epsilon"] is None
+    assert noise.price(1, 1e-5) < noise.price(100, 1e-5)
+    assert HeuristicNoise(0.0, word_decoder()).price(1, 1e-5) == math.inf
+    sampler = SMOTExT(decoder=noise, k_neighbors=2, random_state=0, guards=False, progress=False)
+    texts, labels = topics(money=5)
+    assert len(sampler.generate(texts, labels, n=3)) == 3
+
+
+def test_canaries_sing_in_copies_and_not_in_other_texts(word_encoder, topics):
+    texts, labels = topics(money=40, sport=40)
+    found = canary_audit(
+        lambda given, _: given, texts, labels, n=30, encoder=word_encoder, random_state=0
+    )
+    assert found["repetitions"].tolist() == [1, 4, 16]
+    assert (found["auc_low"] > 0.85).all()
+    assert (found["exposure_mean"] > 3).all()
+    silent = canary_audit(
+        lambda *_: texts, texts, labels, n=30, repetitions=[1], encoder=word_encoder, random_state=0
+    )
+    assert silent["auc_low"].item() < 0.55
+    assert silent["exposure_mean"].item() < 2.5
