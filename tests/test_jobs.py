@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -418,3 +419,31 @@ def test_a_file_that_is_not_there_is_no_failed_request(tmp_path):
             store.read("job.json")
     with pytest.raises(DataError, match="There is no job in"):
         Job(tmp_path / "none")
+
+
+def test_a_ray_cluster_that_loses_a_node_gives_the_same_rows(create):
+    ray = pytest.importorskip("ray", reason="Ray is not installed (extra ray)")
+    cluster_utils = pytest.importorskip("ray.cluster_utils")
+    whole = create("whole")
+    whole.run(progress=False)
+    job = create(rows_per_part=4)
+    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+        ray.init(address=cluster.address, log_to_driver=False)
+        parts = Path(job.url) / "out"
+
+        def lose() -> None:
+            while not any(parts.glob("*.parquet")):
+                time.sleep(0.05)
+            cluster.remove_node(nodes[0], allow_graceful=False)
+
+        thread = threading.Thread(target=lose, daemon=True)
+        thread.start()
+        job.run(runner="ray", workers=2, progress=False)
+        thread.join(timeout=30)
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    pd.testing.assert_frame_equal(rows_of(job), rows_of(whole))
+    assert not job.verify()

@@ -260,10 +260,16 @@ class Job:
         from smotext_lab.scale.local import run_here, run_workers
 
         store, workers, decoder = self._store, how["workers"], how["decoder"]
-        if workers == 1:
+        if workers == 1 and how["runner"] == "local":
             yield from run_here(store, parts, decoder, bar.update)
             return
-        for facts in run_workers(store, parts, decoder, workers):
+        if how["runner"] == "ray":
+            from smotext_lab.scale.on_ray import run_on_ray
+
+            made = run_on_ray(store, parts, decoder, workers, how["num_gpus"])
+        else:
+            made = run_workers(store, parts, decoder, workers)
+        for facts in made:
             bar.update(facts.get("rows", 0))
             yield facts
 
