@@ -1,9 +1,11 @@
 """How good decoded texts are: against their originals, their labels, and plain English.
 
 `metrics` compares texts word by word, `forms` by how they are written, `perplexity` by how
-likely a language model finds them, `judges` by the label that others would give them.
+likely a language model finds them, `judges` by the label that others would give them,
+`diversity` with each other. `protocols` asks whether they help a classifier.
 """
 
+from smotext_lab.evaluation.diversity import compression_ratio, distinct_1, self_bleu
 from smotext_lab.evaluation.judges import LabelJudge, NeighborJudge, TfidfJudge
 from smotext_lab.evaluation.metrics import (
     cosines,
@@ -32,7 +34,9 @@ __all__ = [
     "TfidfJudge",
     "case_kept",
     "case_style",
+    "compression_ratio",
     "cosines",
+    "distinct_1",
     "distinct_2",
     "exact_match",
     "form_kept",
@@ -40,6 +44,7 @@ __all__ = [
     "length_ratio",
     "log_likelihoods",
     "perplexity",
+    "self_bleu",
     "sentence_bleu",
     "sentence_kind",
     "token_f1",

@@ -14,7 +14,9 @@ from smotext_lab.cache import content_key
 from smotext_lab.evaluation import scores
 from smotext_lab.evaluation.cells import COLUMNS, Cell, Cells
 from smotext_lab.evaluation.classifiers import Remembering, text_classifier
+from smotext_lab.evaluation.diversity import compression_ratio
 from smotext_lab.evaluation.methods import Models, method
+from smotext_lab.evaluation.metrics import distinct_2
 from smotext_lab.evaluation.nearness import nearness
 from smotext_lab.evaluation.splits import Split
 from smotext_lab.evaluation.statistics import Effect, difference, retention, win_tie_loss
@@ -322,13 +324,15 @@ class _Pools:
         return real + new if arm.with_real else new
 
     def facts(self, arm: Arm) -> list[tuple[str, float]]:
-        """Return how many texts there are, and how near the new ones are to real ones."""
+        """Return how many new texts there are, how near to real ones and to each other."""
         if not arm.makes:
             return [("n_train", float(len(self.sample.real)))]
         new = self._new(arm)
         found = [("n_new", float(len(new.labels) if new.points is None else len(new.points)))]
         if new.texts:
             found += nearness(new.texts, self.sample.real.texts, self.study.models.encoder)
+            found += [("distinct_2", distinct_2(new.texts))]
+            found += [("compression_ratio", compression_ratio(new.texts))]
         return found
 
     def examples(self, arms: Sequence[Arm], most: int = 6) -> pd.DataFrame:
