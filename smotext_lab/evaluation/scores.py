@@ -36,7 +36,7 @@ def macro_f1(truth: np.ndarray, predicted: np.ndarray, n_classes: int) -> float:
 
     Examples
     --------
-    >>> macro_f1(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).round(3)
+    >>> round(macro_f1(np.array([0, 0, 1]), np.array([0, 1, 1]), 2), 3)
     0.667
     """
     hits = np.bincount(truth[truth == predicted], minlength=n_classes)
