@@ -20,7 +20,7 @@ demo: .venv/.installed
 	@$(PY) -m smotext_lab demo --out "$(OUT)"
 
 test: .venv/.test-installed lint
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal
 
 lint: .venv/.test-installed
 	@$(PY) -m ruff check .
