@@ -226,8 +226,3 @@ def test_template_over_hostile_texts_does_nothing(
     models = {"encoder": tiny_encoder, "llm": tiny_llm, "bridge": tiny_bridge}
     report = qualitative_on(hostile_csv, max_new_tokens=8, **models)
     assert_whole_and_harmless(browser, report)
-
-
-@pytest.mark.real
-def test_template_with_the_default_models_over_hostile_texts_does_nothing(browser, hostile_csv):
-    assert_whole_and_harmless(browser, qualitative_on(hostile_csv))
