@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import tempfile
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,11 @@ def kept(key: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
+
+    Warns
+    -----
+    UserWarning
+        If it could not be kept.
     """
     home = folder()
     if home is None:
@@ -85,12 +91,26 @@ def kept(key: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     with contextlib.suppress(OSError, ValueError):
         return pd.read_parquet(path)
     made = make()
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=home, suffix=".part")  # readable by its owner alone
-    os.close(handle)
-    made.to_parquet(part)
-    Path(part).replace(path)
+    try:
+        _write(made, path)
+    except OSError as error:  # what was written is not lost for it
+        msg = (
+            f"These texts could not be kept in {home} ({error.strerror or error}): they will be "
+            f"written again next time. {_VARIABLE} names another folder, or is 'off'."
+        )
+        warnings.warn(msg, UserWarning, stacklevel=2)
     return made
+
+
+def _write(frame: pd.DataFrame, path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")  # its owner alone reads it
+    os.close(handle)
+    try:
+        frame.to_parquet(part)
+        Path(part).replace(path)
+    finally:
+        Path(part).unlink(missing_ok=True)
 
 
 def info() -> CacheInfo:

@@ -483,17 +483,9 @@ def test_the_train_bridge_page_names_the_recipes_own_defaults():
 
 
 @pytest.mark.real
-def test_the_demo_makes_a_report_and_shows_texts(tmp_path, monkeypatch, capsys):
-    from smotext_lab import reports
-    from smotext_lab.cli.reports import demo
-
-    whole = reports.run_report
-
-    def short(template, out, progress):
-        return whole(template, {"n": 2, "new_per_class": 1, "steps": 3}, out, progress=progress)
-
-    monkeypatch.setattr(reports, "run_report", short)
-    demo(out=tmp_path / "out")
-    shown = capsys.readouterr().out
-    assert (tmp_path / "out" / "qualitative.html").as_uri() in shown
-    assert shown.count("\n  between  ") == 2
+def test_the_demo_makes_a_report_and_shows_texts(tmp_path):
+    done = in_a_process("demo", "--out", tmp_path / "out", text=True)
+    assert done.returncode == 0, done.stderr
+    page = tmp_path / "out" / "qualitative.html"
+    assert page.as_uri() in done.stdout
+    assert done.stdout.count("\n  between  ") == 2

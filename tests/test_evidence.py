@@ -13,11 +13,10 @@ from smotext_lab.evaluation.cells import Cells
 from smotext_lab.evaluation.classifiers import text_classifier
 from smotext_lab.evaluation.finetuning import FinetunedBert
 from smotext_lab.evaluation.methods import METHODS, Models, method
-from smotext_lab.evaluation.nearness import longest_shared_run
 from smotext_lab.evaluation.noise import noises, noisy
 from smotext_lab.evaluation.splits import Split
 from smotext_lab.evaluation.statistics import difference, retention, win_tie_loss
-from smotext_lab.evaluation.study import Arm, Study
+from smotext_lab.evaluation.study import OTHERS, Arm, Setup, Study
 from smotext_lab.evaluation.training import TrainingTexts
 from smotext_lab.evaluation.word_edits import aeda, eda
 
@@ -40,16 +39,18 @@ def results(tmp_path, monkeypatch):
     return tmp_path / "results"
 
 
-def quick(split, models, **other):
-    asked = {"ks": [4], "times": [2], "resamples": 2, "classifiers": ["tfidf-logreg"]}
-    asked |= {"controls": ["duplication", "eda", "random pairs"], "progress": False}
-    return protocols.few_shot(split, models, **(asked | other))
+def quick(
+    split, models, *, resamples=2, classifiers=("tfidf-logreg",), store=None, seed=0, **other
+):
+    setup = Setup(split, models, classifiers, resamples, store, seed, progress=False)
+    asked = {"ks": [4], "times": [2], "controls": ["duplication", "eda", "random pairs"]}
+    return protocols.few_shot(setup, **(asked | other))
 
 
 def test_one_seed_gives_one_table(split, models):
     first, second = (quick(split, models).frame.drop(columns="seconds") for _ in range(2))
     pd.testing.assert_frame_equal(first, second)
-    assert not quick(split, models, random_state=1).frame.drop(columns="seconds").equals(first)
+    assert not quick(split, models, seed=1).frame.drop(columns="seconds").equals(first)
 
 
 def test_a_run_killed_twice_gives_the_table_of_an_unbroken_one(split, models, tmp_path):
@@ -94,6 +95,52 @@ def test_a_damaged_file_is_made_again(results):
     assert cache.kept(key, lambda: frame).equals(frame)
 
 
+def test_fewer_new_texts_or_points_are_the_first_of_the_most(split, models):
+    setup = Setup(split, models, ["embedding-logreg"], 2, progress=False)
+    methods = ["smotext", "smote on vectors", "eda"]
+    found = protocols.synthetic_only(setup, ks=[4], times=[1, 3], methods=methods)
+    made = found.frame[found.frame["metric"] == "n_new"]
+    assert made.groupby(["method", "times"])["value"].first().to_dict() == {
+        (name, times): 3 * 4 * times for name in methods for times in (1.0, 3.0)
+    }
+
+
+def test_a_store_never_takes_one_question_s_answer_for_another_s(split, models, tmp_path):
+    def asked(**other):
+        setup = Setup(split, models, ["tfidf-logreg"], 2, tmp_path / "cells", progress=False)
+        found = protocols.class_imbalance(setup, **({"methods": ["eda"], "ratios": [8]} | other))
+        return found.frame.drop(columns="seconds")
+
+    first, fewer = asked(), asked(most=8)
+    assert not fewer.equals(first)
+    pd.testing.assert_frame_equal(asked(), first)
+    store = tmp_path / "few"
+    alone = quick(split, models, store=store, times=[1]).frame.drop(columns="seconds")
+    both = quick(split, models, store=store, times=[1, 3]).frame.drop(columns="seconds")
+    fresh = quick(split, models, times=[1, 3]).frame.drop(columns="seconds")
+    pd.testing.assert_frame_equal(both, fresh)
+    assert len(alone) < len(both)
+
+
+def test_texts_are_not_lost_where_they_cannot_be_kept(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("SMOTEXT_LAB_RESULTS", str(tmp_path / "file"))
+    frame = pd.DataFrame({"text": ["a"]})
+    with pytest.warns(UserWarning, match="could not be kept in"):
+        assert cache.kept(cache.content_key("x"), lambda: frame).equals(frame)
+
+
+def test_a_teacher_s_labels_alone_and_on_other_real_texts_are_compared_with(split, models):
+    setup = Setup(split, models, ["tfidf-logreg"], 2, progress=False)
+    found = protocols.distillation(setup, ks=[3], times=[1, 2], methods=["eda"])
+    arms = {str(arm) for arm, _, _ in found.cells}
+    assert arms >= {"real", "real, teacher's labels", f"real + 2 × {OTHERS}", "real + 1 × eda"}
+    made = found.frame[(found.frame["metric"] == "n_new") & (found.frame["method"] == OTHERS)]
+    assert made.groupby("times")["value"].first().to_dict() == {1.0: 9, 2.0: 18}
+    with pytest.raises(ParameterError, match="writes none"):
+        protocols.distillation(setup, ks=[3], methods=["smote on vectors"])
+
+
 def test_wrong_labels_lose(split, models, monkeypatch):
     def shuffled(real, n, models, random_state):
         made = METHODS["duplication"](real, n, models, random_state)
@@ -130,9 +177,9 @@ def test_a_split_draws_disjoint_parts_and_keeps_at_most_the_rows_asked(topics):
 
 @pytest.mark.parametrize("protocol", ["synthetic_only", "distillation", "robustness"])
 def test_every_protocol_tests_every_arm_on_every_resample(split, models, protocol):
-    asked = {"ks": [4], "times": [1], "methods": ["smotext", "eda"], "resamples": 2}
+    asked = {"ks": [4], "times": [1], "methods": ["smotext", "eda"]}
     run = getattr(protocols, protocol)
-    found = run(split, models, classifiers=["tfidf-logreg"], progress=False, **asked)
+    found = run(Setup(split, models, ["tfidf-logreg"], 2, progress=False), **asked)
     frame = found.frame[found.frame["metric"] == "macro_f1"]
     assert set(frame["method"]) >= {"real", "smotext", "eda"}
     assert frame.groupby(["method", "test"])["resample"].nunique().eq(2).all()
@@ -141,9 +188,8 @@ def test_every_protocol_tests_every_arm_on_every_resample(split, models, protoco
 
 
 def test_new_texts_alone_keep_most_of_what_real_ones_give(split, models):
-    found = protocols.synthetic_only(
-        split, models, ks=[6], times=[3], methods=["smotext"], resamples=3, progress=False
-    )
+    setup = Setup(split, models, resamples=3, progress=False)
+    found = protocols.synthetic_only(setup, ks=[6], times=[3], methods=["smotext"])
     kept = found.kept(Arm("smotext", 3, with_real=False), Arm(), "embedding-logreg", 6)
     assert kept.value > 0.8, kept
     assert kept.low > 0.6, kept
@@ -151,15 +197,8 @@ def test_new_texts_alone_keep_most_of_what_real_ones_give(split, models):
 
 
 def test_rare_classes_are_cut_and_filled_up_again(split, models):
-    found = protocols.class_imbalance(
-        split,
-        models,
-        ratios=[8],
-        methods=["smotext", "smote on vectors"],
-        resamples=2,
-        classifiers=["embedding-logreg", "tfidf-logreg"],
-        progress=False,
-    )
+    setup = Setup(split, models, resamples=2, progress=False)
+    found = protocols.class_imbalance(setup, ratios=[8], methods=["smotext", "smote on vectors"])
     frame = found.frame
     assert "minority_recall" in set(frame["metric"])
     made = frame[(frame["metric"] == "n_new") & (frame["method"] == "smotext")]["value"]
@@ -173,9 +212,11 @@ def test_a_teacher_that_knows_nothing_teaches_nothing(split, models):
         def predict_proba(self, texts):
             return np.full((len(texts), 3), 1 / 3)
 
-    study = Study("distillation", split, models, ["tfidf-logreg"], teacher=Guess(), progress=False)
+    study = Study(
+        "distillation", Setup(split, models, ["tfidf-logreg"], 2, progress=False), teacher=Guess()
+    )
     draw = lambda k, rng: protocols._few(split, k, rng)  # noqa: E731
-    found = study.run([Arm("eda", 4, teacher=True)], [5], 2, draw)
+    found = study.run([Arm("eda", 4, teacher=True)], [5], draw)
     assert found.mean(Arm("eda", 4, teacher=True), "tfidf-logreg", 5, "macro_f1") < 0.6
 
 
@@ -266,13 +307,6 @@ def test_noise_grows_with_its_strength_and_hits_no_text_it_should_not(kind):
     ]
     assert 0 < changed[0] < changed[1]
     assert noisy(texts, kind, 0.3, 1) == noisy(texts, kind, 0.3, 1)
-
-
-def test_shared_runs_are_counted_in_words():
-    found = longest_shared_run(
-        ["we saw the old bridge fall", "nothing"], ["The old bridge, it fell"]
-    )
-    assert found.tolist() == [3, 0]
 
 
 def test_cells_are_whole_or_not_there(tmp_path):

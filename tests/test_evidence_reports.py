@@ -8,7 +8,7 @@ import nbformat
 import pandas as pd
 import pytest
 
-from smotext_lab.errors import ParameterError
+from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.reports import evidence, run_report, template_path
 
 HEADLINES = {
@@ -35,6 +35,7 @@ def given(topics, tmp_path, tiny_encoder, tiny_llm, tiny_bridge, monkeypatch):
         "label": "queue",
         "quick": True,
         "classifiers": ["embedding-logreg"],
+        "max_new_tokens": 8,
         "encoder": str(tiny_encoder),
         "llm": str(tiny_llm),
         "bridge": str(tiny_bridge),
@@ -54,10 +55,7 @@ def test_every_template_runs_on_sixty_rows_and_begins_with_its_figure(template, 
     notebook = nbformat.read(template_path(template), as_version=4)
     names: dict = {}
     pages = []
-    if template == "class_imbalance":
-        given |= {"most": 8, "ratios": [4]}
-    elif template in ("synthetic_only", "distillation", "few_shot", "robustness"):
-        given |= {"ks": [4], "times": [1.0]}
+    given |= {"most": 8, "ratios": [4]} if template == "class_imbalance" else {"ks": [4, 60]}
     for cell in notebook.cells:
         if cell.cell_type != "code":
             continue
@@ -80,11 +78,12 @@ def test_every_template_runs_on_sixty_rows_and_begins_with_its_figure(template, 
         template
     ]
     assert any("A quick run" in page for page in pages)
+    assert template == "class_imbalance" or names["ks"] == [4]
     assert not any("<img" in page for page in pages)
 
 
 def test_a_report_is_written_with_its_headline_first(given, tmp_path):
-    given |= {"ks": [4], "times": [1.0], "methods": ["smotext", "eda"]}
+    given |= {"ks": [4], "methods": ["smotext", "eda"]}
     made = run_report("synthetic_only", given, tmp_path / "out", progress=False)
     assert next(iter(json.loads(made.metrics_path.read_text()))) == "retention"
     assert "<img src=x" not in made.html.read_text()
@@ -97,11 +96,26 @@ def test_a_quick_run_is_cut_down_and_a_full_one_is_as_asked():
     assert quick == {"ks": [5], "resamples": 3, "test_rows": 50, "max_classes": 3}
     with pytest.raises(ParameterError, match="max_classes must be 2 or more"):
         evidence.prepared(
-            pd.DataFrame({"text": ["a"], "label": ["b"]}),
+            "bbc_titles",
             text=None,
             label=None,
             max_classes=1,
             test_rows=5,
-            least=1,
+            overlap="error",
             random_state=0,
         )
+
+
+def test_a_report_refuses_test_texts_in_the_training_part(topics, tmp_path):
+    texts, labels = topics(weather=20, money=20)
+    frame = pd.DataFrame({"text": texts, "label": labels, "split": ["train"] * 20 + ["test"] * 20})
+    leak = frame.tail(2).assign(split="train")
+    pd.concat([frame, leak]).to_csv(tmp_path / "leaky.csv", index=False)
+    asked = {"text": None, "label": None, "max_classes": None, "test_rows": 50, "random_state": 0}
+    with pytest.raises(DataError, match="leaky: 2 of 20 test texts stand in the training part"):
+        evidence.prepared(str(tmp_path / "leaky.csv"), overlap="error", **asked)
+    split = evidence.prepared(str(tmp_path / "leaky.csv"), overlap="drop", **asked)
+    told = evidence.about(split, 10, "models", left_out={20})
+    assert "2 test texts left out that stand in the training part; too few texts for k = 20" in told
+    with pytest.raises(ParameterError, match="overlap must be"):
+        evidence.prepared(str(tmp_path / "leaky.csv"), overlap="droop", **asked)

@@ -10,7 +10,7 @@ import pytest
 from smotext_lab import Guards
 from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.guards import BlockedWords
-from smotext_lab.guards.words import SharedRuns, ends_sentence, find_loop, fold
+from smotext_lab.guards.words import SharedRuns, ends_sentence, find_loop, fold, longest_runs
 
 REAL = ["The bank raised its rates again on Thursday.", "Rain is due tonight.", "Rain fell."]
 LABELS = ["money", "weather", "weather"]
@@ -409,3 +409,11 @@ def test_loops_are_found_in_the_middle_of_a_text():
     assert (
         find_loop("he said go on go on go on go on and left with the others at nine", 3) == "go on"
     )
+
+
+def test_the_longest_run_is_counted_in_words_whatever_their_marks():
+    others = ["The old bridge, it fell", "then nothing more"]
+    found = longest_runs(["we saw the OLD bridge it stood", "nothing", "other words"], others)
+    assert found.tolist() == [4, 1, 0]
+    whole = " ".join(f"w{n}" for n in range(50))
+    assert longest_runs([whole], ["x " + whole + " y"]).tolist() == [50]

@@ -19,9 +19,10 @@ def test_a_mechanism_shows_no_more_than_it_states(setting):
     assert 0.25 < shown <= setting.epsilon * 1.05
 
 
-@pytest.mark.parametrize("broken", BROKEN)
-@pytest.mark.parametrize("setting", SETTINGS, ids=str)
+@pytest.mark.parametrize(
+    ("setting", "broken"),
+    [(setting, broken) for setting in SETTINGS for broken in BROKEN if applies(setting, broken)],
+    ids=str,
+)
 def test_a_broken_mechanism_is_caught(setting, broken):
-    if not applies(setting, broken):
-        pytest.skip("votes are not clipped")
     assert attacked(setting, 10_000, broken) > setting.epsilon * 1.1

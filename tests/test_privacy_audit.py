@@ -5,11 +5,12 @@ import pytest
 
 from smotext_lab import Synthesis
 from smotext_lab.errors import DataError, ParameterError
+from smotext_lab.guards.words import longest_runs
 from smotext_lab.interpolators import SMOTEInterpolator
 from smotext_lab.privacy import audit, find_personal, mask
 from smotext_lab.privacy.bounds import area, epsilon_at_least, proportion, true_positives_at
 from smotext_lab.privacy.reconstruction import reconstruct, recovered
-from smotext_lab.privacy.verbatim import disclosures, longest_runs
+from smotext_lab.privacy.verbatim import disclosures
 
 WORDS = [f"w{i}" for i in range(400)]
 

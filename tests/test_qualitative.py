@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from smotext_lab.decoders import Decoded
-from smotext_lab.reports import qualitative, template_parameters, template_path
+from smotext_lab.reports import pieces, qualitative, template_parameters, template_path
 from smotext_lab.reports.walks import neighbor_pairs, walk
 from smotext_lab.synthesis import Synthesis
 
@@ -156,7 +156,7 @@ def test_no_texts_at_all_is_said():
 
 
 def test_clock_adds_up_what_a_step_takes():
-    clock = qualitative.Clock()
+    clock = pieces.Clock()
     for _ in range(2):
         with clock("step"):
             pass

@@ -34,7 +34,7 @@ NO_MODELS = """
 import numpy as np
 import pandas as pd
 from smotext_lab import Synthesis
-from smotext_lab.reports import qualitative
+from smotext_lab.reports import pieces, qualitative
 from smotext_lab.reports import walks
 from smotext_lab.decoders import Decoded
 from smotext_lab.reports import record
@@ -73,7 +73,7 @@ SHOWN = [
     "qualitative.show_counts(new)",
     "qualitative.accepted_table(new)",
     "qualitative.rejected_table(new)",
-    "qualitative.times_table({'<b>step</b>': 1.0})",
+    "pieces.times_table({'<b>step</b>': 1.0})",
     "new",
     "real",
     "print(*real['text'])",
@@ -226,3 +226,8 @@ def test_template_over_hostile_texts_does_nothing(
     models = {"encoder": tiny_encoder, "llm": tiny_llm, "bridge": tiny_bridge}
     report = qualitative_on(hostile_csv, max_new_tokens=8, **models)
     assert_whole_and_harmless(browser, report)
+
+
+@pytest.mark.real
+def test_template_with_the_default_models_over_hostile_texts_does_nothing(browser, hostile_csv):
+    assert_whole_and_harmless(browser, qualitative_on(hostile_csv))

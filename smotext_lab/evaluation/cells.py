@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 __all__ = ["COLUMNS", "Cell", "Cells"]
@@ -100,8 +99,3 @@ def _read(path: Path) -> Cell:
     table = pq.read_table(path)
     predicted = json.loads((table.schema.metadata or {}).get(b"predicted", b"{}"))
     return Cell(table.to_pandas().to_dict("records"), predicted)
-
-
-def predictions(cells: list[Cell], test: str) -> np.ndarray:
-    """Return what was said on one test, int (n_cells, n_test)."""
-    return np.array([cell.predicted[test] for cell in cells], dtype=np.int64)

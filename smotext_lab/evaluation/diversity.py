@@ -5,15 +5,14 @@ Compare sets of as many texts of about the same length: all of these depend on b
 
 from __future__ import annotations
 
-import importlib
 import zlib
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
 from smotext_lab.bridges import split_words
-from smotext_lab.errors import DataError, ModelError
+from smotext_lab.errors import DataError
+from smotext_lab.evaluation.metrics import bleu_of_sentences
 
 __all__ = ["compression_ratio", "distinct_1", "self_bleu"]
 
@@ -77,11 +76,7 @@ def self_bleu(texts: Sequence[str], *, most: int = 200, random_state: int = 0) -
     if len(texts) < 2:
         msg = f"self-BLEU compares texts with each other: 2 are needed, {len(texts)} given"
         raise DataError(msg)
-    try:
-        bleu: Any = importlib.import_module("sacrebleu.metrics").BLEU(effective_order=True)
-    except ImportError as error:
-        msg = "BLEU needs the package sacrebleu: pip install 'smotext-lab[evaluation]'"
-        raise ModelError(msg) from error
+    bleu = bleu_of_sentences()
     rows = np.random.default_rng(random_state).permutation(len(texts))[:most]
     drawn = [texts[row] for row in rows]
     found = [

@@ -12,9 +12,10 @@ import pandas as pd
 from smotext_lab import cache
 from smotext_lab.encoders import Encoder
 from smotext_lab.errors import ParameterError, did_you_mean
-from smotext_lab.evaluation.prompting import prompted
+from smotext_lab.evaluation.prompting import prompted, prompting_code
 from smotext_lab.evaluation.training import TrainingTexts
 from smotext_lab.evaluation.word_edits import aeda, eda
+from smotext_lab.identity import described, models_of
 from smotext_lab.interpolators import RandomPairInterpolator, SMOTEInterpolator
 from smotext_lab.interpolators.neighborhoods import Labelled
 from smotext_lab.interpolators.planning import BaseInterpolator, Draw
@@ -163,7 +164,7 @@ def _prompted(
     def write() -> pd.DataFrame:
         return prompted(real.texts, real.labels, n, models.decoder, random_state)
 
-    return _from_cache(("prompted", random_state), real, n, models, write)
+    return _from_cache(("prompted", prompting_code(), random_state), real, n, models, write)
 
 
 def _from_cache(
@@ -173,9 +174,6 @@ def _from_cache(
     models: Models,
     write: Callable[[], pd.DataFrame],
 ) -> TrainingTexts:
-    from smotext_lab.scale.parts import models_of
-    from smotext_lab.scale.spec import described
-
     own = (described(models.decoder), models_of(models.decoder), models.encoder.fingerprint)
     texts = (real.texts, real.labels.tolist())
     made = cache.kept(cache.content_key(asked, texts, dict(n), own, cache.code_key()), write)

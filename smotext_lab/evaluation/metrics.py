@@ -158,13 +158,24 @@ def sentence_bleu(texts: Sequence[str], references: Sequence[str]) -> np.ndarray
     array([100.])
     """
     _check_pairs(texts, references)
+    bleu = bleu_of_sentences()
+    pairs = zip(texts, references, strict=True)
+    return np.array([bleu.sentence_score(text, [reference]).score for text, reference in pairs])
+
+
+def bleu_of_sentences() -> Any:
+    """Return sacreBLEU's scorer of single sentences.
+
+    Raises
+    ------
+    ModelError
+        If sacrebleu is not installed.
+    """
     try:
-        bleu: Any = importlib.import_module("sacrebleu.metrics").BLEU(effective_order=True)
+        return importlib.import_module("sacrebleu.metrics").BLEU(effective_order=True)
     except ImportError as error:
         msg = "BLEU needs the package sacrebleu: pip install 'smotext-lab[evaluation]'"
         raise ModelError(msg) from error
-    pairs = zip(texts, references, strict=True)
-    return np.array([bleu.sentence_score(text, [reference]).score for text, reference in pairs])
 
 
 def exact_match(texts: Sequence[str], references: Sequence[str]) -> np.ndarray:

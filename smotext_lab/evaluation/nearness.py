@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from smotext_lab.encoders import Encoder
+from smotext_lab.guards.words import longest_runs
 
-__all__ = ["longest_shared_run", "nearest_cosines", "nearness"]
+__all__ = ["nearest_cosines", "nearness"]
 
 _BLOCK = 1024
 _NEAR = 0.95  # cosine above which a text says nearly the same as a real one
@@ -29,7 +30,7 @@ def nearness(new: Sequence[str], real: Sequence[str], encoder: Encoder) -> list[
     [('near_real', 1.0), ('shared_run', 2.0)]
     """
     cosines = nearest_cosines(encoder.encode(list(new)), encoder.encode(list(real)))
-    runs = longest_shared_run(new, real)
+    runs = longest_runs(new, real)
     return [("near_real", float(np.mean(cosines > _NEAR))), ("shared_run", float(np.mean(runs)))]
 
 
@@ -40,47 +41,3 @@ def nearest_cosines(vectors: np.ndarray, real: np.ndarray) -> np.ndarray:
         for start in range(0, len(vectors), _BLOCK)
     ]
     return np.concatenate(blocks) if blocks else np.empty(0, np.float32)
-
-
-def longest_shared_run(new: Sequence[str], real: Sequence[str]) -> np.ndarray:
-    """Return the number of words of the longest run of each text that any real text has.
-
-    Words are compared in small letters and without marks at their ends.
-
-    Parameters
-    ----------
-    new, real : sequence of str
-
-    Returns
-    -------
-    ndarray of int64, shape (n,)
-
-    Examples
-    --------
-    >>> longest_shared_run(["The rain fell.", "A goal"], ["rain fell on us"]).tolist()
-    [2, 0]
-    """
-    kept = [_words(text) for text in real]
-    runs: dict[int, set[tuple[str, ...]]] = {}
-
-    def known(length: int) -> set[tuple[str, ...]]:
-        if length not in runs:
-            runs[length] = {
-                tuple(words[at : at + length])
-                for words in kept
-                for at in range(len(words) - length + 1)
-            }
-        return runs[length]
-
-    found = []
-    for text in new:
-        words, best = _words(text), 0
-        for at in range(len(words)):
-            while at + best < len(words) and tuple(words[at : at + best + 1]) in known(best + 1):
-                best += 1
-        found.append(best)
-    return np.array(found, dtype=np.int64)
-
-
-def _words(text: str) -> list[str]:
-    return [word for word in (w.strip(".,;:!?\"'()").lower() for w in text.split()) if word]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-__all__ = ["prompted"]
+__all__ = ["prompted", "prompting_code"]
 
 _BATCH = 32
 _ASK = (
@@ -56,6 +57,11 @@ def prompted(
     answers = _answered(decoder, asks, random_state)
     made = [(_cleaned(answer), label) for answer, label in zip(answers, wanted, strict=True)]
     return pd.DataFrame([row for row in made if row[0]], columns=["text", "label"])
+
+
+def prompting_code() -> str:
+    """Return this module's own code: what it wrote is kept under it."""
+    return Path(__file__).read_text("utf-8")
 
 
 def _answered(decoder: Any, asks: list[str], random_state: int) -> list[str]:

@@ -7,16 +7,16 @@ what a method brings, and tests them on real texts that nothing was made from.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from smotext_lab.errors import DataError
+from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.evaluation.classifiers import Remembering, text_classifier
-from smotext_lab.evaluation.methods import Models
 from smotext_lab.evaluation.noise import STRENGTHS, noises, noisy
 from smotext_lab.evaluation.splits import Split
-from smotext_lab.evaluation.study import Arm, Resample, Results, Study
+from smotext_lab.evaluation.study import OTHERS, Arm, Resample, Results, Setup, Study
 from smotext_lab.evaluation.training import TrainingTexts
 
 __all__ = [
@@ -39,37 +39,24 @@ _CONTROLS = (
 
 
 def few_shot(
-    split: Split,
-    models: Models,
+    setup: Setup,
     *,
     ks: Sequence[int] = (5, 10, 20, 50),
     times: Sequence[float] = (1, 4, 10),
     controls: Sequence[str] = _CONTROLS,
-    classifiers: Sequence[Any] = ("tfidf-logreg", "embedding-logreg"),
-    resamples: int = 10,
-    store: Any = None,
-    random_state: int = 0,
-    progress: bool = True,
 ) -> Results:
     """Ask whether new texts beside few real ones help: `k` real texts of each class.
 
     Parameters
     ----------
-    split : Split
-    models : Models
+    setup : Setup
     ks : sequence of int
-        Real texts of each class; classes with fewer are left out of that `k`.
+        Real texts of each class. Classes with fewer than the largest are left out, so that
+        every `k` is asked of the same classes.
     times : sequence of float
         New texts for each real one; the fewer are the first of the most.
     controls : sequence of str
         Of `METHODS`, at the middle of `times`.
-    classifiers : sequence of str or estimator
-        See `text_classifier`.
-    resamples : int
-    store : str or Path, optional
-        A folder that keeps what is measured; the same call goes on from it.
-    random_state : int
-    progress : bool
 
     Returns
     -------
@@ -80,198 +67,225 @@ def few_shot(
     DataError
         If fewer than two classes have enough texts.
 
+    References
+    ----------
+    SMOTExT, arXiv 2505.13434: that augmentation helps with few texts is its claim, the protocol
+    is ours.
+
     Examples
     --------
-    >>> from smotext_lab import BertEncoder, load_dataset
-    >>> split = Split.read(load_dataset("bbc_titles", duplicates="drop"))
-    >>> asked = {"ks": [3], "times": [1], "controls": ["duplication"], "resamples": 1}
-    >>> found = few_shot(split, Models(BertEncoder(), None), **asked, classifiers=["tfidf-logreg"],
-    ...     methods=[], progress=False)  # doctest: +SKIP
+    >>> from smotext_lab import load_dataset, shared_decoder
+    >>> from smotext_lab.evaluation.methods import Models
+    >>> decoder = shared_decoder(n_candidates=1)
+    >>> news = load_dataset("bbc_titles", duplicates="drop")
+    >>> split = Split.read(news, test_rows=50).only(["sport", "tech"])
+    >>> models = Models(decoder.encoder, decoder, k_neighbors=2)
+    >>> setup = Setup(split, models, ["tfidf-logreg"], resamples=2, progress=False)
+    >>> results = few_shot(setup, ks=[3], times=[1], controls=["duplication"])
+    >>> results.gain(Arm("smotext", 1), Arm(), "tfidf-logreg", 3).resamples
+    2
     """
     arms = [Arm(), *(Arm("smotext", each) for each in times)]
-    middle = sorted(times)[len(times) // 2] if len(times) > 1 else times[0]
+    middle = sorted(times)[len(times) // 2]
     arms += [Arm(name, middle) for name in controls]
-    split = split.with_texts(max(ks))
-    study = Study(
-        "few_shot",
-        split,
-        models,
-        classifiers,
-        store=store,
-        random_state=random_state,
-        progress=progress,
-    )
-    return study.run(arms, ks, resamples, lambda k, rng: _few(split, k, rng))
+    setup = _enough(setup, ks)
+    return Study("few_shot", setup).run(arms, ks, lambda k, rng: _few(setup.split, k, rng))
 
 
 def synthetic_only(
-    split: Split,
-    models: Models,
+    setup: Setup,
     *,
     ks: Sequence[int] = (10, 50),
     times: Sequence[float] = (1, 4),
     methods: Sequence[str] = ("smotext", "smote on vectors", "paraphrase", "prompted"),
-    classifiers: Sequence[Any] = ("embedding-logreg", "tfidf-logreg"),
-    resamples: int = 10,
-    store: Any = None,
-    random_state: int = 0,
-    progress: bool = True,
 ) -> Results:
     """Ask how much is kept when new texts alone are trained on; see `few_shot`.
 
-    Parameters are those of `few_shot`; `methods` are compared at every one of `times`. What is
-    kept is macro-F1 above guessing, see `retention`.
+    Parameters
+    ----------
+    setup, ks, times
+        See `few_shot`.
+    methods : sequence of str
+        Of `METHODS`, each compared at every one of `times`.
+
+    Returns
+    -------
+    Results
+        What is kept is macro-F1 above guessing, see `retention`.
+
+    Examples
+    --------
+    >>> from smotext_lab import BertEncoder, load_dataset
+    >>> from smotext_lab.evaluation.methods import Models
+    >>> split = Split.read(load_dataset("bbc_titles", duplicates="drop"), test_rows=50)
+    >>> models = Models(BertEncoder(), decoder=None)  # which these methods need not
+    >>> setup = Setup(split, models, ["tfidf-logreg"], resamples=2, progress=False)
+    >>> results = synthetic_only(setup, ks=[5], times=[1], methods=["eda"])
+    >>> results.kept(Arm("eda", 1, with_real=False), Arm(), "tfidf-logreg", 5).value > 0.3
+    True
     """
     arms = [Arm(), *(Arm(name, each, with_real=False) for name in methods for each in times)]
-    split = split.with_texts(max(ks))
-    study = Study(
-        "synthetic_only",
-        split,
-        models,
-        classifiers,
-        store=store,
-        random_state=random_state,
-        progress=progress,
-    )
-    return study.run(arms, ks, resamples, lambda k, rng: _few(split, k, rng))
+    setup = _enough(setup, ks)
+    return Study("synthetic_only", setup).run(arms, ks, lambda k, rng: _few(setup.split, k, rng))
 
 
 def class_imbalance(
-    split: Split,
-    models: Models,
+    setup: Setup,
     *,
     ratios: Sequence[int] = (10, 50, 100),
     most: int = 200,
     methods: Sequence[str] = ("smotext", *_CONTROLS),
-    classifiers: Sequence[Any] = ("embedding-logreg", "tfidf-logreg"),
-    resamples: int = 10,
-    store: Any = None,
-    random_state: int = 0,
-    progress: bool = True,
 ) -> Results:
     """Ask whether filling up rare classes helps: half of them are cut to one in `ratio`.
 
     Parameters
     ----------
+    setup : Setup
     ratios : sequence of int
         The rare classes have one text for so many of the others, and at least two.
     most : int
         Texts of the classes that are not cut, at most.
     methods : sequence of str
         Each fills the rare classes up to the size of the others.
-    split, models, classifiers, resamples, store, random_state, progress
-        See `few_shot`.
+
+    Returns
+    -------
+    Results
+        `k` is the ratio.
+
+    Examples
+    --------
+    >>> from smotext_lab import BertEncoder, load_dataset
+    >>> from smotext_lab.evaluation.methods import Models
+    >>> split = Split.read(load_dataset("bbc_titles", duplicates="drop"), test_rows=50)
+    >>> models = Models(BertEncoder(), decoder=None)
+    >>> setup = Setup(split, models, ["tfidf-logreg"], resamples=2, progress=False)
+    >>> results = class_imbalance(setup, ratios=[10], most=20, methods=["duplication"])
+    >>> "minority_recall" in set(results.frame["metric"])
+    True
     """
     arms = [Arm(), Arm("class weights"), *(Arm(name, None) for name in methods)]
-    study = Study(
-        "class_imbalance",
-        split,
-        models,
-        classifiers,
-        store=store,
-        random_state=random_state,
-        progress=progress,
-    )
+    split = setup.split
 
     def draw(ratio: int, rng: np.random.Generator) -> Resample:
         rare = rng.choice(split.classes, len(split.classes) // 2, replace=False)
-        counts = {}
-        for label in split.classes:
-            there = int(np.sum(split.train_labels == label))
-            counts[str(label)] = min(most, there)
-        top = max(counts.values())
-        counts |= {
-            str(label): min(counts[str(label)], max(2, round(top / ratio))) for label in rare
-        }
-        return Resample(0, _drawn(split, counts, rng)[0], rare=np.sort(rare))
+        labels, there = np.unique(split.train_labels, return_counts=True)
+        counts = {str(c): min(most, int(n)) for c, n in zip(labels, there, strict=True)}
+        few = max(2, round(max(counts.values()) / ratio))
+        counts |= {str(label): min(counts[str(label)], few) for label in rare}
+        return Resample(_drawn(split, counts, rng)[0], rare=np.sort(rare))
 
-    return study.run(arms, ratios, resamples, draw)
+    return Study("class_imbalance", setup).run(arms, ratios, draw)
 
 
 def distillation(
-    split: Split,
-    models: Models,
+    setup: Setup,
     *,
     ks: Sequence[int] = (10,),
     times: Sequence[float] = (1, 4),
     methods: Sequence[str] = ("smotext", "prompted", "eda"),
     teacher: Any = "embedding-logreg",
-    classifiers: Sequence[Any] = ("tfidf-logreg",),
-    resamples: int = 10,
-    store: Any = None,
-    random_state: int = 0,
-    progress: bool = True,
 ) -> Results:
     """Ask whether a small student learns from a teacher's labels on new texts.
 
     Parameters
     ----------
+    setup : Setup
+        Its classifiers are the students.
+    ks, times
+        See `few_shot`.
+    methods : sequence of str
     teacher : str or estimator
-        Trained on the whole training part; it says soft labels.
-    classifiers : sequence of str or estimator
-        The students.
-    split, models, ks, times, methods, resamples, store, random_state, progress
-        See `few_shot`. The student also learns from other real texts that the teacher labels:
-        what one would do if one had them.
+        See `text_classifier`; trained on the whole training part, it says soft labels of all
+        that a student sees, the real texts included.
+
+    Returns
+    -------
+    Results
+        With two arms to compare with: the few real texts with the teacher's labels, and with
+        other real texts that the teacher labels beside them, which is what one would rather have.
+
+    Raises
+    ------
+    DataError
+        See `few_shot`.
+    ParameterError
+        If a method writes no texts.
+
+    References
+    ----------
+    Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", arXiv 1503.02531.
+
+    Examples
+    --------
+    >>> from smotext_lab import BertEncoder, load_dataset
+    >>> from smotext_lab.evaluation.methods import Models
+    >>> split = Split.read(load_dataset("bbc_titles", duplicates="drop"), test_rows=50)
+    >>> models = Models(BertEncoder(), decoder=None)
+    >>> setup = Setup(split, models, ["tfidf-logreg"], resamples=2, progress=False)
+    >>> results = distillation(setup, ks=[5], times=[1], methods=["eda"], teacher="tfidf-logreg")
+    >>> results.gain(Arm(OTHERS, 1, teacher=True), Arm(), "tfidf-logreg", 5).value > 0
+    True
     """
-    split = split.with_texts(max(ks))
-    model = text_classifier(teacher, Remembering(models.encoder), random_state)
+    if "smote on vectors" in methods:
+        msg = "a teacher labels texts, and 'smote on vectors' writes none: leave it out of methods"
+        raise ParameterError(msg)
+    setup = _enough(setup, ks)
+    split = setup.split
+    model = text_classifier(teacher, Remembering(setup.models.encoder), setup.random_state)
     model.fit(TrainingTexts(split.train_texts, split.train_labels), split.classes)
-    arms = [Arm()]
-    arms += [Arm(name, each, teacher=True) for name in methods for each in times]
-    arms.append(Arm("other real texts", max(times), teacher=True))
-    study = Study(
-        "distillation",
-        split,
-        models,
-        classifiers,
-        store=store,
-        random_state=random_state,
-        teacher=_Named(model, str(teacher)),
-        progress=progress,
-    )
+    arms = [Arm(), Arm(teacher=True)]
+    arms += [Arm(name, each, teacher=True) for name in (*methods, OTHERS) for each in times]
 
     def draw(k: int, rng: np.random.Generator) -> Resample:
         real, left = _drawn(split, {str(label): k for label in split.classes}, rng)
-        rows = left[: round(max(times) * k * len(split.classes))]
-        others = TrainingTexts([split.train_texts[row] for row in rows], split.train_labels[rows])
-        return Resample(0, real, others=others)
+        others = _firsts(split, left, round(max(times) * k))
+        return Resample(real, others=others)
 
-    return study.run(arms, ks, resamples, draw)
+    study = Study("distillation", setup, teacher=_Named(model, str(teacher)))
+    return study.run(arms, ks, draw)
 
 
 def robustness(
-    split: Split,
-    models: Models,
+    setup: Setup,
     *,
     ks: Sequence[int] = (20,),
     times: Sequence[float] = (4,),
     methods: Sequence[str] = ("smotext", "duplication", "eda", "aeda"),
-    classifiers: Sequence[Any] = ("tfidf-logreg", "embedding-logreg"),
-    resamples: int = 10,
-    store: Any = None,
-    random_state: int = 0,
-    progress: bool = True,
 ) -> Results:
-    """Ask whether noise in the test texts costs less with new texts; see `few_shot`, `noisy`."""
+    """Ask whether noise in the test texts costs less with new texts; see `few_shot`, `noisy`.
+
+    Parameters
+    ----------
+    setup, ks, times, methods
+        See `synthetic_only`; new texts stand beside the real ones.
+
+    Returns
+    -------
+    Results
+        Its tests are the clean one and each noise at each strength.
+
+    Examples
+    --------
+    >>> from smotext_lab import BertEncoder, load_dataset
+    >>> from smotext_lab.evaluation.methods import Models
+    >>> split = Split.read(load_dataset("bbc_titles", duplicates="drop"), test_rows=50)
+    >>> models = Models(BertEncoder(), decoder=None)
+    >>> setup = Setup(split, models, ["tfidf-logreg"], resamples=2, progress=False)
+    >>> results = robustness(setup, ks=[5], times=[1], methods=["eda"])
+    >>> "typos 0.1" in set(results.frame["test"])
+    True
+    """
     arms = [Arm(), *(Arm(name, each) for name in methods for each in times)]
-    split = split.with_texts(max(ks))
+    setup = _enough(setup, ks)
+    split = setup.split
     tests = {
-        f"{kind} {strength:g}": noisy(split.test_texts, kind, strength, random_state)
+        f"{kind} {strength:g}": noisy(split.test_texts, kind, strength, setup.random_state)
         for kind in noises()
         for strength in STRENGTHS
     }
-    study = Study(
-        "robustness",
-        split,
-        models,
-        classifiers,
-        store=store,
-        random_state=random_state,
-        tests=tests,
-        progress=progress,
-    )
-    return study.run(arms, ks, resamples, lambda k, rng: _few(split, k, rng))
+    study = Study("robustness", setup, tests=tests)
+    return study.run(arms, ks, lambda k, rng: _few(split, k, rng))
 
 
 class _Named:
@@ -285,8 +299,12 @@ class _Named:
         return self.name
 
 
+def _enough(setup: Setup, ks: Sequence[int]) -> Setup:
+    return replace(setup, split=setup.split.with_texts(max(ks)))
+
+
 def _few(split: Split, k: int, rng: np.random.Generator) -> Resample:
-    return Resample(0, _drawn(split, {str(label): k for label in split.classes}, rng)[0])
+    return Resample(_drawn(split, {str(label): k for label in split.classes}, rng)[0])
 
 
 def _drawn(
@@ -301,7 +319,14 @@ def _drawn(
             msg = f"{split.name}: class {label!r} has {len(rows)} training texts, {count} wanted"
             raise DataError(msg)
         taken += rows[:count].tolist()
-    left = order[~np.isin(order, taken)]
-    chosen = sorted(taken)
-    real = TrainingTexts([split.train_texts[row] for row in chosen], split.train_labels[chosen])
-    return real, left
+    return _texts(split, np.sort(taken)), order[~np.isin(order, taken)]
+
+
+def _firsts(split: Split, rows: np.ndarray, count: int) -> TrainingTexts:
+    """Return the first `count` rows of each class, or those there are."""
+    labels = split.train_labels[rows]
+    return _texts(split, np.concatenate([rows[labels == c][:count] for c in split.classes]))
+
+
+def _texts(split: Split, rows: np.ndarray) -> TrainingTexts:
+    return TrainingTexts([split.train_texts[row] for row in rows], split.train_labels[rows])

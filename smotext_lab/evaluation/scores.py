@@ -143,15 +143,15 @@ def calibration_error(truth: np.ndarray, probabilities: np.ndarray, bins: int = 
     return float(sum(gaps))
 
 
-def prior_macro_f1(truth: np.ndarray, n_classes: int) -> float:
+def prior_macro_f1(truth: np.ndarray) -> float:
     """Return the macro-F1 to be expected of guessing by the class shares of the test texts.
 
     Who guesses class c with probability ``p_c`` has an expected F1 of about ``p_c`` on it, so
-    the mean is ``1 / n_classes``.
+    the mean over the classes is ``1 / n_classes``.
 
     Examples
     --------
-    >>> prior_macro_f1(np.array([0, 0, 0, 1]), 2)
+    >>> prior_macro_f1(np.array([0, 0, 0, 1]))
     0.5
     """
-    return 1.0 / len(np.unique(truth[truth < n_classes]))
+    return 1.0 / len(np.unique(truth))

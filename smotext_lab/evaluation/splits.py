@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from smotext_lab.cache import content_key
-from smotext_lab.errors import DataError
+from smotext_lab.errors import DataError, ParameterError
 
 __all__ = ["Split"]
 
@@ -70,6 +70,8 @@ class Split:
         ------
         DataError
             If test texts stand in the training part, or fewer than two classes have 4 texts.
+        ParameterError
+            If `overlap` is neither.
 
         Examples
         --------
@@ -78,6 +80,9 @@ class Split:
         >>> len(split.train_texts), len(split.test_texts)
         (12, 8)
         """
+        if overlap not in ("error", "drop"):
+            msg = f"overlap must be 'error' or 'drop', not {overlap!r}"
+            raise ParameterError(msg)
         data = pd.DataFrame(
             {
                 "text": frame["text"].astype(str),

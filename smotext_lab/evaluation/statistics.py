@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from smotext_lab.errors import DataError
-from smotext_lab.evaluation.scores import macro_f1
+from smotext_lab.evaluation.scores import macro_f1, prior_macro_f1
 
 __all__ = ["Effect", "difference", "retention", "win_tie_loss"]
 
@@ -112,7 +112,7 @@ def retention(
     >>> print(retention(truth, right, right, 2))
     1.000 [1.000, 1.000]
     """
-    guess = 1.0 / len(np.unique(truth))
+    guess = prior_macro_f1(truth)
 
     def kept(a: float, b: float) -> float:
         return (a - guess) / (b - guess) if b > guess else float("nan")

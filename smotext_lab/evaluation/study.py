@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from smotext_lab.cache import content_key
+from smotext_lab.cache import code_key, content_key
 from smotext_lab.evaluation import scores
 from smotext_lab.evaluation.cells import COLUMNS, Cell, Cells
 from smotext_lab.evaluation.classifiers import Remembering, text_classifier
@@ -21,11 +22,15 @@ from smotext_lab.evaluation.nearness import nearness
 from smotext_lab.evaluation.splits import Split
 from smotext_lab.evaluation.statistics import Effect, difference, retention, win_tie_loss
 from smotext_lab.evaluation.training import TrainingTexts
+from smotext_lab.identity import described, models_of
 
-__all__ = ["Arm", "Resample", "Results", "Study"]
+__all__ = ["CLEAN", "OTHERS", "Arm", "Resample", "Results", "Setup", "Study"]
 
 CLEAN = "clean"
 """The test texts as they are."""
+
+OTHERS = "other real texts"
+"""The method of an arm that gets real texts that were not drawn, for a teacher to label."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Arm:
     with_real : bool
         Whether the real texts are trained on too.
     teacher : bool
-        Whether a teacher says the labels of the new texts.
+        Whether a teacher says the labels, softly.
     """
 
     method: str = "real"
@@ -56,9 +61,45 @@ class Arm:
 
     def __str__(self) -> str:
         if not self.makes:
-            return self.method
+            return f"{self.method}, teacher's labels" if self.teacher else self.method
         size = "" if self.times is None else f"{self.times:g} × "
         return f"{'real + ' if self.with_real else ''}{size}{self.method}"
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """What every protocol is asked with.
+
+    Attributes
+    ----------
+    split : Split
+    models : Models
+    classifiers : sequence of str or estimator
+        See `text_classifier`.
+    resamples : int
+        Draws of the real training texts; intervals need 10 or more.
+    store : str or Path, optional
+        A folder that keeps what is measured; the same call goes on from it.
+    random_state : int
+    progress : bool
+        Show a bar.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> rows = [(f"{word} {n}", word) for word in ("rain", "goal") for n in range(10)]
+    >>> split = Split.read(pd.DataFrame(rows, columns=["text", "label"]))
+    >>> Setup(split, Models(None, None), resamples=3).resamples
+    3
+    """
+
+    split: Split
+    models: Models
+    classifiers: Sequence[Any] = ("tfidf-logreg", "embedding-logreg")
+    resamples: int = 10
+    store: str | Path | None = None
+    random_state: int = 0
+    progress: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +108,6 @@ class Resample:
 
     Attributes
     ----------
-    number : int
     real : TrainingTexts
     rare : ndarray of str
         The classes that were cut, in `class_imbalance`.
@@ -75,7 +115,6 @@ class Resample:
         Real texts that were not drawn, for a teacher to label.
     """
 
-    number: int
     real: TrainingTexts
     rare: np.ndarray = field(default_factory=lambda: np.array([], dtype=str))
     others: TrainingTexts | None = None
@@ -148,47 +187,36 @@ class Study:
     Parameters
     ----------
     protocol : str
-    split : Split
-    models : Models
-    classifiers : sequence of str or estimator
-    store : str, Path or None
-        Where cells are kept; None: in memory only.
-    random_state : int
+    setup : Setup
     tests : dict of str -> list of str, optional
         Other versions of the test texts that are tested beside the clean ones.
-    progress : bool
+    teacher : optional
+        Has ``predict_proba`` of texts, and a ``repr`` that tells it from others.
     """
 
     def __init__(
         self,
         protocol: str,
-        split: Split,
-        models: Models,
-        classifiers: Sequence[Any],
+        setup: Setup,
         *,
-        store: Any = None,
-        random_state: int = 0,
         tests: Mapping[str, list[str]] | None = None,
         teacher: Any = None,
-        progress: bool = True,
     ) -> None:
         self.protocol = protocol
-        self.split = split
-        self.models = Models(Remembering(models.encoder), models.decoder, models.k_neighbors)
-        self.classifiers = {_name(each): each for each in classifiers}
-        self.store = Cells(store)
-        self.random_state = random_state
-        self.tests = {CLEAN: split.test_texts, **(tests or {})}
+        self.setup = setup
+        self.split = setup.split
+        self.models = replace(setup.models, encoder=Remembering(setup.models.encoder))
+        self.classifiers = {_name(each): each for each in setup.classifiers}
+        self.store = Cells(setup.store)
+        self.tests = {CLEAN: self.split.test_texts, **(tests or {})}
         self.teacher = teacher
-        self.progress = progress
-        self._truth = np.searchsorted(split.classes, split.test_labels)
+        self._truth = np.searchsorted(self.split.classes, self.split.test_labels)
         self._identity = self._identified()
 
     def run(
         self,
         arms: Sequence[Arm],
         ks: Sequence[Any],
-        resamples: int,
         draw: Callable[[Any, np.random.Generator], Resample],
     ) -> Results:
         """Return the results of every arm, for each `k` and resample.
@@ -198,47 +226,41 @@ class Study:
         from tqdm.auto import tqdm
 
         cells: dict[tuple[Arm, str, Any], list[Cell]] = {}
-        first: _Pools | None = None
-        total = len(ks) * resamples * len(arms) * len(self.classifiers)
-        with tqdm(total=total, desc=self.protocol, disable=not self.progress) as bar:
-            for k in ks:
-                for number in range(resamples):
-                    rng = np.random.default_rng([self.random_state, _as_int(k), number])
-                    drawn = draw(k, rng)
-                    sample = Resample(number, drawn.real, drawn.rare, drawn.others)
-                    pools = _Pools(self, sample, k, arms)
-                    first = first or pools
-                    for arm in arms:
-                        for name in self.classifiers:
-                            cell = self._cell(arm, name, k, sample, pools)
-                            if cell is not None:
-                                cells.setdefault((arm, name, k), []).append(cell)
-                            bar.update()
-        return Results(
-            self.protocol, self.split, cells, first.examples(arms) if first else pd.DataFrame()
-        )
+        every = [(k, number) for k in ks for number in range(self.setup.resamples)]
+        examples = pd.DataFrame()
+        total = len(every) * len(arms) * len(self.classifiers)
+        with tqdm(total=total, desc=self.protocol, disable=not self.setup.progress) as bar:
+            for k, number in every:
+                seeds = [self.setup.random_state, _as_int(k), number]
+                pools = _Pools(self, draw(k, np.random.default_rng(seeds)), seeds, arms)
+                for arm in arms:
+                    for name in self.classifiers:
+                        cell = self._cell(arm, name, (k, number), pools)
+                        if cell is not None:
+                            cells.setdefault((arm, name, k), []).append(cell)
+                        bar.update()
+                if examples.empty:
+                    examples = pools.examples(arms)
+        return Results(self.protocol, self.split, cells, examples)
 
-    def _cell(self, arm: Arm, name: str, k: Any, sample: Resample, pools: _Pools) -> Cell | None:
+    def _cell(self, arm: Arm, name: str, which: tuple[Any, int], pools: _Pools) -> Cell | None:
         model = text_classifier(
-            self.classifiers[name], self.models.encoder, self.random_state + sample.number
+            self.classifiers[name], self.models.encoder, self.setup.random_state + which[1]
         )
         if arm.method == "smote on vectors" and not model.reads_points:
             return None
-        said = (arm.method, arm.times, arm.with_real, arm.teacher)
-        key = content_key(self._identity, said, name, k, sample.number)
+        key = content_key(self._identity, asdict(arm), name, which, pools.digest(arm))
         found = self.store.get(key)
         if found is not None:
             return found
         start = perf_counter()
-        train = pools.training(arm)
-        model.fit(train, self.split.classes)
+        model.fit(pools.training(arm), self.split.classes)
         rows, predicted = [], {}
         for test, texts in self.tests.items():
             chances = model.predict_proba(texts)
             predicted[test] = chances.argmax(axis=1).tolist()
-            rows += [(test, *each) for each in self._scored(chances, sample.rare)]
+            rows += [(test, *each) for each in self._scored(chances, pools.sample.rare)]
         rows += [(CLEAN, *each) for each in pools.facts(arm)]
-        seconds = perf_counter() - start
         shared = {
             "dataset": self.split.name,
             "protocol": self.protocol,
@@ -246,13 +268,11 @@ class Study:
             "times": float("nan") if arm.times is None else arm.times,
             "with_real": arm.with_real,
             "classifier": name,
-            "k": k,
-            "resample": sample.number,
+            "k": which[0],
+            "resample": which[1],
+            "seconds": perf_counter() - start,
         }
-        told = [
-            {**shared, "test": test, "metric": metric, "value": value, "seconds": seconds}
-            for test, metric, value in rows
-        ]
+        told = [{**shared, "test": test, "metric": m, "value": value} for test, m, value in rows]
         cell = Cell(told, predicted)
         self.store.put(key, cell)
         return cell
@@ -272,14 +292,12 @@ class Study:
         return found
 
     def _identified(self) -> tuple[Any, ...]:
-        from smotext_lab.scale.parts import models_of
-        from smotext_lab.scale.spec import described
-
         decoder = self.models.decoder
         return (
+            code_key(),
             self.protocol,
             self.split.digest,
-            self.random_state,
+            self.setup.random_state,
             self.models.k_neighbors,
             self.models.encoder.fingerprint,
             described(decoder),
@@ -292,19 +310,23 @@ class Study:
 class _Pools:
     """The new texts of one resample: made once for the largest number, when first asked for."""
 
-    def __init__(self, study: Study, sample: Resample, k: Any, arms: Sequence[Arm]) -> None:
+    def __init__(
+        self, study: Study, sample: Resample, seeds: Sequence[int], arms: Sequence[Arm]
+    ) -> None:
         self.study = study
         self.sample = sample
-        self.seed = int(
-            np.random.SeedSequence(
-                [study.random_state, _as_int(k), sample.number, 1]
-            ).generate_state(1)[0]
-        )
-        self._most: dict[str, float | None] = {}
+        self.seed = int(np.random.SeedSequence([*seeds, 1]).generate_state(1)[0])
+        self._most: dict[str, float] = {}
         for arm in arms:
-            if arm.makes and arm.times is not None:
-                self._most[arm.method] = max(arm.times, self._most.get(arm.method) or 0.0)
-        self._made: dict[str, TrainingTexts] = {}
+            if arm.times is not None:
+                self._most[arm.method] = max(arm.times, self._most.get(arm.method, 0.0))
+        self._made: dict[tuple[str, float | None], TrainingTexts] = {}
+        self._real = content_key(sample.real.texts, sample.real.labels.tolist())
+
+    def digest(self, arm: Arm) -> tuple[Any, ...]:
+        """Return what stands for the texts that `arm` trains on."""
+        others = self.sample.others.texts if arm.method == OTHERS and self.sample.others else None
+        return self._real, self.seed, self._size(arm), others
 
     def training(self, arm: Arm) -> TrainingTexts:
         """Return what `arm` trains on."""
@@ -313,15 +335,12 @@ class _Pools:
             counts = pd.Series(real.labels).value_counts()
             weights = pd.Series(real.labels).map(len(real) / (len(counts) * counts)).to_numpy()
             return TrainingTexts(real.texts, real.labels, weights)
-        if not arm.makes:
-            return real
-        new = self._new(arm)
-        if arm.teacher:
-            texts = real.texts + new.texts if arm.with_real else new.texts
-            labels = np.concatenate([real.labels, new.labels]) if arm.with_real else new.labels
-            soft = self.study.teacher.predict_proba(texts)
-            return TrainingTexts(texts, labels).softened(soft)
-        return real + new if arm.with_real else new
+        train = real
+        if arm.makes:
+            train = real + self._new(arm) if arm.with_real else self._new(arm)
+        return (
+            train.softened(self.study.teacher.predict_proba(train.texts)) if arm.teacher else train
+        )
 
     def facts(self, arm: Arm) -> list[tuple[str, float]]:
         """Return how many new texts there are, how near to real ones and to each other."""
@@ -345,28 +364,34 @@ class _Pools:
             rows += [(name, new.labels[row], new.texts[row]) for row in order]
         return pd.DataFrame(rows, columns=["method", "label", "text"])
 
+    def _size(self, arm: Arm) -> float | None:
+        """Return the times of the pool that `arm` takes its new texts from."""
+        return None if arm.times is None else self._most[arm.method]
+
     def _new(self, arm: Arm) -> TrainingTexts:
         labels = self.sample.real.labels
-        counts = dict(zip(*np.unique(labels, return_counts=True), strict=True))
-        most = self._most.get(arm.method)
-        if arm.times is None:
-            top = max(counts.values())
-            wanted = {str(label): int(top - count) for label, count in counts.items()}
-            most = None
-        else:
-            wanted = {str(label): round((most or 0) * c) for label, c in counts.items()}
-        key = f"{arm.method}/{most}"
-        if key not in self._made:
-            self._made[key] = self._make(arm.method, {k: v for k, v in wanted.items() if v})
-        made = self._made[key]
-        return made if arm.times in (None, most) else made.first(arm.times or 0, labels)
+        most = self._size(arm)
+        if (arm.method, most) not in self._made:
+            self._made[arm.method, most] = self._make(arm.method, _wanted(labels, most))
+        made = self._made[arm.method, most]
+        return made if arm.times == most else made.first(_wanted(labels, arm.times))
 
     def _make(self, name: str, wanted: dict[str, int]) -> TrainingTexts:
-        if name == "other real texts":
+        if name == OTHERS:
             others = self.sample.others
             assert others is not None  # noqa: S101 - the protocol that has the arm draws them
             return others
         return method(name)(self.sample.real, wanted, self.study.models, self.seed)
+
+
+def _wanted(labels: np.ndarray, times: float | None) -> dict[str, int]:
+    """Return how many new texts of each class: so many times as many, or up to the largest."""
+    counts = dict(zip(*np.unique(labels, return_counts=True), strict=True))
+    top = max(counts.values())
+    wanted = {
+        str(c): int(top - n) if times is None else round(times * n) for c, n in counts.items()
+    }
+    return {label: count for label, count in wanted.items() if count}
 
 
 def _name(classifier: Any) -> str:

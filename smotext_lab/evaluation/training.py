@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -68,14 +69,19 @@ class TrainingTexts:
         """Return the same texts with a teacher's soft labels."""
         return replace(self, shares=shares)
 
-    def first(self, times: float, real: np.ndarray) -> TrainingTexts:
-        """Return, of each class, the first ``times`` as many texts as it has in `real`."""
-        wanted = {label: round(times * np.sum(real == label)) for label in np.unique(real)}
-        rows: list[int] = []
-        for label, count in wanted.items():
-            rows += np.flatnonzero(self.labels == label)[:count].tolist()
-        rows.sort()
-        return TrainingTexts([self.texts[row] for row in rows], self.labels[rows])
+    def first(self, wanted: Mapping[str, int]) -> TrainingTexts:
+        """Return, of each class, the first so many texts and the first so many points."""
+        rows = _first(self.labels, wanted)
+        less = TrainingTexts([self.texts[row] for row in rows], self.labels[rows])
+        if self.points is None or self.point_labels is None:
+            return less
+        kept = _first(self.point_labels, wanted)
+        return replace(less, points=self.points[kept], point_labels=self.point_labels[kept])
+
+
+def _first(labels: np.ndarray, wanted: Mapping[str, int]) -> list[int]:
+    rows = [row for c, n in wanted.items() for row in np.flatnonzero(labels == c)[:n].tolist()]
+    return sorted(rows)
 
 
 def _there(array: Any) -> np.ndarray:

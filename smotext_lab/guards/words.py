@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["SharedRuns", "ends_sentence", "find_loop", "fold"]
+__all__ = ["SharedRuns", "ends_sentence", "find_loop", "fold", "longest_runs"]
 
 _LONGEST_PHRASE = 64  # words; loops of language models are shorter
 _LOOPING_CHARACTERS = re.compile(r"(.{1,8}?)\1{11,}")  # "hahaha…" and scripts without spaces
@@ -110,6 +110,43 @@ def find_loop(folded: str, max_repeats: int) -> str | None:
                 return " ".join(words[start : start + period])
     found = _LOOPING_CHARACTERS.search(folded)
     return found.group(1).strip() if found else None
+
+
+def longest_runs(texts: Sequence[str], others: Sequence[str]) -> np.ndarray:
+    """Return how many words in a row each text has in common with one of the others.
+
+    Parameters
+    ----------
+    texts, others : sequence of str
+        Case, marks and spaces make no difference (`fold`).
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+
+    Examples
+    --------
+    >>> longest_runs(["The rain fell all day."], ["Then the rain fell on us."]).tolist()
+    [3]
+    """
+    kept = [fold(text).split() for text in others]
+    runs: list[set[tuple[str, ...]]] = []  # by length, as far as it is asked for
+
+    def known(run: list[str]) -> bool:
+        runs.extend(
+            {tuple(words[i : i + n]) for words in kept for i in range(len(words) - n + 1)}
+            for n in range(len(runs) + 1, len(run) + 1)
+        )
+        return tuple(run) in runs[len(run) - 1]
+
+    found = []
+    for text in texts:
+        words, best = fold(text).split(), 0
+        for start in range(len(words)):
+            while start + best < len(words) and known(words[start : start + best + 1]):
+                best += 1
+        found.append(best)
+    return np.array(found, dtype=np.int64)
 
 
 def _longest_run(hits: np.ndarray) -> tuple[int, int]:

@@ -67,6 +67,7 @@ __all__ = [
     "Blends",
     "BorderlineSMOTEInterpolator",
     "DirichletInterpolator",
+    "IVFNeighbors",
     "Interpolator",
     "KMeansSMOTEInterpolator",
     "MixupInterpolator",

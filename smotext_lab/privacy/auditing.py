@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 
 from smotext_lab.errors import DataError
+from smotext_lab.guards.words import longest_runs
 from smotext_lab.markup import texts_table
 from smotext_lab.privacy.attacks import Attack, membership, nearest_of
 from smotext_lab.privacy.bounds import roc
 from smotext_lab.privacy.masking import find_personal
 from smotext_lab.privacy.reconstruction import reconstruct, recovered
-from smotext_lab.privacy.verbatim import disclosures, longest_runs
+from smotext_lab.privacy.verbatim import disclosures
 from smotext_lab.privacy.verdict import verdict
 
 __all__ = ["Audit", "audit"]

@@ -10,32 +10,14 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-import numpy as np
 import pandas as pd
 
 from smotext_lab.privacy.likelihood import words_of
 from smotext_lab.privacy.masking import find_personal
 
-__all__ = ["disclosures", "longest_runs"]
+__all__ = ["disclosures"]
 
 _NAME = re.compile(r"(?<=[a-z,;:] )[A-Z][\w’'-]+(?: [A-Z][\w’'-]+)*")
-_LONGEST = 30  # words in a row that are looked for
-
-
-def longest_runs(texts: Sequence[str], synthetic: Sequence[str]) -> np.ndarray:
-    """Return how many words in a row each text has in common with some synthetic one, shape (n,).
-
-    Examples
-    --------
-    >>> longest_runs(["The rain fell all day."], ["Then the rain fell on us."]).tolist()
-    [3]
-    """
-    made = [_words(text) for text in synthetic]
-    known = [
-        {tuple(words[i : i + n]) for words in made for i in range(len(words) - n + 1)}
-        for n in range(1, _LONGEST + 1)
-    ]
-    return np.array([_longest(_words(text), known) for text in texts], np.int64)
 
 
 def disclosures(
@@ -102,18 +84,6 @@ def _counted(
         "phantoms": ghosts,
         "p_value": p_value,
     }
-
-
-def _longest(words: list[str], known: list[set[tuple[str, ...]]]) -> int:
-    best = 0
-    for start in range(len(words)):
-        while (
-            best < _LONGEST
-            and start + best < len(words)
-            and tuple(words[start : start + best + 1]) in known[best]
-        ):
-            best += 1
-    return best
 
 
 def _grams(text: str, n: int) -> set[tuple[str, ...]]:

@@ -132,7 +132,7 @@ def synthesis_of(
         "privacy": guarantee.sentence,
         "guarantee": guarantee.described(),
         "withheld": [*WITHHELD, "rejected texts"],
-        "guards": "those that compare with private texts (copies, labels) are off",
+        "guards": "copies of private texts are not looked for; released vectors judge labels",
         **info,
     }
     return Synthesis.from_rows(rows, info=facts)

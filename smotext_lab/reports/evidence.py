@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,17 +14,20 @@ from smotext_lab.evaluation.methods import Models
 from smotext_lab.evaluation.splits import Split
 from smotext_lab.evaluation.study import CLEAN, Arm, Results
 from smotext_lab.markup import inert, shortened
-from smotext_lab.reports.qualitative import html_page
+from smotext_lab.reports.pieces import html_page
 
 if TYPE_CHECKING:
     from IPython.display import HTML
 
 __all__ = [
+    "about",
     "answer",
     "compared",
     "drops",
     "effect_figures",
     "examples",
+    "feasible",
+    "loaded",
     "prepared",
     "quickly",
     "show_compared",
@@ -58,13 +61,13 @@ def quickly(quick: bool, **asked: Any) -> dict[str, Any]:
 
 
 def prepared(
-    dataset: Any,
+    dataset: str,
     *,
     text: str | None,
     label: str | None,
     max_classes: int | None,
     test_rows: int,
-    least: int,
+    overlap: Literal["error", "drop"],
     random_state: int,
 ) -> Split:
     """Read a data set and split it; the largest `max_classes` classes are kept.
@@ -72,29 +75,75 @@ def prepared(
     Raises
     ------
     DataError
-        If it has no two classes with `least` training texts.
+        If test texts stand in the training part (see `Split.read`), or there are no two classes.
     """
     from smotext_lab import load_dataset
 
-    frame = load_dataset(dataset, text=text, label=label, duplicates="drop")
-    name = str(getattr(dataset, "name", dataset)).rsplit("/", 1)[-1].partition(".")[0]
+    # nothing is dropped while reading: a test text that is in the training part must be seen
+    frame = load_dataset(dataset, text=text, label=label)
     if max_classes is not None:
         if max_classes < 2:
             msg = f"max_classes must be 2 or more, not {max_classes}"
             raise ParameterError(msg)
         largest = frame["label"].value_counts().index[:max_classes]
         frame = frame[frame["label"].isin(largest)]
-    split = Split.read(frame, name, test_rows=test_rows, overlap="drop", random_state=random_state)
-    return split.with_texts(least)
+    name = dataset.rsplit("/", 1)[-1].partition(".")[0]
+    return Split.read(frame, name, test_rows=test_rows, overlap=overlap, random_state=random_state)
 
 
-def loaded(encoder: str, llm: str, bridge: str, n_candidates: int, k_neighbors: int) -> Models:
+def feasible(ks: Sequence[int], split: Split) -> list[int]:
+    """Return those of `ks` that two classes have training texts for, or else the most there are.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> rows = [(f"{word} {n}", word) for word in ("rain", "goal") for n in range(10)]
+    >>> split = Split.read(pd.DataFrame(rows, columns=["text", "label"]))
+    >>> feasible([5, 20], split), feasible([20], split)
+    ([5], [6])
+    """
+    most = int(np.sort(np.unique(split.train_labels, return_counts=True)[1])[-2])
+    return [k for k in ks if k <= most] or [most]
+
+
+def loaded(
+    encoder: str, llm: str, bridge: str, *, n_candidates: int, max_new_tokens: int, k_neighbors: int
+) -> Models:
     """Return the models of a report by their names."""
     from smotext_lab import BertEncoder, XRAGDecoder
 
     bert = BertEncoder(encoder)
-    decoder = XRAGDecoder(llm, bridge, encoder=bert, n_candidates=n_candidates)
+    decoder = XRAGDecoder(
+        llm, bridge, encoder=bert, n_candidates=n_candidates, max_new_tokens=max_new_tokens
+    )
     return Models(bert, decoder, k_neighbors)
+
+
+def about(split: Split, resamples: int, models: str, *, left_out: Collection[int] = ()) -> str:
+    """Return on what a report's figures were measured.
+
+    Parameters
+    ----------
+    split : Split
+    resamples : int
+    models : str
+        Their names.
+    left_out : collection of int
+        Numbers of texts of each class that there are too few texts for.
+    """
+    told = [
+        f"{len(split.train_texts)} training texts of {split.name} to draw from, "
+        f"{len(split.classes)} classes",
+        f"{len(split.test_texts)} real test texts",
+        f"{resamples} resamples",
+        "95% intervals by a bootstrap over resamples and test texts",
+        models,
+    ]
+    if split.overlap:
+        told.append(f"{split.overlap} test texts left out that stand in the training part")
+    if left_out:
+        told.append(f"too few texts for k = {', '.join(map(str, sorted(left_out)))}")
+    return "; ".join(told) + "."
 
 
 def compared(results: Results, over: Arm | None = None, test: str = CLEAN) -> pd.DataFrame:

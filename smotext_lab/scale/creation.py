@@ -13,10 +13,11 @@ from smotext_lab import words
 from smotext_lab._version import __version__
 from smotext_lab.equipment import equip
 from smotext_lab.errors import DataError
+from smotext_lab.identity import described, models_of
 from smotext_lab.interpolators.neighborhoods import remembered
 from smotext_lab.scale.duplicates import check_near
 from smotext_lab.scale.plan import spare_turns, write_plan
-from smotext_lab.scale.spec import JobSpec, code_digest, described
+from smotext_lab.scale.spec import JobSpec, code_digest
 from smotext_lab.scale.store import Store
 from smotext_lab.scale.texts import mapped, read_in
 
@@ -40,7 +41,6 @@ def create(
     """Write a job; see `Job.create`."""
     from smotext_lab.datasets.streams import Stream
     from smotext_lab.sampler.generation import Source
-    from smotext_lab.scale.parts import models_of
 
     interpolator, guards, seed = sampler.resolved()
     check_near(near_duplicates)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,11 +15,12 @@ from smotext_lab.bridges import split_words
 from smotext_lab.errors import DataError
 from smotext_lab.forms import TextForm
 from smotext_lab.guards import Guards
+from smotext_lab.identity import models_of, remade
 from smotext_lab.interpolators.blends import Blends
 from smotext_lab.sampler.generation import Generation, Source
 from smotext_lab.scale.batches import KeptBatches
 from smotext_lab.scale.plan import read_plan, spare_turns
-from smotext_lab.scale.spec import JobSpec, remade
+from smotext_lab.scale.spec import JobSpec
 from smotext_lab.scale.store import Store
 from smotext_lab.scale.tables import table_bytes
 from smotext_lab.scale.texts import RealTexts
@@ -190,23 +190,6 @@ def check_models(spec: JobSpec, decoder: Any) -> None:
                 "go together. Provide that one again, or make a new job."
             )
             raise DataError(msg)
-
-
-def models_of(decoder: Any) -> dict[str, str]:
-    """Return the identities of what a decoder works with."""
-    from smotext_lab.bridges import Bridge, load_bridge
-    from smotext_lab.models import fingerprint
-
-    encoder = getattr(decoder, "encoder", None)
-    found = {"encoder": getattr(encoder, "fingerprint", repr(encoder))}
-    if hasattr(decoder, "llm"):
-        found["llm"] = fingerprint(decoder.llm)
-    if isinstance(getattr(decoder, "bridge", None), str | Path | Bridge):
-        given = decoder.bridge
-        bridge = given if isinstance(given, Bridge) else load_bridge(given)
-        # an xRAG checkpoint's projector lies in the LLM's own files, whose identity is above
-        found["bridge"] = bridge.facts.sha256 or bridge.facts.kind
-    return found
 
 
 def rows_schema(classes: list[Any]) -> pa.Schema:

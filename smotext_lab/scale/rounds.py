@@ -6,11 +6,12 @@ from collections import Counter
 
 import numpy as np
 
+from smotext_lab.identity import remade
 from smotext_lab.interpolators.neighborhoods import remembered
 from smotext_lab.sampler.generation import Source
 from smotext_lab.scale.duplicates import Duplicate, find, searched, write_round
 from smotext_lab.scale.plan import again, spare_turns, write_part
-from smotext_lab.scale.spec import JobSpec, remade
+from smotext_lab.scale.spec import JobSpec
 from smotext_lab.scale.status import part_names
 from smotext_lab.scale.store import Store
 from smotext_lab.scale.tables import read_table
