@@ -5,9 +5,9 @@
 The training part of each set is cut into train and holdout at random, `--per-part` texts each.
 `--n` texts are made of train by plain SMOTExT and by DPAnchors at each ε (δ = 1 / (n ln n)), as
 many of each class, and `privacy.audit` attacks them. Beside them stands plain copying: as many
-training texts at random, handed out as they are. Retention is the macro-F1 of a logistic regression
-on the encoder's vectors, trained on the new texts only, over that trained on train; both are tested
-on the set's test part.
+training texts at random, handed out as they are. Retention is the macro-F1 above guessing of a
+logistic regression on the encoder's vectors, trained on the new texts only, over that trained on
+train; both are tested on the set's test part.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -108,9 +110,10 @@ def _points(
     real: TrainingTexts, n: Mapping[str, int], models: Models, random_state: int
 ) -> TrainingTexts:
     vectors = models.encoder.encode(real.texts)
-    plan = SMOTEInterpolator(models.k_neighbors).plan(
-        vectors, real.labels, dict(n), random_state=random_state
-    )
+    with _few_neighbours():
+        plan = SMOTEInterpolator(models.k_neighbors).plan(
+            vectors, real.labels, dict(n), random_state=random_state
+        )
     return TrainingTexts(
         [], real.labels[:0], points=plan.points(vectors), point_labels=np.asarray(plan.label)
     )
@@ -131,8 +134,6 @@ def _decoded(interpolator: Callable[[int], BaseInterpolator]) -> Method:
     def make(
         real: TrainingTexts, n: Mapping[str, int], models: Models, random_state: int
     ) -> TrainingTexts:
-        import warnings
-
         from smotext_lab.sampler import SMOTExT
 
         sampler = SMOTExT(
@@ -144,8 +145,7 @@ def _decoded(interpolator: Callable[[int], BaseInterpolator]) -> Method:
         )
 
         def write() -> pd.DataFrame:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # of classes with few neighbours
+            with _few_neighbours():
                 found = sampler.generate(real.texts, real.labels, dict(n))
             if found.info.get("interrupted"):  # half a pool must not be taken for a whole one
                 raise KeyboardInterrupt
@@ -165,6 +165,14 @@ def _prompted(
         return prompted(real.texts, real.labels, n, models.decoder, random_state)
 
     return _from_cache(("prompted", prompting_code(), random_state), real, n, models, write)
+
+
+@contextlib.contextmanager
+def _few_neighbours() -> Iterator[None]:
+    """Say nothing of classes with few neighbours: protocols draw them so."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "SMOTEInterpolator: class", UserWarning)
+        yield
 
 
 def _from_cache(

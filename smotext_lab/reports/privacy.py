@@ -12,6 +12,7 @@ from smotext_lab.charts import show
 from smotext_lab.charts.privacy import epsilon_chart, roc_chart
 from smotext_lab.datasets import load_dataset
 from smotext_lab.errors import DataError, ParameterError
+from smotext_lab.evaluation.scores import prior_macro_f1
 from smotext_lab.markup import texts_table
 
 if TYPE_CHECKING:
@@ -127,21 +128,23 @@ def retention(
     real: tuple[np.ndarray, Sequence[Any]],
     test: tuple[np.ndarray, Sequence[Any]],
 ) -> float:
-    """Return the macro-F1 of training on synthetic vectors only over that on the real ones.
+    """Return the share of macro-F1 above guessing that training on synthetic vectors alone keeps.
 
-    Logistic regression on the encoder's vectors; both tested on the same real texts.
+    Logistic regression on the encoder's vectors; both tested on the same real texts. Above
+    guessing as in `smotext_lab.evaluation.statistics.retention`, which has an interval too.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import f1_score
 
-    scores = []
+    truth = np.asarray(test[1]).astype(str)
+    guess = prior_macro_f1(truth)
+    above = []
     for rows, names in ((vectors, labels), real):
         if len(set(names)) < 2:
             return float("nan")
         model = LogisticRegression(max_iter=1000).fit(rows, np.asarray(names).astype(str))
-        told = model.predict(test[0])
-        scores.append(f1_score(np.asarray(test[1]).astype(str), told, average="macro"))
-    return float(scores[0] / scores[1])
+        above.append(f1_score(truth, model.predict(test[0]), average="macro") - guess)
+    return float(above[0] / above[1]) if above[1] > 0 else float("nan")
 
 
 class Comparison:
