@@ -46,7 +46,7 @@ def test_texts_of_each_class_come_out_and_nothing_of_the_real_ones(mechanism, pr
     assert len(made.rejected) == 0
     assert not made.frame[list(WITHHELD)].notna().any().any()
     assert made.info["guarantee"]["epsilon"] == 8.0
-    assert "are off" in made.info["guards"]
+    assert "not looked for" in made.info["guards"]
     assert set(made.info) == {"privacy", "guarantee", "withheld", "guards", "decoder", "asked"}
 
 

@@ -320,7 +320,7 @@ def test_a_job_is_not_written_over(create):
 def test_estimators_cannot_be_kept_in_a_job(create, tiny):
     from sklearn.neighbors import NearestNeighbors
 
-    with pytest.raises(ParameterError, match="keeps its parameters as JSON"):
+    with pytest.raises(ParameterError, match="kept as JSON, and SMOTEInterpolator"):
         create(sampler=tiny(k_neighbors=NearestNeighbors(n_neighbors=3)))
 
 
