@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from smotext_lab.interpolators import SMOTEInterpolator as SMOTEInterpolator
     from smotext_lab.interpolators import SVMSMOTEInterpolator as SVMSMOTEInterpolator
     from smotext_lab.interpolators import path as path
+    from smotext_lab.jupyter.widgets import InterpolationExplorer as InterpolationExplorer
     from smotext_lab.paths import TextPath as TextPath
     from smotext_lab.paths import text_path as text_path
     from smotext_lab.reports import run_report as run_report
@@ -60,6 +61,7 @@ _HOMES = {
     "text_path": "paths",
     "run_report": "reports",
     "shared_decoder": "equipment",
+    "InterpolationExplorer": "jupyter.widgets",
 }
 
 __all__ = [
@@ -69,6 +71,7 @@ __all__ = [
     "Bridge",
     "DirichletInterpolator",
     "Guards",
+    "InterpolationExplorer",
     "KMeansSMOTEInterpolator",
     "MixupInterpolator",
     "RandomPairInterpolator",

@@ -15,6 +15,7 @@ __all__ = ["Candidate", "in_form", "score"]
 _LIKELIHOOD = 0.03  # what a nat a token is worth: of texts equally near, the likelier one
 _LABEL = 0.1  # what being surely of the wanted label is worth
 _OTHER_KIND = 0.05
+_UNMET = 0.15  # a wish for a word that is not met
 _BROKEN = 2.0  # more than any cosine makes good
 _MAX_REPEATS = 3
 
@@ -57,14 +58,20 @@ def in_form(text: str, form: TextForm | None) -> str:
 
 
 def score(
-    text: str, cosine: float, likelihood: float, form: TextForm | None = None, agreement: float = 0
+    text: str,
+    cosine: float,
+    likelihood: float,
+    form: TextForm | None = None,
+    *,
+    agreement: float = 0,
+    unmet: int = 0,
 ) -> float:
     """Return what a candidate is ranked by: its cosine, and a little else.
 
     0.03 for each nat a token that the LLM finds it likelier (its own likelihood, against
     babble); 0.1 for agreement with the wanted label; 0.05 less for another kind than `form`
-    (a statement where a question is wanted); less than any other where it is empty or goes on
-    repeating itself.
+    (a statement where a question is wanted); 0.15 less for each wish that it does not meet; less
+    than any other where it is empty or goes on repeating itself.
 
     Parameters
     ----------
@@ -76,6 +83,8 @@ def score(
     form : TextForm, optional
     agreement : float, default=0
         0 to 1: how surely the text is of the wanted label.
+    unmet : int, default=0
+        See `Steering.unmet`.
 
     Examples
     --------
@@ -90,5 +99,5 @@ def score(
     broken = not folded or find_loop(folded, _MAX_REPEATS) is not None
     other = form is not None and sentence_kind(text) != form.kind
     # an empty text comes after one that at least has words, if all that were tried are broken
-    lost = _BROKEN * (broken + (not text)) + _OTHER_KIND * other
+    lost = _BROKEN * (broken + (not text)) + _OTHER_KIND * other + _UNMET * unmet
     return cosine + _LIKELIHOOD * likelihood + _LABEL * agreement - lost

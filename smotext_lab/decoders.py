@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, overload
 
@@ -16,11 +16,12 @@ from smotext_lab.bridges import Bridge
 from smotext_lab.candidates import Candidate
 from smotext_lab.encoders import BertEncoder, Encoder
 from smotext_lab.engines.base import Sampling
-from smotext_lab.errors import DataError, ParameterError
+from smotext_lab.errors import DataError, ParameterError, did_you_mean
 from smotext_lab.forms import TextForm
 from smotext_lab.loading import LazyWeights
 from smotext_lab.models import DEFAULT_LLM
-from smotext_lab.search import Agreement, Search, Wanted
+from smotext_lab.search import Agreement, Search, Wanted, Written
+from smotext_lab.steering import Steering
 from smotext_lab.writer import PLACEHOLDER, Writer
 
 if TYPE_CHECKING:
@@ -160,6 +161,37 @@ class XRAGDecoder(LazyWeights):
         self.random_state = random_state
         self.dtype = dtype
 
+    def varied(self, **settings: Any) -> XRAGDecoder:
+        """Return a decoder with the same models and other settings.
+
+        Parameters
+        ----------
+        **settings
+            Those of the class that say how is decoded: ``temperature``, ``n_candidates``, ….
+
+        Raises
+        ------
+        ParameterError
+            If there is no such setting, or it has a value that cannot be used.
+
+        Examples
+        --------
+        >>> XRAGDecoder(n_candidates=8).varied(temperature=0).sampling.temperature
+        0
+        """
+        own: dict[str, Any] = {
+            n: getattr(self, n) for n in ("n_candidates", "corrections", "batch_size")
+        }
+        own |= {"random_state": self.random_state, "dtype": self.dtype, **asdict(self.sampling)}
+        for name in settings:
+            if name not in own:
+                msg = f"A decoder has no setting {name!r}{did_you_mean(name, own)}."
+                raise ParameterError(msg)
+        self._writer()  # loaded here, once for both
+        own["encoder"] = self.encoder
+        twin = XRAGDecoder(self.llm, self.bridge, prompt=self.prompt, **(own | settings))
+        return twin.sharing(self)
+
     def __repr__(self) -> str:
         bridge = self.bridge.facts.kind if isinstance(self.bridge, Bridge) else str(self.bridge)
         return f"XRAGDecoder({self.llm!r}, bridge={bridge!r})"
@@ -245,6 +277,8 @@ class XRAGDecoder(LazyWeights):
         forms: Sequence[TextForm | None] | None = None,
         lengths: Sequence[int | None] | None = None,
         agreement: Agreement | None = None,
+        steering: Steering | None = None,
+        written: Written | None = None,
         cancelled: threading.Event | None = None,
     ) -> Iterator[Decoded]:
         """Yield a `Decoded` for every vector, block by block in row order.
@@ -264,6 +298,12 @@ class XRAGDecoder(LazyWeights):
         agreement : callable, optional
             ``(rows, vectors) -> array``: how surely (0 to 1) texts with these vectors, tried for
             these rows, are of the label their row should have. It counts in the ranking.
+        steering : Steering, optional
+            Words that all these texts should, or should not, have.
+        written : callable, optional
+            ``(row, text)``: told what the first candidate of a row says so far, after every
+            token, so that a text can be shown while it is written. The one that is kept in the
+            end may be another candidate.
         cancelled : threading.Event, optional
             Once it is set no further step is made; rows that have a text by then are yielded.
 
@@ -272,7 +312,7 @@ class XRAGDecoder(LazyWeights):
         DataError
             If the vectors are not finite or not of the encoder's length.
         ParameterError
-            If there is not one seed, form or length a vector.
+            If there is not one seed, form or length a vector, or a word is none of the bridge's.
         BridgeError
             If bridge, encoder and LLM do not fit.
         """
@@ -289,8 +329,15 @@ class XRAGDecoder(LazyWeights):
             if cancelled is not None and cancelled.is_set():
                 return
             block = slice(start, start + size)
-            agree = agreement and _from_row(agreement, start)
-            wanted = Wanted(vectors[block], keys[block], forms[block], lengths[block], agree)
+            wanted = Wanted(
+                vectors[block],
+                keys[block],
+                forms[block],
+                lengths[block],
+                agreement and _from_row(agreement, start),
+                steering or Steering(),
+                written and _told_from_row(written, start),
+            )
             for row, candidates in enumerate(search.run(wanted, cancelled)):
                 if candidates:
                     yield _decoded(candidates, start + row, int(wanted.keys[row]))
@@ -373,6 +420,10 @@ def _decoded(candidates: Sequence[Candidate], row: int, seed: int) -> Decoded:
 def _from_row(agreement: Agreement, first: int) -> Agreement:
     """Return `agreement` for rows that count from `first`."""
     return lambda rows, vectors: agreement(rows + first, vectors)
+
+
+def _told_from_row(written: Written, first: int) -> Written:
+    return lambda row, text: written(row + first, text)
 
 
 def _one_each(name: str, given: Sequence[Any] | None, n: int) -> list[Any]:

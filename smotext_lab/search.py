@@ -5,26 +5,34 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
+from smotext_lab.bridges import LexicalBridge
 from smotext_lab.bridges.hints import hint_ids
 from smotext_lab.candidates import Candidate, in_form, score
 from smotext_lab.encoders import Encoder
-from smotext_lab.engines.base import Sampling, uniforms
+from smotext_lab.engines.base import Sampling, Watch, uniforms
 from smotext_lab.forms import TextForm
+from smotext_lab.steering import Steering
 from smotext_lab.writer import Writer
 
-__all__ = ["Agreement", "Search", "Wanted"]
+__all__ = ["Agreement", "Search", "Wanted", "Written"]
 
 Agreement = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Rows (m,) and vectors (m, d) of texts tried for them → how surely (0 to 1) each is of the label
 that its row should have."""
 
+Written = Callable[[int, str], None]
+"""Told a row and its text so far, after every step of its first candidate."""
+
 _WORD_DROPOUT = 0.15
 """Share of the predicted words that a candidate after the first passes over."""
+
+_PULL = 0.6
+"""How far the words that are wished for draw a unit vector."""
 
 _NO_GAIN = 1e-3
 """A correction that brings less than this is a row's last."""
@@ -44,6 +52,9 @@ class Wanted:
         In words.
     agreement : Agreement or None
         Its rows count from the block's first.
+    steering : Steering
+    written : Written or None
+        Its rows, too.
     """
 
     vectors: np.ndarray
@@ -51,6 +62,8 @@ class Wanted:
     forms: list[TextForm | None]
     lengths: list[int | None]
     agreement: Agreement | None = None
+    steering: Steering = field(default_factory=Steering)
+    written: Written | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +114,8 @@ class Search:
         tries = np.tile(np.arange(n), len(rows))
         seeds = candidate_keys(wanted.keys[owners], tries + turn * n)
         soft = self._soft_tokens(wanted, rows, best, seeds, tries)
-        done = self.writer.generate(soft, self.sampling, seeds, cancelled)
+        watch = self._watch(wanted, owners) if wanted.written and not turn else None
+        done = self.writer.generate(soft, self.sampling, seeds, cancelled, watch)
         owners = owners[[generated.row for generated in done]]
         forms = [wanted.forms[row] for row in owners]
         texts = [
@@ -118,8 +132,34 @@ class Search:
             agreed = wanted.agreement(owners, encoded)
         for i, row in enumerate(owners.tolist()):
             cosine = _cosine(encoded[i], wanted.vectors[row])
-            rated = score(texts[i], cosine, done[i].log_likelihood, forms[i], float(agreed[i]))
+            unmet = self._unmet(texts[i], wanted.steering)
+            likelihood = done[i].log_likelihood
+            rated = score(
+                texts[i], cosine, likelihood, forms[i], agreement=float(agreed[i]), unmet=unmet
+            )
             yield Candidate(row, texts[i], cosine, rated, done[i], encoded[i])
+
+    def _watch(self, wanted: Wanted, owners: np.ndarray) -> Watch:
+        def watch(place: int, ids: np.ndarray) -> None:
+            row = int(owners[place])
+            if place % self.n_candidates == 0 and wanted.written is not None:
+                wanted.written(row, in_form(self.writer.text(ids), wanted.forms[row]))
+
+        return watch
+
+    def _towards(self, vectors: np.ndarray, steering: Steering) -> np.ndarray:
+        """Return the vectors a part of the way towards pinned words and away from banned ones.
+
+        The learnt tokens say what the vector says: without this they outweigh a pinned word.
+        """
+        words = [*steering.pinned, *steering.banned]
+        signs = np.repeat([1.0, -1.0], [len(steering.pinned), len(steering.banned)])
+        pull = (signs[:, None] * self.encoder.encode(words)).sum(axis=0)
+        return _at_length_of(vectors, vectors + _PULL * pull / len(words) ** 0.5)
+
+    def _unmet(self, text: str, steering: Steering) -> int:
+        bridge = self.writer.bridge
+        return steering.unmet(text, bridge.split) if isinstance(bridge, LexicalBridge) else 0
 
     def _soft_tokens(
         self,
@@ -140,6 +180,9 @@ class Search:
                 [candidate.text for candidate in best],
             )
             vectors = moved if scores is None else vectors
+        if wanted.steering:
+            vectors = self._towards(vectors, wanted.steering)
+            scores = bridge.steered(torch.from_numpy(vectors), scores, wanted.steering)
         hints = hint_ids([wanted.lengths[r] for r in rows], [wanted.forms[r] for r in rows])
         each = torch.arange(len(rows)).repeat_interleave(self.n_candidates)
         return self.writer.soft_tokens(
@@ -158,7 +201,11 @@ def candidate_keys(keys: np.ndarray, tries: np.ndarray) -> np.ndarray:
 
 def _moved(vectors: np.ndarray, found: np.ndarray) -> np.ndarray:
     """Return the vectors moved on by what the texts found lack of them, at their old length."""
-    moved = 2 * vectors - found
+    return _at_length_of(vectors, 2 * vectors - found)
+
+
+def _at_length_of(vectors: np.ndarray, moved: np.ndarray) -> np.ndarray:
+    """Return `moved` with each row as long as that of `vectors`."""
     lengths = np.linalg.norm(moved, axis=1, keepdims=True)
     wanted = np.linalg.norm(vectors, axis=1, keepdims=True)
     return (moved * (wanted / np.maximum(lengths, 1e-12))).astype(np.float32)

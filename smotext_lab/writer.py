@@ -14,7 +14,7 @@ import torch
 
 from smotext_lab.bridges import Bridge, load_bridge
 from smotext_lab.encoders import Encoder
-from smotext_lab.engines.base import Engine, Generated, Sampling
+from smotext_lab.engines.base import Engine, Generated, Sampling, Watch
 from smotext_lab.engines.transformers import TransformersEngine
 from smotext_lab.models import fingerprint, load_llm
 
@@ -90,11 +90,12 @@ class Writer:
         sampling: Sampling,
         seeds: np.ndarray,
         cancelled: threading.Event | None = None,
+        watch: Watch | None = None,
     ) -> list[Generated]:
         """Return the rows that finished, in order: all of them unless `cancelled` was set."""
         lora = self.bridge.lora
         with self.lock, lora.applied(self.model) if lora else nullcontext():
-            found = self.engine.generate(soft, sampling, seeds, cancelled=cancelled)
+            found = self.engine.generate(soft, sampling, seeds, cancelled=cancelled, watch=watch)
             return sorted(found, key=lambda generated: generated.row)
 
     def text(self, ids: np.ndarray) -> str:

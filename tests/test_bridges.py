@@ -19,9 +19,10 @@ from smotext_lab.bridges import (
     split_words,
 )
 from smotext_lab.bridges.hints import hint_ids
-from smotext_lab.errors import BridgeError
+from smotext_lab.errors import BridgeError, ParameterError
 from smotext_lab.forms import TextForm
 from smotext_lab.lora import Lora
+from smotext_lab.steering import Steering
 
 WORDS = ["the", "rain", "goal", "?", "bank", "Snow"]
 PIECES = [[1], [2, 3], [4], [5], [6, 7, 8], [9]]
@@ -258,3 +259,27 @@ def test_the_shipped_bridge_says_which_words_a_text_holds() -> None:
     words = [w.lower() for w, _ in bridge.explain(torch.from_numpy(np.array(vectors)), top=8)[0]]
     assert {"snow", "airport", "denver"} <= set(words)
     assert bridge.facts.training["unseen_loss"] < 3.2
+
+
+def test_a_pinned_word_comes_first_and_is_told_as_certain(embedding: torch.Tensor) -> None:
+    bridge, vector = lexical(), points("Snow")
+    scores = bridge.steered(vector, None, Steering(pinned=("Goal",)))
+    ids, share = bridge.predicted(vector, scores=scores)
+    assert bridge.words[int(ids[0, 0])] == "goal"
+    assert share[0, 0].item() == 1.0
+    everything = torch.ones((1, bridge.pool), dtype=torch.bool)
+    kept, _ = bridge.predicted(vector, everything, scores)
+    assert bridge.words[int(kept[0, 0])] == "goal"
+
+
+def test_a_banned_word_is_not_handed_on() -> None:
+    bridge, vector = lexical(), points("Snow")
+    first = bridge.words[int(bridge.predicted(vector)[0][0, 0])]
+    scores = bridge.steered(vector, None, Steering(banned=(first,)))
+    named = [bridge.words[i] for i in bridge.predicted(vector, scores=scores)[0][0].tolist()]
+    assert first not in named
+
+
+def test_an_unknown_word_is_refused_with_the_nearest_one() -> None:
+    with pytest.raises(ParameterError, match=r"'gaol' is not among .* \(did you mean 'goal'"):
+        lexical().steered(points("Snow"), None, Steering(pinned=("gaol",)))

@@ -434,3 +434,20 @@ def test_uniforms_are_even_and_independent_of_company() -> None:
 def test_numbers_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ParameterError, match=next(iter(wrong))):
         Sampling(**wrong)
+
+
+def test_what_is_being_written_can_be_watched(llm: Any, soft: torch.Tensor) -> None:
+    seen: dict[int, list[int]] = {}
+    engine = TransformersEngine(llm, [END])
+    sampling = Sampling(temperature=0, max_new_tokens=6)
+    seeds = np.arange(len(soft), dtype=np.uint64)
+
+    def watch(row: int, ids: np.ndarray) -> None:
+        before = seen.get(row, [])
+        assert ids.tolist()[: len(before)] == before
+        seen[row] = ids.tolist()
+
+    for done in engine.generate(soft, sampling, seeds, watch=watch):
+        told = seen.get(done.row, [])
+        assert done.ids.tolist()[: len(told)] == told
+        assert len(told) >= len(done.ids) - 1, "all but the last token was told in between"

@@ -14,8 +14,9 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from smotext_lab.errors import BridgeError
+from smotext_lab.errors import BridgeError, ParameterError
 from smotext_lab.lora import Lora
+from smotext_lab.steering import Steering
 
 __all__ = ["Bridge", "BridgeFacts", "sha256", "write_aside"]
 
@@ -135,6 +136,29 @@ class Bridge(nn.Module, ABC):
         Tensor of float32, shape (n, words), or None
         """
         return None
+
+    def steered(
+        self,
+        vectors: torch.Tensor,  # noqa: ARG002 - a bridge without words has none to steer by
+        scores: torch.Tensor | None,  # noqa: ARG002
+        steering: Steering,  # noqa: ARG002
+    ) -> torch.Tensor:
+        """Return word scores with the pinned words before all others and the banned ones last.
+
+        Parameters
+        ----------
+        vectors : Tensor of float32, shape (n, dim)
+        scores : Tensor of float32, shape (n, words), optional
+            Instead of the vectors' own.
+        steering : Steering
+
+        Raises
+        ------
+        ParameterError
+            If a word is not among the bridge's, or it has none.
+        """
+        msg = f"A bridge of kind {self.kind!r} predicts no words: none can be pinned or banned."
+        raise ParameterError(msg)
 
     def check(self, encoder: str, dim: int, llm: str, hidden: int) -> None:
         """Raise `BridgeError` with the reason if the bridge does not fit these models.

@@ -11,9 +11,14 @@ from torch import nn
 
 from smotext_lab.bridges.base import Bridge, BridgeFacts, write_aside
 from smotext_lab.bridges.hints import N_HINTS
+from smotext_lab.errors import ParameterError, did_you_mean
 from smotext_lab.lora import Lora
+from smotext_lab.steering import Steering
 
 __all__ = ["LexicalBridge", "LexicalHead", "split_words"]
+
+_WISHED = 1e6
+"""A score beyond what any word tells: the word is pinned; below minus this, banned."""
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+(?:[.,]\d+)*|[?!]")
 
@@ -138,10 +143,13 @@ class LexicalBridge(Bridge):
         best, ids = scores.topk(self.pool, dim=-1)
         if dropped is not None:
             # dropped words sink below all others but stay available if too few are left
+            dropped = dropped & (best < _WISHED)
             order = torch.where(dropped, best - best.max() - 1, best).argsort(-1, descending=True)
             ids = ids.gather(1, order)
-        ids = ids[:, : self.facts.n_words]
-        return ids, log_p.gather(1, ids).exp()
+            best = best.gather(1, order)
+        ids, best = ids[:, : self.facts.n_words], best[:, : self.facts.n_words]
+        # of a pinned word the LLM is told that it is there
+        return ids, log_p.gather(1, ids).exp().masked_fill(best >= _WISHED, 1.0)
 
     def soft_tokens(
         self,
@@ -191,6 +199,26 @@ class LexicalBridge(Bridge):
             known = [self._rows[w] for w in map(str.lower, self.split(text)) if w in self._rows]
             scores[row, known] = own[row, known]
         return scores
+
+    @torch.inference_mode()
+    def steered(
+        self, vectors: torch.Tensor, scores: torch.Tensor | None, steering: Steering
+    ) -> torch.Tensor:
+        """Return word scores with the wishes in them; see `Bridge.steered`."""
+        wished = (self.head.information(vectors) if scores is None else scores).clone()
+        for place, word in enumerate(steering.pinned):
+            wished[:, self._row(word)] = 2 * _WISHED - place
+        for word in steering.banned:
+            wished[:, self._row(word)] = -_WISHED
+        return wished
+
+    def _row(self, word: str) -> int:
+        row = self._rows.get(word.strip().lower())
+        if row is None:
+            hint = did_you_mean(word, self.words)
+            msg = f"{word!r} is not among the {len(self.words):,} words of the bridge{hint}."
+            raise ParameterError(msg)
+        return row
 
     @torch.inference_mode()
     def explain(

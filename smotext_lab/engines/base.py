@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,7 +12,10 @@ import torch
 
 from smotext_lab.errors import ParameterError
 
-__all__ = ["Engine", "Generated", "Sampling", "Task", "uniforms"]
+__all__ = ["Engine", "Generated", "Sampling", "Task", "Watch", "uniforms"]
+
+Watch = Callable[[int, np.ndarray], None]
+"""Told a row and the ids of all that it has written so far, after every step."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ class Engine(Protocol):
         *,
         owners: np.ndarray | None = None,
         cancelled: threading.Event | None = None,
+        watch: Watch | None = None,
     ) -> Iterator[Generated]:
         """Yield rows as they finish, in any order.
 
@@ -127,6 +131,8 @@ class Engine(Protocol):
             same owner share the work of reading them.
         cancelled : threading.Event, optional
             Once it is set no further step is made; what had finished has been yielded.
+        watch : callable, optional
+            Told what each unfinished row has written; costs some Python a row and step.
         """
         ...
 

@@ -74,6 +74,12 @@ class Slots:
             done += self._leave(slice(0, self.live))
         return done
 
+    def so_far(self) -> list[tuple[int, np.ndarray]]:
+        """Return what each unfinished row has written."""
+        written = self.written[: self.live].cpu().numpy()
+        rows, counts = self.rows[: self.live].tolist(), self.count[: self.live].tolist()
+        return [(row, ids[:n].copy()) for row, ids, n in zip(rows, written, counts, strict=True)]
+
     def _join(self) -> slice:
         """Give free places to waiting rows and draw their first tokens."""
         wanted = self.owners[self.waiting[: self.size - self.live]]

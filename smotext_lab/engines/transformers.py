@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from smotext_lab.engines.base import Generated, Sampling, Task, uniforms
+from smotext_lab.engines.base import Generated, Sampling, Task, Watch, uniforms
 from smotext_lab.engines.drawing import draw, log_probability, penalised
 from smotext_lab.engines.llama import Llama
 from smotext_lab.engines.memory import free_memory, rows_within
@@ -64,6 +64,7 @@ class TransformersEngine:
         *,
         owners: np.ndarray | None = None,
         cancelled: threading.Event | None = None,
+        watch: Watch | None = None,
     ) -> Iterator[Generated]:
         """Yield rows as they finish; see `Engine.generate`.
 
@@ -73,10 +74,10 @@ class TransformersEngine:
         task = Task(soft_tokens, owners, sampling, seeds, self.eos_token_ids)
         size = max(1, min(len(owners), self.rows_at_once(soft_tokens.shape[1], sampling)))
         if self._llama is None:
-            return self._batches(task, size, cancelled)
+            return self._batches(task, size, cancelled, watch)
         with self._lock:
             weights = self._llama.weights()
-        return self._advanced(Slots(self._llama, weights, task, size), cancelled)
+        return self._advanced(Slots(self._llama, weights, task, size), cancelled, watch)
 
     def rows_at_once(self, soft_tokens: int, sampling: Sampling) -> int:
         """Return how many rows are decoded together.
@@ -93,20 +94,23 @@ class TransformersEngine:
         return rows_within(budget, self.llm.config, soft_tokens, sampling.max_new_tokens, _ROWS)
 
     def _batches(
-        self, task: Task, size: int, cancelled: threading.Event | None
+        self, task: Task, size: int, cancelled: threading.Event | None, watch: Watch | None
     ) -> Iterator[Generated]:
         for start in range(0, len(task.owners), size):
             rows = np.arange(start, min(start + size, len(task.owners)))
-            yield from self._advanced(_Batch(self.llm, task, rows), cancelled)
+            yield from self._advanced(_Batch(self.llm, task, rows), cancelled, watch)
 
     def _advanced(
-        self, rows: Slots | _Batch, cancelled: threading.Event | None
+        self, rows: Slots | _Batch, cancelled: threading.Event | None, watch: Watch | None
     ) -> Iterator[Generated]:
         while rows and not (cancelled is not None and cancelled.is_set()):
             # the lock is held for a step, not across a yield: a caller that stops listening
             # must not keep the others out
             with self._lock:
                 finished = rows.advance()
+            if watch is not None:
+                for row, ids in rows.so_far():
+                    watch(row, ids)
             yield from finished
 
 
@@ -152,6 +156,10 @@ class _Batch:
         ]
         self._keep((~leaving).nonzero()[0])
         return done
+
+    def so_far(self) -> list[tuple[int, np.ndarray]]:
+        """Return what each unfinished row has written."""
+        return list(zip(self.rows.tolist(), self.written.cpu().numpy(), strict=True))
 
     def _logits(self) -> torch.Tensor:
         if self.cache is None:
