@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from smotext_lab.interpolators import SMOTEInterpolator as SMOTEInterpolator
     from smotext_lab.interpolators import SVMSMOTEInterpolator as SVMSMOTEInterpolator
     from smotext_lab.interpolators import path as path
-    from smotext_lab.jupyter.widgets import InterpolationExplorer as InterpolationExplorer
+    from smotext_lab.jupyter.widgets.balance import ClassBalance as ClassBalance
+    from smotext_lab.jupyter.widgets.explorer import InterpolationExplorer as InterpolationExplorer
+    from smotext_lab.jupyter.widgets.latent_map import LatentMap as LatentMap
+    from smotext_lab.jupyter.widgets.review import SynthesisReview as SynthesisReview
     from smotext_lab.paths import TextPath as TextPath
     from smotext_lab.paths import text_path as text_path
     from smotext_lab.reports import run_report as run_report
@@ -61,7 +64,10 @@ _HOMES = {
     "text_path": "paths",
     "run_report": "reports",
     "shared_decoder": "equipment",
-    "InterpolationExplorer": "jupyter.widgets",
+    "ClassBalance": "jupyter.widgets.balance",
+    "InterpolationExplorer": "jupyter.widgets.explorer",
+    "LatentMap": "jupyter.widgets.latent_map",
+    "SynthesisReview": "jupyter.widgets.review",
 }
 
 __all__ = [
@@ -69,10 +75,12 @@ __all__ = [
     "BertEncoder",
     "BorderlineSMOTEInterpolator",
     "Bridge",
+    "ClassBalance",
     "DirichletInterpolator",
     "Guards",
     "InterpolationExplorer",
     "KMeansSMOTEInterpolator",
+    "LatentMap",
     "MixupInterpolator",
     "RandomPairInterpolator",
     "SFREncoder",
@@ -81,6 +89,7 @@ __all__ = [
     "SVMSMOTEInterpolator",
     "SmotextError",
     "Synthesis",
+    "SynthesisReview",
     "TextPath",
     "XRAGDecoder",
     "__version__",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-__all__ = ["INERT_CLASS", "inert", "shortened", "texts_table"]
+__all__ = ["INERT_CLASS", "inert", "shortened", "spelt_out", "texts_table"]
 
 INERT_CLASS = "tex2jax_ignore mathjax_ignore"
 """Classes that keep MathJax 2 and 3 from typesetting ``$x$`` inside an element."""
@@ -41,6 +41,17 @@ _HIDDEN = re.compile(
 
 def _visible(match: re.Match[str]) -> str:
     return f'<span class="smotext-control">U+{ord(match.group()):04X}</span>'
+
+
+def spelt_out(text: object) -> str:
+    r"""Return `text` with invisible control characters spelt out, for where it stays text.
+
+    Examples
+    --------
+    >>> spelt_out("\u202eabc <b>")
+    '[U+202E]abc <b>'
+    """
+    return _HIDDEN.sub(lambda found: f"[U+{ord(found.group()):04X}]", str(text))
 
 
 def inert(text: object) -> str:

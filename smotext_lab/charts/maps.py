@@ -11,7 +11,7 @@ import numpy as np
 from smotext_lab.charts import INK, MUTED, PALETTE, SOFT, fraction, label, plain_rows, styled
 from smotext_lab.errors import ParameterError
 
-__all__ = ["project", "vector_map"]
+__all__ = ["class_names", "project", "vector_map"]
 
 _MOST_POINTS = 4000
 _OTHER = "other classes"
@@ -86,7 +86,7 @@ def vector_map(
     pairs = np.zeros((0, 2), dtype=np.int64) if pairs is None else np.asarray(pairs)
     decoded = np.zeros((len(pairs), 0, np.shape(vectors)[1])) if decoded is None else decoded
     real, made = project(vectors, decoded)
-    names = _class_names(labels)
+    names = class_names(labels)
     colour = _colours(names)
     scale = alt.Scale(zero=False, nice=False, padding=18)
     place = {"x": alt.X("x:Q", axis=None, scale=scale), "y": alt.Y("y:Q", axis=None, scale=scale)}
@@ -136,7 +136,7 @@ def _walk_layers(
     ]
 
 
-def _class_names(labels: Sequence[object]) -> list[str]:
+def class_names(labels: Sequence[object]) -> list[str]:
     """Return printable class names; beyond the palette the rarest share one name."""
     names = [label(name) for name in labels]
     found, counts = np.unique(names, return_counts=True) if names else (np.array([]), np.array([]))

@@ -27,7 +27,7 @@ from smotext_lab.interpolators import Interpolator, SMOTEInterpolator
 from smotext_lab.interpolators.blends import Blending
 from smotext_lab.sampler.counts import by_strategy, per_class, plain
 from smotext_lab.sampler.forms import Given, read_labels
-from smotext_lab.sampler.generation import Generation, Source
+from smotext_lab.sampler.generation import Generation, Source, Watch
 from smotext_lab.synthesis import Synthesis
 
 __all__ = ["SMOTExT"]
@@ -216,7 +216,9 @@ class SMOTExT(BaseOverSampler):
         made = self.synthesis_.accepted
         return given.longer(made["text"].tolist(), made["label"].tolist())
 
-    def generate(self, texts: Any, y: Any, n: int | Mapping[Any, int]) -> Synthesis:
+    def generate(
+        self, texts: Any, y: Any, n: int | Mapping[Any, int], *, watch: Watch | None = None
+    ) -> Synthesis:
         """Return new texts only.
 
         Parameters
@@ -226,6 +228,9 @@ class SMOTExT(BaseOverSampler):
         n : int or dict of label -> int
             The total, shared in proportion to the classes (largest remainder), or the number
             of each class; a class that a dict leaves out gets none.
+        watch : callable, optional
+            Told a list of rows, with the columns of `Synthesis`, each time some have been
+            judged. Raise KeyboardInterrupt in it to stop.
 
         Returns
         -------
@@ -250,7 +255,7 @@ class SMOTExT(BaseOverSampler):
         given = Given.read(texts, y)
         wanted = per_class(n, given.labels)
         try:
-            self._fit_resample(given, wanted)
+            self._fit_resample(given, wanted, watch)
         except KeyboardInterrupt:
             if self.synthesis_.frame.empty:
                 raise
@@ -258,7 +263,7 @@ class SMOTExT(BaseOverSampler):
             warnings.warn(self._interrupted(wanted), UserWarning, stacklevel=2)
         return self.synthesis_
 
-    def _fit_resample(self, given: Given, n: Mapping[Any, int]) -> None:
+    def _fit_resample(self, given: Given, n: Mapping[Any, int], watch: Watch | None = None) -> None:
         """Make the texts and set `synthesis_`, also where the making breaks off."""
         self.synthesis_ = self._result(given, [], {})
         if not any(n.values()):
@@ -282,6 +287,7 @@ class SMOTExT(BaseOverSampler):
             max_blends=self.max_blends,
             positions=usable,
             progress=self.progress,
+            watch=watch,
         )
         facts = {
             "random_state": seed,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,8 +14,12 @@ from smotext_lab.guards.judge import Judge, Verdict
 from smotext_lab.interpolators import Interpolator, plan_exactly
 from smotext_lab.interpolators.blends import Blending, Blends
 
-__all__ = ["Decodes", "Drawn", "Generation", "Source", "attempt_seeds", "in_place_of"]
+__all__ = ["Decodes", "Drawn", "Generation", "Source", "Watch", "attempt_seeds", "in_place_of"]
 
+Watch = Callable[[list[dict[str, Any]]], None]
+"""Told what has been judged since it was told last: rows with the columns of `Synthesis`."""
+
+_TOGETHER = 16  # texts judged at a time
 _ROUNDING = 1e-9  # a parent whose weight is this near to 1 is the point itself, near to 0 none
 
 
@@ -180,6 +184,9 @@ class Generation:
         What the source's rows are called in `records`; by default as in the blends.
     progress : bool
         Show a bar of decodings.
+    watch : callable, optional
+        Told what was judged, as it is judged. If it raises, that ends the run as an
+        interruption does.
 
     Attributes
     ----------
@@ -200,7 +207,9 @@ class Generation:
         max_blends: int,
         positions: Sequence[int] | None = None,
         progress: bool = False,
+        watch: Watch | None = None,
     ) -> None:
+        self._watch = watch
         self._source = source
         self._decoder = decoder
         self._judge = judge
@@ -250,12 +259,18 @@ class Generation:
                     fresh = self._source.draw(self._n, turn=attempt)
                     self._current = in_place_of(self.blends, fresh)
                 found: list[Any] = []
+                judged = 0
                 try:
                     for decoded in self._decode(pending, attempt):
+                        # rows are judged in their order, whatever order they come in
+                        in_order = decoded.row == len(found)
                         found.append(decoded)
                         bar.update()
+                        if in_order and len(found) - judged >= _TOGETHER:
+                            ready, judged = found[judged:], len(found)
+                            self._settle(pending, ready, attempt)
                 finally:
-                    self._settle(pending, found, attempt)
+                    self._settle(pending, found[judged:], attempt)
                 pending = np.array([r for r in pending if self._last.get(int(r), "") is not None])
                 if not len(pending):
                     return
@@ -290,10 +305,13 @@ class Generation:
             cut=np.array([not decoded.ended for decoded in found]),
             rows=at.tolist(),
         )
+        records = []
         for i, (row, decoded, verdict) in enumerate(zip(at.tolist(), found, verdicts, strict=True)):
             self._last[row] = verdict.reason
-            record = self._record(blends[i], decoded, verdict) | {"attempts": attempt}
-            self._records.append((row, attempt, record))
+            records.append(self._record(blends[i], decoded, verdict) | {"attempts": attempt})
+            self._records.append((row, attempt, records[-1]))
+        if self._watch is not None:
+            self._watch(records)
 
     def _called(self, parents: np.ndarray) -> list[int]:
         names = parents if self._positions is None else np.asarray(self._positions)[parents]

@@ -1,5 +1,5 @@
-"""Widgets: each a class with a Python interface, composed of ipywidgets."""
+"""Widgets: each a class with a Python interface, composed of ipywidgets where they have a part.
 
-from smotext_lab.jupyter.widgets.explorer import InterpolationExplorer
-
-__all__ = ["InterpolationExplorer"]
+`InterpolationExplorer` (`explorer`), `LatentMap` (`latent_map`), `ClassBalance` (`balance`) and
+`SynthesisReview` (`review`); all are names of `smotext_lab`.
+"""

@@ -32,6 +32,8 @@ background:var(--jp-layout-color2,rgba(128,128,128,.12))}
 align-items:center}
 .smotext-bars i{display:block;height:10px;border-radius:2px;
 background:var(--jp-brand-color1,#1976d2)}
+/* a map is drawn for a light page */
+[data-jp-theme-light="false"] .smotext-map{filter:invert(1) hue-rotate(180deg)}
 </style>"""
 
 
