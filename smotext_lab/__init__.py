@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from smotext_lab.interpolators import SVMSMOTEInterpolator as SVMSMOTEInterpolator
     from smotext_lab.interpolators import path as path
     from smotext_lab.jupyter.widgets.balance import ClassBalance as ClassBalance
+    from smotext_lab.jupyter.widgets.comparison import DecoderComparison as DecoderComparison
     from smotext_lab.jupyter.widgets.explorer import InterpolationExplorer as InterpolationExplorer
     from smotext_lab.jupyter.widgets.latent_map import LatentMap as LatentMap
     from smotext_lab.jupyter.widgets.review import SynthesisReview as SynthesisReview
@@ -65,6 +66,7 @@ _HOMES = {
     "run_report": "reports",
     "shared_decoder": "equipment",
     "ClassBalance": "jupyter.widgets.balance",
+    "DecoderComparison": "jupyter.widgets.comparison",
     "InterpolationExplorer": "jupyter.widgets.explorer",
     "LatentMap": "jupyter.widgets.latent_map",
     "SynthesisReview": "jupyter.widgets.review",
@@ -76,6 +78,7 @@ __all__ = [
     "BorderlineSMOTEInterpolator",
     "Bridge",
     "ClassBalance",
+    "DecoderComparison",
     "DirichletInterpolator",
     "Guards",
     "InterpolationExplorer",

@@ -19,6 +19,8 @@ from traitlets.config import Config
 
 from smotext_lab import (
     BertEncoder,
+    InterpolationExplorer,
+    LatentMap,
     RandomPairInterpolator,
     Synthesis,
     TextPath,
@@ -27,7 +29,7 @@ from smotext_lab import (
 )
 from smotext_lab.errors import DataError, ModelError, ParameterError
 from smotext_lab.jupyter import options
-from smotext_lab.jupyter.bodies import without_empty_body
+from smotext_lab.jupyter.bodies import texts_between, without_empty_body
 from smotext_lab.jupyter.magic import Interrupted
 from smotext_lab.reports import Report
 
@@ -367,6 +369,40 @@ def test_what_turns_into_a_frame_and_files_serve_too(shell, tmp_path, monkeypatc
     assert len(again.originals) == 8
 
 
+# --- widgets ----------------------------------------------------------------------------------
+
+
+def test_explore_opens_the_explorer_on_a_frame_or_a_body(shell):
+    made = shell.run("%smotext explore tickets --random-state 3 -o explorer")
+    made = shell.names["explorer"]
+    assert isinstance(made, InterpolationExplorer)
+    assert (len(made.texts), made.random_state) == (24, 3)
+    made.wait(60)
+    typed = shell.run(f"%%smotext explore --blending slerp\n{PAIR}")
+    typed.wait(60)
+    assert (typed.start, typed.end, typed.blending) == (*texts_between(PAIR), "slerp")
+    assert typed.text
+
+
+def test_explore_may_draw_a_map(shell):
+    made = shell.run("%smotext explore tickets --map")
+    assert isinstance(made, LatentMap)
+    assert len(made.frame) == 24
+
+
+def test_compare_writes_the_same_points_with_several_decoders(shell):
+    made = shell.run(f"%%smotext compare --steps 2\n{PAIR}")
+    made.wait(120)
+    assert len(made.frame) == 2 * 4
+    assert made.frame["decoder"].nunique() == 4
+    mine = shell.names["mine"] = next(iter(made._decoders.values()))
+    again = shell.run(f"%%smotext compare --with mine --steps 2\n{PAIR}")
+    again.wait(60)
+    assert again._decoders == {"mine": mine}
+    greedy = made.frame[made.frame["decoder"] == "greedy"]
+    assert again.frame["text"].tolist() == greedy["text"].tolist()
+
+
 # --- errors -----------------------------------------------------------------------------------
 
 
@@ -398,6 +434,12 @@ WRONG = [
     ("%smotext last", DataError, "There is no result yet"),
     ("%smotext path", ParameterError, "A path needs texts in the body"),
     ("%smotext mix", ParameterError, "needs lines 'label: text'"),
+    ("%%smotext explore\na", DataError, "goes from one text to one other; the body has 1"),
+    ("%%smotext explore --map\na\n---\nb", ParameterError, "a map needs a frame"),
+    ("%%smotext explore tickets\na\n---\nb", ParameterError, "Give a frame or two texts"),
+    ("%smotext compare", ParameterError, "A comparison needs texts in the body"),
+    ("%%smotext compare\na", DataError, "give two or more"),
+    ("%%smotext compare --with my_decodr\na\n---\nb", ParameterError, "did you mean 'my_decoder'?"),
     ("%%smotext mix\nno label here", DataError, "Line 1 of the body is not 'label: text'"),
     ("%%smotext tickets\nsomething", ParameterError, "%smotext generate takes no body"),
     ("%%smotext --steps 1\na\n---\nb", ParameterError, "at least 2"),
@@ -581,6 +623,7 @@ def test_report_alone_lists_templates_and_their_parameters(shell):
         ("%smotext odd -t 'the t", ["%smotext odd -t 'the text'"]),
         ("%smotext report qual", ["%smotext report qualitative"]),
         ("%smotext report qualitative -p new", ["%smotext report qualitative -p new_per_class="]),
+        ("%smotext compare --with my", ["%smotext compare --with my_decoder"]),
         ("%smotext models --un", ["%smotext models --unload"]),
         ("%smotext balance tickets --sampl", ["%smotext balance tickets --sampling-strategy"]),
     ],

@@ -137,6 +137,51 @@ class Run:
             made = self._new_texts(rows, self._number(_N))
         return Made(made, self._lacking(made))
 
+    # -- looking -------------------------------------------------------------------------
+
+    def _explore(self) -> Made:
+        from smotext_lab.jupyter.widgets.explorer import InterpolationExplorer
+
+        rows = None if self.body is not None else self._rows()
+        given = texts_between(self.body) if self.body is not None else []
+        if self.body is not None and len(given) != 2:
+            msg = f"The explorer goes from one text to one other; the body has {len(given)}."
+            raise DataError(msg)
+        if rows is None and (self.given.map or self.given.frame):
+            msg = "Give a frame or two texts in the body; a map needs a frame."
+            raise ParameterError(msg)
+        _, decoder = self._equipment.pair()
+        if rows is not None and self.given.map:
+            from smotext_lab.jupyter.widgets.latent_map import LatentMap
+
+            texts, labels = rows["text"].tolist(), rows["label"].tolist()
+            return Made(LatentMap(texts, labels, decoder=decoder))
+        how = {"blending": self.given.blending, "random_state": self._equipment.random_state or 0}
+        if rows is None:
+            start, end = given
+            return Made(InterpolationExplorer(decoder=decoder, start=start, end=end, **how))
+        texts, labels = rows["text"].tolist(), rows["label"].tolist()
+        return Made(InterpolationExplorer(texts, labels, decoder=decoder, **how))
+
+    def _compare(self) -> Made:
+        from smotext_lab.jupyter.widgets.comparison import DecoderComparison, usual_decoders
+
+        if self.body is None:
+            msg = "A comparison needs texts in the body: %%smotext compare, with --- between."
+            raise ParameterError(msg)
+        named: dict[str, Any] = {}
+        for word in self.given.decoders:
+            found = names.object_named(word, "decoder", self.namespace, {})
+            if found is None:
+                raise ParameterError(names.unknown(word, "decoder", self.namespace, {}))
+            named[word] = found
+        decoders = named or usual_decoders(self._equipment.pair()[1])
+        state = self._equipment.random_state or 0
+        texts = texts_between(self.body)
+        return Made(DecoderComparison(texts, decoders, steps=self.given.steps, random_state=state))
+
+    # -- rows ----------------------------------------------------------------------------
+
     def _rows(self) -> pd.DataFrame:
         """Return the rows of FRAME that are of use."""
         from smotext_lab.datasets import load_dataset

@@ -111,6 +111,7 @@ def _values(
     """Return the values that an option or a place of the line may have."""
     if action.choices is not None:
         return list(map(str, action.choices))
+    dest = "decoder" if dest == "decoders" else dest
     if dest in ("frame", *names.KINDS):
         there = names.frames(namespace) if dest == "frame" else names.objects(dest, namespace)
         return [*there, *_known(dest)]

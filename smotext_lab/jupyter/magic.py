@@ -75,7 +75,7 @@ class SmotextMagics(Magics):
             with self._ending(), warnings_as_sentences(_say):
                 command, words = _command(split(line), body is not None, namespace)
                 given = options.parser_of(command).read(words)
-                if body is not None and command not in ("path", "mix"):
+                if body is not None and command not in options.WITH_BODY:
                     msg = f"%smotext {command} takes no body: write it with one %, on one line."
                     raise ParameterError(msg)
                 from smotext_lab.jupyter.commands import Run

@@ -8,19 +8,25 @@ from typing import Any
 from smotext_lab import words
 from smotext_lab.jupyter.parsing import Parser, number, whole_number
 
-__all__ = ["COMMANDS", "overview", "parser_of"]
+__all__ = ["COMMANDS", "WITH_BODY", "overview", "parser_of"]
 
 COMMANDS = {
     "path": "Walk from one text to the next and write what lies between.",
     "generate": "Make new texts from a frame of labelled ones.",
     "balance": "Bring every class of a frame to the size of the largest.",
     "mix": "Make new texts from a few labelled lines, typed below.",
+    "explore": "Drag from one text to another, or look at all on a map (widget).",
+    "compare": "Write the same points with several decoders, side by side (widget).",
     "report": "Run a report template and link its page.",
     "config": "Show the defaults, and which objects they are.",
     "models": "List the models, or unload them.",
     "last": "Give the last result again.",
 }
 _FRAME_HELP = "variable with a frame; or a file, or a built-in set such as bbc_titles"
+
+
+WITH_BODY = ("path", "mix", "explore", "compare")
+"""Those that read what stands below ``%%smotext``."""
 
 
 def overview() -> str:
@@ -135,6 +141,54 @@ def _mix() -> Parser:
     return parser
 
 
+def _explore() -> Parser:
+    parser = Parser(
+        "explore",
+        f"{COMMANDS['explore']}\n\nFrom a frame, or from two texts in the body.",
+        usage=["%smotext explore FRAME [options]", "%%smotext explore", "TEXT", "---", "TEXT"],
+        examples=["%smotext explore tickets --map", "%smotext explore tickets -o explorer"],
+    )
+    _add_rows(parser)
+    view = parser.add_argument_group("the widget")
+    view.add_argument(
+        "--map", action="store_true", help="all texts in a plane; a click on two explores between"
+    )
+    _add_blending(view)
+    _add_random_state(view)
+    _add_models(parser)
+    return parser
+
+
+def _compare() -> Parser:
+    parser = Parser(
+        "compare",
+        f"{COMMANDS['compare']}\n\nTexts stand in the body, two or more, with lines of ---"
+        " between.",
+        usage=["%%smotext compare [options]", "TEXT", "---", "TEXT"],
+        examples=["%%smotext compare", "%%smotext compare --with greedy --with mine --steps 5"],
+    )
+    walk = parser.add_argument_group("the way")
+    walk.add_argument(
+        "--with",
+        action="append",
+        default=[],
+        dest="decoders",
+        metavar="NAME",
+        help="variable with a decoder; may be given repeatedly (default: greedy, best of 4, best"
+        " of 8, and best of 4 corrected twice)",
+    )
+    walk.add_argument(
+        "-s",
+        "--steps",
+        type=whole_number,
+        default=3,
+        metavar="N",
+        help="points from one text to the next, both ends included (default: 3)",
+    )
+    _add_random_state(walk)
+    return parser
+
+
 def _report() -> Parser:
     parser = Parser(
         "report",
@@ -205,6 +259,8 @@ _BUILDERS = {
     "generate": _generate,
     "balance": _balance,
     "mix": _mix,
+    "explore": _explore,
+    "compare": _compare,
     "report": _report,
     "config": _config,
     "models": _models,

@@ -176,7 +176,7 @@ class ClassBalance(Panel):
         if len(self.counts) == 1 and sampling_strategy == "auto":
             return dict(self.counts)
         more = by_strategy(sampling_strategy, self.frame["label"].to_numpy())
-        return {label: count + more.get(label, 0) for label, count in self.counts.items()}
+        return {label: int(n + more.get(label, 0)) for label, n in self.counts.items()}
 
     def _turned(self, label: Any, target: int) -> None:
         if self.targets.get(label) != target:
