@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from smotext_lab.jupyter.widgets.comparison import DecoderComparison as DecoderComparison
     from smotext_lab.jupyter.widgets.explorer import InterpolationExplorer as InterpolationExplorer
     from smotext_lab.jupyter.widgets.latent_map import LatentMap as LatentMap
+    from smotext_lab.jupyter.widgets.report_form import ReportForm as ReportForm
     from smotext_lab.jupyter.widgets.review import SynthesisReview as SynthesisReview
     from smotext_lab.paths import TextPath as TextPath
     from smotext_lab.paths import text_path as text_path
@@ -69,6 +70,7 @@ _HOMES = {
     "DecoderComparison": "jupyter.widgets.comparison",
     "InterpolationExplorer": "jupyter.widgets.explorer",
     "LatentMap": "jupyter.widgets.latent_map",
+    "ReportForm": "jupyter.widgets.report_form",
     "SynthesisReview": "jupyter.widgets.review",
 }
 
@@ -86,6 +88,7 @@ __all__ = [
     "LatentMap",
     "MixupInterpolator",
     "RandomPairInterpolator",
+    "ReportForm",
     "SFREncoder",
     "SMOTEInterpolator",
     "SMOTExT",

@@ -303,3 +303,41 @@ def test_classes_are_balanced_by_keyboard(lab: Lab) -> None:
     assert "<b>a</b>" in seen
     assert "$$b$$" in seen
     notebook.picture("balance")
+
+
+def test_a_launcher_card_opens_a_copy_and_never_writes_over_one(lab: Lab) -> None:
+    page = lab.page
+    folder = lab.folder / "work"
+    folder.mkdir()
+    (folder / "few_shot.ipynb").write_text("{}")
+
+    def click() -> None:
+        create = "(cwd) => window.jupyterapp.commands.execute('launcher:create', { cwd })"
+        page.evaluate(create, "work")
+        launcher = page.locator(".jp-Launcher:visible")
+        section = launcher.locator(".jp-Launcher-section", has_text="SMOTExT")
+        section.locator(".jp-LauncherCard", has_text="few shot").click()
+
+    click()
+    page.wait_for_function(
+        "() => window.jupyterapp.shell.currentWidget?.context?.path === 'work/few_shot-1.ipynb'"
+    )
+    page.wait_for_function(READY, timeout=60_000)
+    assert (folder / "few_shot.ipynb").read_text() == "{}"
+    notebook = Notebook(page, "few_shot-1")
+    notebook.run(0)
+    notebook.run(1)
+    assert notebook.value("form.parameters['resamples']") == 10
+    notebook.picture("form")
+    click()
+    page.wait_for_function(
+        "() => window.jupyterapp.shell.currentWidget?.context?.path === 'work/few_shot-2.ipynb'"
+    )
+    assert sorted(p.name for p in folder.glob("*.ipynb")) == [
+        "few_shot-1.ipynb",
+        "few_shot-2.ipynb",
+        "few_shot.ipynb",
+    ]
+    page.evaluate("() => window.jupyterapp.commands.execute('launcher:create', { cwd: 'work' })")
+    page.locator(".jp-Launcher:visible").wait_for()
+    notebook.picture("launcher")

@@ -42,6 +42,7 @@ __all__ = [
     "read_metrics",
     "record",
     "run_report",
+    "shell_value",
     "template_parameters",
     "template_path",
     "templates",
@@ -397,7 +398,7 @@ def _colophon(template: str, parameters: Mapping[str, Any], out: str) -> str:
     """Return the closing cell: the command that makes the same report, and with what."""
     words = ["smotext-lab", "report", template]
     for name, value in parameters.items():
-        words += ["-p", f"{name}={_shell_value(value)}"]
+        words += ["-p", f"{name}={shell_value(value)}"]
     command = escape(shlex.join([*words, "-o", out]))
     day = dt.datetime.now(tz=dt.UTC).date().isoformat()
     python = ".".join(map(str, sys.version_info[:3]))
@@ -408,8 +409,14 @@ def _colophon(template: str, parameters: Mapping[str, Any], out: str) -> str:
     )
 
 
-def _shell_value(value: Any) -> str:
-    """Return a parameter's value as `parse_parameters` reads it back."""
+def shell_value(value: Any) -> str:
+    """Return a parameter's value as `parse_parameters` reads it back.
+
+    Examples
+    --------
+    >>> shell_value(None), shell_value([1, 2])
+    ('none', '[1, 2]')
+    """
     if isinstance(value, str):
         return value
     if value is None:
