@@ -180,7 +180,7 @@ class InterpolationExplorer(Panel):
         parts: list[w.Widget] = [w.HTML(f"<b>{sign}</b>"), area]
         if self.texts:
             picker = w.BoundedIntText(
-                description="row", min=0, max=len(self.texts) - 1, layout=w.Layout(width="auto")
+                description="take row", min=0, max=len(self.texts) - 1, layout=w.Layout(width="auto")
             )
             if getattr(self, name) in self.texts[:50]:
                 picker.value = self.texts.index(getattr(self, name))
