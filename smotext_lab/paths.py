@@ -13,6 +13,7 @@ import pandas as pd
 from smotext_lab.errors import DataError
 from smotext_lab.interpolators.blends import Blending, path, path_weights
 from smotext_lab.markup import texts_table
+from smotext_lab.surrogates import encodable
 
 __all__ = ["COLUMNS", "TextPath", "text_path"]
 
@@ -163,7 +164,7 @@ def text_path(
     >>> path.to_pandas()["lambda"].tolist()
     [0.0, 0.5, 1.0]
     """
-    given = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+    given = [encodable(text) for text in texts]
     _check_texts(given)
     lambdas = path_weights(steps)[:, 1]
     seed = random_state

@@ -28,6 +28,7 @@ from smotext_lab.interpolators.blends import Blending
 from smotext_lab.sampler.counts import by_strategy, per_class, plain
 from smotext_lab.sampler.forms import Given, read_labels
 from smotext_lab.sampler.generation import Generation, Source, Watch
+from smotext_lab.surrogates import encodable
 from smotext_lab.synthesis import Synthesis
 
 __all__ = ["SMOTExT"]
@@ -270,7 +271,7 @@ class SMOTExT(BaseOverSampler):
             return
         encoder, decoder = equip(self.encoder, self.decoder, self.long_texts)
         usable = [row for row, text in enumerate(given.texts) if text.strip()]
-        texts = [_encodable(given.texts[row]) for row in usable]
+        texts = [encodable(given.texts[row]) for row in usable]
         labels = given.labels[usable]
         interpolator = self._interpolator()
         seed = _seed(self.random_state, interpolator)
@@ -426,11 +427,6 @@ def _seed(random_state: Any, interpolator: Any) -> int:
     if isinstance(source, Integral):
         return int(source)
     return int(check_random_state(source).randint(2**32, dtype=np.uint64))
-
-
-def _encodable(text: str) -> str:
-    """Return `text` with halves of surrogate pairs, which no tokenizer takes, replaced."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _length_ratio(texts: list[str], records: list[dict[str, Any]]) -> float | None:

@@ -16,6 +16,7 @@ from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.interpolators.blends import path, path_weights
 from smotext_lab.jupyter.widgets.panel import Panel, row, told
 from smotext_lab.markup import INERT_CLASS, inert, shortened, texts_table
+from smotext_lab.surrogates import encodable
 
 __all__ = ["DecoderComparison", "usual_decoders"]
 
@@ -115,7 +116,7 @@ class DecoderComparison(Panel):
             msg = f"The decoders have different encoders ({', '.join(sorted(encoders))})."
             raise ParameterError(msg)
         encoder = next(iter(self._decoders.values())).encoder
-        vectors = encoder.encode([t.encode("utf-8", "replace").decode("utf-8") for t in self.texts])
+        vectors = encoder.encode([encodable(text) for text in self.texts])
         legs = [path(a, b, self._steps) for a, b in pairwise(vectors)]
         points = np.concatenate([legs[0], *(leg[1:] for leg in legs[1:])])
         seeds = np.random.SeedSequence(self.random_state).generate_state(len(points), np.uint64)

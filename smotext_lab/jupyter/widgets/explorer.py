@@ -16,8 +16,11 @@ from smotext_lab.jupyter.widgets.panel import Panel, both_ways, row, told
 from smotext_lab.jupyter.widgets.places import Finder, Found, Place, nearest
 from smotext_lab.markup import INERT_CLASS, inert, shortened, texts_table
 from smotext_lab.steering import Steering
+from smotext_lab.surrogates import encodable
 
 __all__ = ["InterpolationExplorer"]
+
+_AT_ONCE = 64
 
 KEPT = (
     "text",
@@ -63,7 +66,7 @@ class InterpolationExplorer(Panel):
     decoder : XRAGDecoder, optional
         Default `shared_decoder`.
     vectors : ndarray of float32, shape (n, d), optional
-        The texts' vectors; by default they are encoded when the first text is written.
+        The texts' vectors; by default they are encoded beside, when the first text is written.
     start, end : str, optional
         The two texts; by default the first two of `texts`.
     **traits
@@ -133,7 +136,7 @@ class InterpolationExplorer(Panel):
             msg = f"There are {len(self.labels)} labels for {len(self.texts)} texts."
             raise DataError(msg)
         self._decoder = decoder
-        self._vectors = vectors
+        self._vectors = np.zeros((0, 0), np.float32) if vectors is None else vectors
         self._finder: Finder | None = None
         self._ready = False
         self.found: Found | None = None
@@ -180,7 +183,10 @@ class InterpolationExplorer(Panel):
         parts: list[w.Widget] = [w.HTML(f"<b>{sign}</b>"), area]
         if self.texts:
             picker = w.BoundedIntText(
-                description="take row", min=0, max=len(self.texts) - 1, layout=w.Layout(width="auto")
+                description="take row",
+                min=0,
+                max=len(self.texts) - 1,
+                layout=w.Layout(width="auto"),
             )
             if getattr(self, name) in self.texts[:50]:
                 picker.value = self.texts.index(getattr(self, name))
@@ -241,14 +247,23 @@ class InterpolationExplorer(Panel):
                 return
             self.found = found
             self._written.value = _written(found.text, draft=not found.final)
-            self._facts.value = self._told(found, self._nearest(found) if found.final else None)
+            self._facts.value = self._told(found)
             self.set_trait("text", found.text)
+        self._read_reals(cancelled)
+        if self.found is not None and not cancelled.is_set():
+            self._facts.value = self._told(self.found)
+
+    def _read_reals(self, cancelled: threading.Event) -> None:
+        """Encode the real texts a few at a time: many take minutes, and a dragged λ goes first."""
+        finder = self._finder
+        while finder and len(self._vectors) < len(self.texts) and not cancelled.is_set():
+            few = self.texts[len(self._vectors) : len(self._vectors) + _AT_ONCE]
+            made = finder.decoder.encoder.encode([encodable(text) for text in few])
+            self._vectors = np.concatenate([self._vectors.reshape(-1, made.shape[1]), made])
 
     def _nearest(self, found: Found) -> tuple[int, float] | None:
-        if not self.texts or self._finder is None:
+        if not self.texts or len(self._vectors) < len(self.texts):
             return None
-        if self._vectors is None:
-            self._vectors = self._finder.decoder.encoder.encode(self.texts)
         return nearest(found.vector, self._vectors)
 
     @told
@@ -324,12 +339,15 @@ class InterpolationExplorer(Panel):
 
     # -- how it is told --------------------------------------------------------------------
 
-    def _told(self, found: Found, near: tuple[int, float] | None) -> str:
+    def _told(self, found: Found) -> str:
+        near = self._nearest(found) if found.final else None
         parts = [f"cosine to target <b>{found.cosine:.2f}</b>"]
         if near is not None:
             name = "" if self.labels is None else f" ({inert(self.labels[near[0]])})"
             real = shortened(self.texts[near[0]], 120)
             parts.append(f"nearest real text <b>{near[1]:.2f}</b>{name}: {real}")
+        elif found.final and self.texts:
+            parts.append(f"{len(self._vectors):,} of {len(self.texts):,} real texts are read …")
         if not found.final:
             parts.append("looking for a nearer one …")
         return f'<div class="smotext-soft {INERT_CLASS}">{"<br>".join(parts)}</div>'

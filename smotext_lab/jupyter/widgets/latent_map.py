@@ -18,6 +18,7 @@ from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.jupyter.widgets.explorer import InterpolationExplorer
 from smotext_lab.jupyter.widgets.panel import Panel, row, told
 from smotext_lab.markup import INERT_CLASS, inert, shortened, spelt_out, texts_table
+from smotext_lab.surrogates import encodable
 from smotext_lab.synthesis import Synthesis
 
 __all__ = ["LatentMap"]
@@ -292,7 +293,7 @@ def _encoded(texts: Sequence[str], encoder: Any, decoder: Any) -> np.ndarray:
     from smotext_lab.equipment import equip
 
     reads, _ = (encoder, None) if encoder is not None else equip(None, decoder)
-    clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+    clean = [encodable(text) for text in texts]
     return np.asarray(reads.encode(clean, progress=len(clean) > 1000), np.float32)
 
 

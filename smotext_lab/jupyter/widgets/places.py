@@ -12,6 +12,7 @@ import numpy as np
 from smotext_lab.errors import DataError
 from smotext_lab.interpolators.blends import Blending, Blends
 from smotext_lab.steering import Steering
+from smotext_lab.surrogates import encodable
 
 __all__ = ["Finder", "Found", "Place", "nearest"]
 
@@ -98,8 +99,7 @@ class Finder:
     def vector(self, text: str) -> np.ndarray:
         """Return a text's vector, encoded once."""
         if text not in self._vectors:
-            clean = text.encode("utf-8", "replace").decode("utf-8")
-            self._vectors[text] = self.decoder.encoder.encode([clean])[0]
+            self._vectors[text] = self.decoder.encoder.encode([encodable(text)])[0]
         return self._vectors[text]
 
     def point(self, place: Place) -> np.ndarray:
@@ -138,24 +138,23 @@ class Finder:
             Told the draft while it is written.
         """
         place.check()
-        if place in self._found:
+        if place in self._found and self._found[place].final:
             yield self._found[place]
             return
         words = self.words(place)
-        best: Found | None = None
+        kept: Any = None
         for decoder, final in self._decoders(place):
-            watch = None if final and best else lambda _, text: written(text)
+            watch = (lambda _, text: written(text)) if kept is None else None
             decoded = self._decode(decoder, place, cancelled, watch)
             if decoded is None or cancelled.is_set():
                 return
-            if best is None or decoded.cosine > best.cosine or place.steering:
-                best = Found(decoded.text, decoded.cosine, decoded.vector, words, final)
-            best = Found(best.text, best.cosine, best.vector, words, final)
-            yield best
-        if best is not None:
-            self._found[place] = best
-            while len(self._found) > _KEPT:
-                self._found.pop(next(iter(self._found)))
+            # words that are wished for may cost cosine: then the later choice stands
+            if kept is None or place.steering or decoded.cosine > kept.cosine:
+                kept = decoded
+            self._found[place] = Found(kept.text, kept.cosine, kept.vector, words, final)
+            yield self._found[place]
+        while len(self._found) > _KEPT:
+            self._found.pop(next(iter(self._found)))
 
     def _decoders(self, place: Place) -> Iterator[tuple[Any, bool]]:
         """Yield a quick decoder, and whether it is the last, then a thorough one."""
