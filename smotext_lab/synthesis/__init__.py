@@ -284,6 +284,18 @@ class Synthesis:
         metadata = {"version": __version__, "columns": names, "info": self.info}
         write(target, parquet_bytes(frame, metadata))
 
+    def to_dataset(self) -> Any:
+        """Return the accepted texts as a ``datasets.Dataset``; see `smotext_lab.hub`."""
+        from smotext_lab.hub import to_dataset
+
+        return to_dataset(self)
+
+    def push_to_hub(self, repo_id: str, **how: Any) -> str:
+        """Upload the accepted texts with a data card; see `smotext_lab.hub.push_to_hub`."""
+        from smotext_lab.hub import push_to_hub
+
+        return push_to_hub(self, repo_id, **how)
+
     def __repr__(self) -> str:
         lines = [f"Synthesis: {self._summary()}"]
         counts = self.counts()

@@ -1,0 +1,118 @@
+"""New texts as a data set of the hub: a folder that reads back, and a card that is true."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from smotext_lab import Synthesis
+from smotext_lab.errors import DataError
+from smotext_lab.hub import data_card, write_repository
+
+HOSTILE = "a|b <script>alert(1)</script> `c` [d](javascript:e) $$x$$"
+
+
+@pytest.fixture
+def made() -> Synthesis:
+    rows = [
+        {"text": "Rain is due.", "label": "weather", "status": "accepted"},
+        {"text": "Rates fell.\nTwice.", "label": HOSTILE, "status": "accepted"},
+        {"text": "Rain rain", "label": "weather", "status": "rejected", "reason": "degenerate: x"},
+    ]
+    rows[0] |= {"cosine_to_target": 0.8, "parents": [0, 1], "weights": [0.4, 0.6]}
+    rows[0] |= {"label_weights": {"weather": 0.9, "money": 0.1}}
+    secret = pd.DataFrame({"text": ["a secret text", "another"], "label": ["weather", HOSTILE]})
+    info = {"encoder": "enc@1", "decoder": "XRAGDecoder('llm')", "random_state": 7}
+    return Synthesis.from_rows(rows, originals=secret, info=info)
+
+
+def test_the_folder_reads_back_and_holds_no_real_text(made: Synthesis, tmp_path: Path) -> None:
+    folder = write_repository(made, tmp_path / "set", metrics={"retention": 0.93})
+    [file] = folder.glob("data/*.parquet")
+    frame = pd.read_parquet(file)
+    assert frame["text"].tolist() == ["Rain is due.", "Rates fell.\nTwice."]
+    assert frame["parents"].iloc[0].tolist() == [0, 1]
+    for path in folder.rglob("*.*"):
+        assert b"a secret text" not in path.read_bytes()
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    told = yaml.safe_load(card.split("---")[1])
+    assert "synthetic" in told["tags"]
+    assert told["configs"][0]["data_files"] == str(file.relative_to(folder))
+    assert "| retention | 0.93 |" in card
+    assert "| random\\_state | 7 |" in card
+    assert "| rejected as degenerate | 1 |" in card
+
+
+def test_the_card_says_that_there_is_no_guarantee_unless_there_is_one(made: Synthesis) -> None:
+    assert "**None.**" in data_card(made, name="x")
+    made.info["guarantee"] = {"epsilon": 4.0, "delta": 1e-5}
+    card = data_card(made, name="x")
+    assert "**None.**" not in card
+    assert "| epsilon | 4.0 |" in card
+
+
+def test_names_in_the_card_mark_nothing_up(made: Synthesis) -> None:
+    card = data_card(made, name=HOSTILE)
+    assert yaml.safe_load(card.split("---")[1])["pretty_name"] == HOSTILE
+    body = card.split("---", 2)[2]
+    assert "<script" not in body
+    assert not re.search(r"(?<!\\)\[d\]", body)
+    [row] = [line for line in body.splitlines() if "a\\|b" in line and line.startswith("|")]
+    assert len(re.findall(r"(?<!\\)\|", row)) == 3
+
+
+def test_nothing_is_written_over_and_nothing_empty(made: Synthesis, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("x")
+    with pytest.raises(DataError, match=r"holds other files \(mine.txt\)"):
+        write_repository(made, tmp_path)
+    with pytest.raises(DataError, match="no accepted text"):
+        write_repository(Synthesis.from_rows([]), tmp_path / "new")
+
+
+def test_pushing_makes_a_private_set_and_uploads_the_folder(
+    made: Synthesis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    called: list[tuple[str, Any]] = []
+
+    class Api:
+        endpoint = "https://hub"
+
+        def __init__(self, token: str | None) -> None:
+            called.append(("token", token))
+
+        def create_repo(self, repo_id: str, **how: Any) -> None:
+            called.append((repo_id, how))
+
+        def upload_folder(self, *, repo_id: str, repo_type: str, folder_path: str) -> None:
+            called.append(("files", sorted(p.name for p in Path(folder_path).rglob("*.*"))))
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    assert made.push_to_hub("me/set", token="t") == "https://hub/datasets/me/set"
+    assert called == [
+        ("token", "t"),
+        ("me/set", {"repo_type": "dataset", "private": True, "exist_ok": True}),
+        ("files", ["README.md", "train-00000-of-00001.parquet"]),
+    ]
+
+
+def test_a_dataset_has_the_rows_and_the_card(made: Synthesis) -> None:
+    pytest.importorskip("datasets", reason="datasets is not installed (extra hub)")
+    dataset = made.to_dataset()
+    assert dataset["text"][:] == ["Rain is due.", "Rates fell.\nTwice."]
+    assert "synthetic" in dataset.info.description
+
+
+def test_without_the_package_the_sentence_says_what_to_install(
+    made: Synthesis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(DataError, match=r"pip install 'smotext-lab\[hub\]'"):
+        made.to_dataset()
