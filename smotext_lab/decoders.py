@@ -161,6 +161,55 @@ class XRAGDecoder(LazyWeights):
         self.random_state = random_state
         self.dtype = dtype
 
+    @classmethod
+    def from_xrag(
+        cls,
+        checkpoint: str | Path = "Hannibal046/xrag-7b",
+        *,
+        encoder: Encoder | None = None,
+        instruction: str = "means the same",
+        **settings: Any,
+    ) -> XRAGDecoder:
+        """Return a decoder with xRAG's own LLM and projector.
+
+        The default checkpoint and its encoder have 7 billion weights each: about 15 GB of disk
+        and as much memory, for each of the two, in bfloat16. We have run this on small random
+        checkpoints of the same layout only.
+
+        Parameters
+        ----------
+        checkpoint : str or Path
+            A hub id or a folder, laid out as the reference's, with safetensors.
+        encoder : Encoder, optional
+            Default `SFREncoder`.
+        instruction : str, default="means the same"
+            One of the thirteen of `smotext_lab.xrag.INSTRUCTIONS`.
+        **settings
+            Other parameters of the class.
+
+        Raises
+        ------
+        ParameterError, ModelError, BridgeError
+            If there is no such instruction, or the checkpoint cannot be had or used.
+
+        References
+        ----------
+        .. [1] Cheng et al., "xRAG", arXiv 2405.13792, section 3.
+
+        Examples
+        --------
+        >>> decoder = XRAGDecoder.from_xrag("Hannibal046/xrag-7b")  # doctest: +SKIP
+        """
+        from smotext_lab.encoders import SFREncoder
+        from smotext_lab.models import model_path
+        from smotext_lab.xrag import instruction_prompt
+
+        prompt = instruction_prompt(instruction)
+        reads = SFREncoder() if encoder is None else encoder
+        return cls(
+            str(checkpoint), model_path(checkpoint), encoder=reads, prompt=prompt, **settings
+        )
+
     def varied(self, **settings: Any) -> XRAGDecoder:
         """Return a decoder with the same models and other settings.
 

@@ -17,7 +17,8 @@ from torch import nn
 
 from smotext_lab.bridges import ProjectorBridge, load_bridge
 from smotext_lab.decoders import XRAGDecoder
-from smotext_lab.errors import BridgeError
+from smotext_lab.errors import BridgeError, ParameterError
+from smotext_lab.xrag import INSTRUCTIONS, instruction_prompt
 
 PROMPT = "rain {xrag} goal match"
 DIM, HIDDEN = 20, 32
@@ -169,3 +170,24 @@ def test_a_checkpoint_of_pickles_is_refused(checkpoint: Path, tmp_path: Path) ->
 def test_a_model_without_a_projector_is_refused(tiny_llm: Path) -> None:
     with pytest.raises(BridgeError, match="not an xRAG checkpoint"):
         load_bridge(tiny_llm)
+
+
+def test_there_are_thirteen_instructions_with_one_place_each() -> None:
+    assert len(INSTRUCTIONS) == 13
+    assert all(text.count("{xrag}") == 1 for text in INSTRUCTIONS.values())
+    with pytest.raises(ParameterError, match="did you mean 'essence'"):
+        instruction_prompt("esence")
+
+
+def test_a_checkpoint_is_read_with_its_projector_and_an_instruction(
+    checkpoint: Path, vectors: np.ndarray
+) -> None:
+    settings = {"temperature": 0, "n_candidates": 1, "max_new_tokens": 10, "dtype": "float32"}
+    made = XRAGDecoder.from_xrag(
+        checkpoint, encoder=VectorEncoder(), instruction="also means", **settings
+    )
+    assert made.prompt == "[INST] Background: {xrag}, which also means: [/INST]"
+    by_hand = XRAGDecoder(
+        str(checkpoint), checkpoint, encoder=VectorEncoder(), prompt=made.prompt, **settings
+    )
+    assert made.decode(vectors) == by_hand.decode(vectors)
