@@ -55,7 +55,13 @@ def numbers(
     return per_class(words.in_labels(n, labels), among.to_numpy())
 
 
-def new_texts(sampler: SMOTExT, rows: pd.DataFrame, n: Mapping[Any, int]) -> Synthesis:
+def new_texts(
+    sampler: SMOTExT,
+    rows: pd.DataFrame,
+    n: Mapping[Any, int],
+    *,
+    masked_names: Sequence[str] | None = None,
+) -> Synthesis:
     """Make new texts from the rows of `load_dataset`.
 
     Parameters
@@ -65,6 +71,10 @@ def new_texts(sampler: SMOTExT, rows: pd.DataFrame, n: Mapping[Any, int]) -> Syn
         With the columns text and label.
     n : mapping
         New texts by label, as `numbers` returns them.
+    masked_names : sequence of str, optional
+        Mask personal data before encoding (see `smotext_lab.privacy.mask`), these names too; an
+        empty list masks what has a form. What is found in the texts that come out is counted in
+        ``info["personal_data_found"]``.
 
     Returns
     -------
@@ -79,9 +89,23 @@ def new_texts(sampler: SMOTExT, rows: pd.DataFrame, n: Mapping[Any, int]) -> Syn
     from smotext_lab.datasets import as_given, given_names
     from smotext_lab.synthesis import Synthesis
 
-    made = sampler.generate(rows["text"], rows["label"], n)
+    texts: Any = rows["text"]
+    if masked_names is not None:
+        from smotext_lab.privacy import mask
+
+        texts = mask(rows["text"].tolist(), names=masked_names)
+    made = sampler.generate(texts, rows["label"], n)
+    if masked_names is not None:
+        made.info |= _personal(made, masked_names)
     names = dict(zip(("text_column", "label_column"), given_names(rows), strict=True))
     return Synthesis(made.frame, originals=as_given(rows), info=made.info, **names)
+
+
+def _personal(made: Synthesis, names: Sequence[str]) -> dict[str, Any]:
+    from smotext_lab.privacy import find_personal
+
+    found = find_personal(made.accepted["text"].tolist(), names=names)["kind"].value_counts()
+    return {"masked": True, "personal_data_found": {str(k): int(v) for k, v in found.items()}}
 
 
 def classes_named(named: Sequence[str], labels: pd.Series) -> list[Any]:

@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smotext_lab.errors import DataError, ParameterError, did_you_mean
@@ -23,6 +24,7 @@ __all__ = [
     "guards_of",
     "in_labels",
     "interpolator_of",
+    "masked_names",
     "one_split",
     "strategy_of",
 ]
@@ -91,6 +93,24 @@ def strategy_of(word: str) -> str | float | dict[str, int]:
     if "=" not in word and not word.lstrip().startswith("{"):
         return word
     return counts_of([word], "--sampling-strategy")
+
+
+def masked_names(*, mask: bool, file: str | None) -> list[str] | None:
+    """Read ``--mask`` and ``--mask-names FILE``: None if nothing is to be masked.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read.
+    """
+    if file is None:
+        return [] if mask else None
+    try:
+        lines = Path(file).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"--mask-names {file} cannot be read as UTF-8, one name a line: {error}"
+        raise DataError(msg) from None
+    return [line.strip() for line in lines if line.strip()]
 
 
 def in_labels(named: Any, labels: pd.Series) -> Any:

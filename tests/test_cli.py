@@ -489,3 +489,14 @@ def test_the_demo_makes_a_report_and_shows_texts(tmp_path):
     page = tmp_path / "out" / "qualitative.html"
     assert page.as_uri() in done.stdout
     assert done.stdout.count("\n  between  ") == 2
+
+
+def test_masking_is_a_switch_and_says_what_came_out(generate, tickets, tmp_path):
+    (tmp_path / "names.txt").write_text("bank\n\nrate\n")
+    masked = generate(tickets, "--n", 3, "--mask-names", tmp_path / "names.txt")
+    assert masked.exit_code == 0
+    assert "personal data found in them: " in masked.stderr
+    assert "personal data" not in generate(tickets, "--n", 3).stderr
+    missing = generate(tickets, "--n", 3, "--mask-names", tmp_path / "none.txt")
+    assert missing.exit_code == 1
+    assert "cannot be read as UTF-8, one name a line" in only_line(missing)

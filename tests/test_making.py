@@ -61,3 +61,26 @@ def test_words_name_one_class_or_several():
 def test_a_class_that_is_not_there_suggests_the_near_one(word):
     with pytest.raises(DataError, match=r"no class 'fruad' \(did you mean 'fraud'"):
         classes_named([word], pd.Series(["billing", "fraud", 3]))
+
+
+def test_masking_happens_before_encoding_and_what_comes_out_is_checked(word_decoder, topics):
+    seen = []
+    decoder = word_decoder(write=lambda text, rng: text + " call 0800 555 1234")
+    encode = decoder.encoder.encode
+
+    def watching(texts, **how):
+        seen.extend(texts)
+        return encode(texts, **how)
+
+    decoder.encoder.encode = watching
+    texts, labels = topics(money=6, sport=6)
+    texts = [f"{text} Ann ann@example.org" for text in texts]
+    rows = load_dataset(pd.DataFrame({"body": texts, "queue": labels}))
+    sampler = SMOTExT(decoder=decoder, guards=False, random_state=0, k_neighbors=2, progress=False)
+    made = new_texts(sampler, rows, {"money": 3}, masked_names=["Ann"])
+    assert any("[name] [email]" in text for text in seen)
+    assert not any("example.org" in text for text in seen)
+    assert made.info["personal_data_found"] == {"phone": 3}
+    assert made.originals["body"].tolist() == texts
+    plain = new_texts(sampler, rows, {"money": 1})
+    assert "personal_data_found" not in plain.info

@@ -151,6 +151,17 @@ Seed = Annotated[
         show_default="drawn, and said",
     ),
 ]
+Mask = Annotated[
+    bool,
+    typer.Option(
+        "--mask",
+        help="Put addresses, numbers and dates out of sight before encoding; says what came out.",
+    ),
+]
+MaskNames = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Names to mask too, one a line; implies --mask."),
+]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Exit code 1 if a class does not get its number.")
 ]
@@ -192,6 +203,8 @@ def generate(
     encoder: Encoder = "all-MiniLM-L6-v2",
     llm: Llm = "SmolLM2-135M-Instruct",
     bridge: BridgeFolder = "default",
+    mask: Mask = False,
+    mask_names: MaskNames = None,
     strict: Strict = False,
 ) -> None:
     """Make new labelled texts from those in a file.
@@ -202,6 +215,7 @@ def generate(
     number, strategy = how_many(n, balance=balance, sampling_strategy=sampling_strategy)
     target = Target.read(out, out_format)
     guards = words.guards_of(guard or [], off=no_guards)
+    names = words.masked_names(mask=mask, file=mask_names)
     neighbors = {"k_neighbors": k_neighbors, "m_neighbors": m_neighbors}
     blender = words.interpolator_of(interpolator, {**neighbors, "alpha": alpha})
 
@@ -230,7 +244,7 @@ def generate(
         n_candidates=n_candidates,
         corrections=corrections,
     )
-    made = new_texts(sampler, rows, numbers(sampler, rows, number))
+    made = new_texts(sampler, rows, numbers(sampler, rows, number), masked_names=names)
     target.write(made, with_originals=with_originals, rejected=rejected)
     say(_summary(made, target.out))
     if made.info.get("interrupted"):
@@ -288,6 +302,10 @@ def _summary(made: Synthesis, out: str) -> str:
     lines = [f"{len(made):,} new texts: {_listed(made.counts())}"]
     if len(made.rejected):
         lines.append(f"{len(made.rejected):,} rejected: {_listed(made.reasons())}")
+    if "personal_data_found" in made.info:
+        found = made.info["personal_data_found"]
+        listed = ", ".join(f"{kind} {count:,}" for kind, count in found.items()) or "none"
+        lines.append(f"personal data found in them: {listed}")
     lines.append(f"the same again: --random-state {made.info['random_state']}")
     if out != "-":
         lines.append(f"written to {out}")

@@ -218,6 +218,7 @@ class Run:
         given, labels = self.given, rows["label"]
         only = classes_named(given.only, labels)
         guards = words.guards_of(given.guard, off=given.no_guards)
+        masked = words.masked_names(mask=given.mask, file=given.mask_names)
         interpolator = self._equipment.interpolator()
         strategy: Any = "auto"
         if n is None:
@@ -239,7 +240,7 @@ class Run:
         sampler.set_params(encoder=encoder, decoder=decoder)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Interrupted: ")  # it is told another way
-            return new_texts(sampler, rows, wanted)
+            return new_texts(sampler, rows, wanted, masked_names=masked)
 
     def _lacking(self, made: Synthesis) -> BaseException | None:
         """Return what is to be raised where a class did not get its number."""

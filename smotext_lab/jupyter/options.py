@@ -369,6 +369,14 @@ def _add_sampling(parser: Parser) -> None:
         metavar="NAME=VALUE",
         help="a guard's threshold, such as max_copy_cosine=0.9; none switches it off; repeatable",
     )
+    how.add_argument(
+        "--mask",
+        action="store_true",
+        help="put addresses, numbers and dates out of sight before encoding",
+    )
+    how.add_argument(
+        "--mask-names", metavar="FILE", help="names to mask too, one a line; implies --mask"
+    )
     how.add_argument("--no-guards", action="store_true", help="accept whatever is written")
     how.add_argument(
         "--max-attempts",
