@@ -20,7 +20,7 @@ demo: .venv/.installed
 	@$(PY) -m smotext_lab demo --out "$(OUT)"
 
 test: .venv/.test-installed lint
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 3 --dist worksteal
 
 lint: .venv/.test-installed
 	@$(PY) -m ruff check .
@@ -32,12 +32,12 @@ clean:
 
 .venv/.installed: pyproject.toml constraints.txt
 	@$(make-venv)
-	$(PY) -m pip install --disable-pip-version-check -c constraints.txt -e .
+	$(PY) -m pip install --no-compile --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
 
 .venv/.test-installed: pyproject.toml constraints.txt
 	@$(make-venv)
-	$(PY) -m pip install --disable-pip-version-check -c constraints.txt -e '.[test]'
+	$(PY) -m pip install --no-compile --disable-pip-version-check -c constraints.txt -e '.[test]'
 	@touch .venv/.installed $@
 
 # A .venv whose pip does not run was left half made, or its Python is gone: it is made anew.

@@ -483,9 +483,18 @@ def test_the_train_bridge_page_names_the_recipes_own_defaults():
 
 
 @pytest.mark.real
-def test_the_demo_makes_a_report_and_shows_texts(tmp_path):
-    done = in_a_process("demo", "--out", tmp_path / "out", text=True)
-    assert done.returncode == 0, done.stderr
+def test_the_demo_makes_a_report_and_shows_texts(
+    tmp_path, monkeypatch, tiny_encoder, tiny_llm, tiny_bridge
+):
+    from smotext_lab import reports
+
+    # the same report with the default models is read in test_report_browser.py
+    small = {"encoder": str(tiny_encoder), "llm": str(tiny_llm), "bridge": str(tiny_bridge)}
+    small |= {"max_new_tokens": 8, "per_class": 40}
+    whole = reports.run_report
+    monkeypatch.setattr(reports, "run_report", lambda name, **how: whole(name, small, **how))
+    done = run("demo", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.stderr
     page = tmp_path / "out" / "qualitative.html"
     assert page.as_uri() in done.stdout
     assert done.stdout.count("\n  between  ") == 2

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from smotext_lab.reports.parameters import (
 
 __all__ = ["ReportForm"]
 
+_PATIENCE = 5  # seconds
 _DONE = re.compile(r"(\d+)/(\d+) \[")  # of papermill's bar
 
 
@@ -178,8 +180,11 @@ class ReportForm(Panel):
 
     def stop(self) -> None:
         """Stop the report; what had run is kept as ``.failed.ipynb`` in `out`."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGINT)
+        process = self._process
+        if process is not None:
+            process.send_signal(signal.SIGINT)
+            # where interrupts are ignored (a server started with nohup), it is ended
+            threading.Timer(_PATIENCE, process.terminate).start()
 
     def close(self) -> None:
         """Stop the report, and take the widget off the page."""
