@@ -60,17 +60,17 @@ class Lab:
             "(path) => window.jupyterapp.shell.currentWidget?.context?.path === path",
             arg=f"{name}.ipynb",
         )
-        self.page.wait_for_function(READY, timeout=60_000)
+        self.page.wait_for_function(READY, timeout=120_000)
         return Notebook(self.page, name)
 
     def _page(self) -> Any:
         page = self.browser.new_page(viewport={"width": 1100, "height": 1100})
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(90_000)
         page.route("**/*", self._let_through)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("dialog", lambda dialog: self.errors.append(f"dialog: {dialog.message}"))
         page.goto(f"{self.url}/lab?token=t")
-        page.wait_for_function("() => window.jupyterapp?.restored", timeout=60_000)
+        page.wait_for_function("() => window.jupyterapp?.restored", timeout=120_000)
         page.evaluate("() => window.jupyterapp.restored.then(() => null)")
         page.keyboard.press("Control+b")  # no file browser beside the notebook
         return page
@@ -91,7 +91,7 @@ class Notebook:
         self.shown = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
         self.cells = self.shown.locator(".jp-CodeCell")
 
-    def run(self, cell: int, seconds: float = 90) -> str:
+    def run(self, cell: int, seconds: float = 150) -> str:
         """Run a cell; return what it shows."""
         self.cells.locator(".cm-content").nth(cell).click()
         self.page.keyboard.press("Shift+Enter")
@@ -114,7 +114,7 @@ class Notebook:
         )
         return json.loads(shown)
 
-    def until(self, expression: str, seconds: float = 30) -> None:
+    def until(self, expression: str, seconds: float = 90) -> None:
         """Wait until an expression holds in the kernel."""
         end = time.monotonic() + seconds
         while not self.value(f"bool({expression})"):
@@ -322,7 +322,7 @@ def test_a_launcher_card_opens_a_copy_and_never_writes_over_one(lab: Lab) -> Non
     page.wait_for_function(
         "() => window.jupyterapp.shell.currentWidget?.context?.path === 'work/few_shot-1.ipynb'"
     )
-    page.wait_for_function(READY, timeout=60_000)
+    page.wait_for_function(READY, timeout=120_000)
     assert (folder / "few_shot.ipynb").read_text() == "{}"
     notebook = Notebook(page, "few_shot-1")
     notebook.run(1)

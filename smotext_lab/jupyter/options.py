@@ -69,14 +69,7 @@ def _path() -> Parser:
         examples=["%%smotext --steps 7", "%%smotext path --blending slerp -o way"],
     )
     walk = parser.add_argument_group("the way")
-    walk.add_argument(
-        "-s",
-        "--steps",
-        type=whole_number,
-        default=5,
-        metavar="N",
-        help="points from one text to the next, both ends included (default: 5)",
-    )
+    _add_steps(walk, 5)
     _add_blending(walk)
     _add_random_state(walk)
     _add_models(parser)
@@ -177,14 +170,7 @@ def _compare() -> Parser:
         help="variable with a decoder; may be given repeatedly (default: greedy, best of 4, best"
         " of 8, and best of 4 corrected twice)",
     )
-    walk.add_argument(
-        "-s",
-        "--steps",
-        type=whole_number,
-        default=3,
-        metavar="N",
-        help="points from one text to the next, both ends included (default: 3)",
-    )
+    _add_steps(walk, 3)
     _add_random_state(walk)
     return parser
 
@@ -310,6 +296,17 @@ def _add_only(group: Any) -> None:
 def _add_strict(group: Any) -> None:
     group.add_argument(
         "--strict", action="store_true", help="an error if a class does not get its number"
+    )
+
+
+def _add_steps(group: Any, default: int) -> None:
+    group.add_argument(
+        "-s",
+        "--steps",
+        type=whole_number,
+        default=default,
+        metavar="N",
+        help=f"points from one text to the next, both ends included (default: {default})",
     )
 
 
