@@ -490,7 +490,7 @@ def test_the_demo_makes_a_report_and_shows_texts(
 
     # the same report with the default models is read in test_report_browser.py
     small = {"encoder": str(tiny_encoder), "llm": str(tiny_llm), "bridge": str(tiny_bridge)}
-    small |= {"max_new_tokens": 8, "per_class": 40}
+    small |= {"max_new_tokens": 8, "per_class": 12, "n": 2, "steps": 3, "new_per_class": 1}
     whole = reports.run_report
     monkeypatch.setattr(reports, "run_report", lambda name, **how: whole(name, small, **how))
     done = run("demo", "--out", tmp_path / "out")

@@ -27,7 +27,7 @@ READY = """() => {
 }"""
 RAN = """(cell) => {
   const panel = window.jupyterapp.shell.currentWidget;
-  const model = panel.content.widgets[cell].model;
+  const model = panel.content.widgets.filter((one) => one.model.type === "code")[cell].model;
   return model.executionCount !== null && model.executionState !== "running"
     && panel.sessionContext.session.kernel.status === "idle";
 }"""

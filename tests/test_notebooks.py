@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
@@ -22,13 +25,21 @@ def test_no_outputs_are_committed(path: Path) -> None:
         assert cell.get("execution_count") is None
 
 
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[KernelManager]:
+    """Start one kernel for all: loading the models anew for each would take most of the time."""
+    manager = KernelManager(kernel_name="python3")
+    manager.start_kernel(env={**os.environ, "SMOTEXT_LAB_QUICK": "1"})
+    yield manager
+    manager.shutdown_kernel(now=True)
+
+
 @pytest.mark.real
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_it_runs_from_top_to_bottom(
-    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SMOTEXT_LAB_QUICK", "1")
+def test_it_runs_from_top_to_bottom(path: Path, tmp_path: Path, kernel: KernelManager) -> None:
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": tmp_path}}).execute()
+    first = nbformat.v4.new_code_cell(f"%reset -f\n%cd -q {tmp_path}")
+    notebook.cells.insert(0, first)  # nothing of the one before is there
+    NotebookClient(notebook, timeout=600, km=kernel).execute()
     ran = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(cell.execution_count for cell in ran)
