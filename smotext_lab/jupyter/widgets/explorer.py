@@ -22,23 +22,6 @@ __all__ = ["InterpolationExplorer"]
 
 _AT_ONCE = 64
 
-KEPT = (
-    "text",
-    "lambda",
-    "cosine_to_target",
-    "cosine_to_nearest_real",
-    "nearest_real",
-    "start",
-    "end",
-    "blending",
-    "third",
-    "third_weight",
-    "pinned",
-    "banned",
-    "length",
-    "temperature",
-    "random_state",
-)
 _ASKED = (
     "start",
     "end",
@@ -51,6 +34,14 @@ _ASKED = (
     "length",
     "temperature",
     "random_state",
+)
+KEPT = (
+    "text",
+    "lambda",
+    "cosine_to_target",
+    "cosine_to_nearest_real",
+    "nearest_real",
+    *(name for name in _ASKED if name != "lam"),
 )
 
 
