@@ -39,10 +39,10 @@ function render({ model, el }) {
 
   const rows = () => model.get("rows");
   const at = () => Math.min(model.get("cursor"), rows().length - 1);
-  const send = (action, more = {}) => {
+  const send = (action) => {
     const row = rows()[at()];
     if (row || action === "undo" || action === "forward" || action === "back")
-      model.send({ action, id: row ? row.id : null, ...more });
+      model.send({ action, id: row ? row.id : null });
   };
   const move = (to) => {
     model.set("cursor", Math.max(0, Math.min(rows().length - 1, to)));
@@ -62,7 +62,7 @@ function render({ model, el }) {
       event.stopPropagation();
       if (event.key === "Escape") leave();
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
-        send("edit", { text: area.value });
+        model.send({ action: "edit", id: row.id, text: area.value });
         leave();
       }
     });
@@ -82,7 +82,8 @@ function render({ model, el }) {
       if (event.key === "Escape" || event.key === "Enter") leave();
     });
     choice.addEventListener("change", () => {
-      send("relabel", { label: Number(choice.value) });
+      model.send({ action: "relabel", id: row.id, label: Number(choice.value) });
+      leave();
     });
     return choice;
   }
@@ -151,7 +152,8 @@ function render({ model, el }) {
       if (action === "accept" || action === "reject") goOn(place);
     }
   });
-  const renew = () => { editing = null; draw(); };
+  // an answer to an earlier key must not take away what is being typed
+  const renew = () => { if (!editing) draw(); };
   model.on("change:rows", renew);
   model.on("change:cursor", renew);
   draw();
