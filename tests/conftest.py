@@ -67,7 +67,7 @@ class WordDecoder:
         self.decoded = 0
 
     def decode_rows(self, vectors: np.ndarray, *, seeds: Any = None, **_: Any) -> Iterator[Any]:
-        from smotext_lab.decoders import Decoded
+        from smotext_lab.decoded import Decoded
 
         near = self.encoder.encode(self.words)
         for row, (vector, seed) in enumerate(zip(vectors, seeds, strict=True)):
@@ -198,9 +198,12 @@ def no_models() -> str:
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """Return the path of a Chromium; empty where there is none."""
+    """Return the path of a Chromium; what asks for it is skipped where there is none."""
     names = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), "")
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), "")
+    if not path:
+        pytest.skip("no Chromium: `apt-get install chromium`, or set CHROMIUM to its path")
+    return path
 
 
 @pytest.fixture(autouse=True)
@@ -209,5 +212,5 @@ def _has_what_its_mark_needs(request: pytest.FixtureRequest) -> None:
         why = request.getfixturevalue("no_models")
         if why:
             pytest.skip(f"no default models: {why}")
-    if request.node.get_closest_marker("browser") and not request.getfixturevalue("chromium"):
-        pytest.skip("no Chromium: `apt-get install chromium`, or set CHROMIUM to its path")
+    if request.node.get_closest_marker("browser"):
+        request.getfixturevalue("chromium")

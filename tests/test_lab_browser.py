@@ -129,8 +129,6 @@ class Notebook:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[Lab]:
-    if not chromium:
-        pytest.skip("no Chromium")
     from playwright.sync_api import sync_playwright
 
     folder = tmp_path_factory.mktemp("lab")

@@ -36,7 +36,7 @@ import pandas as pd
 from smotext_lab import Synthesis
 from smotext_lab.reports import pieces, qualitative
 from smotext_lab.reports import walks
-from smotext_lab.decoders import Decoded
+from smotext_lab.decoded import Decoded
 from smotext_lab.reports import record
 
 class Hostile:
@@ -84,8 +84,6 @@ SHOWN = [
 @pytest.fixture(scope="module")
 def browser(chromium):
     """Yield a headless Chromium: Debian's own, which needs no download."""
-    if not chromium:
-        pytest.skip("no Chromium: `apt-get install chromium`, or set CHROMIUM to its path")
     from playwright.sync_api import sync_playwright
 
     quiet = "--disable-background-networking --disable-component-update --disable-sync"

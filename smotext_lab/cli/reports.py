@@ -65,6 +65,10 @@ def report(
     kernel: Annotated[
         str | None, typer.Option(help="Jupyter kernel to run in; by default this Python.")
     ] = None,
+    progress: Annotated[
+        bool | None,
+        typer.Option("--progress/--no-progress", help="A bar. [default: on a terminal]"),
+    ] = None,
     open_page: Open = False,
     list_templates: Annotated[
         bool, typer.Option("--list", help="List the templates and stop.")
@@ -93,8 +97,8 @@ def report(
         typer.echo(table(["parameter", "type", "default", "about"], rows))
         return
     given = reports.parse_parameters(template, parameters or [])
-    progress = sys.stderr.isatty()
-    made = reports.run_report(template, given, out, kernel_name=kernel, progress=progress)
+    shown = sys.stderr.isatty() if progress is None else progress
+    made = reports.run_report(template, given, out, kernel_name=kernel, progress=shown)
     _show(made, open_page=open_page)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import re
 import signal
@@ -84,7 +86,7 @@ class ReportForm(Panel):
         self.path = template_path(template)
         self._known = {p.name: p for p in template_parameters(template)}
         self.report: Report | None = None
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._build(out)
         given = {n: v for n, v in (parameters or {}).items() if n in self._known}
         self.parameters = {n: p.default for n, p in self._known.items()} | given
@@ -195,15 +197,12 @@ class ReportForm(Panel):
         command = [sys.executable, "-m", "smotext_lab", "report", str(self.template)]
         for name, value in changed.items():
             command += ["-p", f"{name}={shell_value(value)}"]
-        command += ["--out", self.out]
+        command += ["--out", self.out, "--progress"]
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         self._process = subprocess.Popen(  # noqa: S603 - our own program, no shell
             command,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
             env=environment,
         )
         said = self._listen(self._process)
@@ -213,21 +212,22 @@ class ReportForm(Panel):
             raise ReportError(said or f"The report ended with code {code}.")
         self._show(Path(self.out))
 
-    def _listen(self, process: subprocess.Popen[str]) -> str:
+    def _listen(self, process: subprocess.Popen[bytes]) -> str:
         """Follow the report's bar; return the last sentence that was no part of it."""
-        said, line = "", ""
-        assert process.stderr is not None  # noqa: S101 - it is a pipe
-        # a bar ends its lines with a carriage return, which `text` makes a newline
-        for line in process.stderr:
-            found = _DONE.search(line)
-            if found:
-                done, cells = map(int, found.groups())
-                self._bar.max, self._bar.value = cells, done
-                self._said.value = f'<span class="smotext-soft">cell {done} of {cells}</span>'
-            elif line.strip():
-                said = line.strip().removeprefix("Error: ")
+        assert isinstance(process.stderr, io.BufferedReader)  # noqa: S101 - it is a pipe
+        decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        said = rest = ""
+        while chunk := process.stderr.read1():
+            # a bar begins its lines with a carriage return: its newest state has no end yet
+            *ended, rest = re.split(r"[\r\n]", rest + decode(chunk))
+            for line in (*ended, rest):
+                if found := _DONE.search(line):
+                    done, cells = map(int, found.groups())
+                    self._bar.max, self._bar.value = cells, done
+                    self._said.value = f'<span class="smotext-soft">cell {done} of {cells}</span>'
+            told = [line.strip() for line in ended if line.strip() and not _DONE.search(line)]
+            said = told[-1].removeprefix("Error: ") if told else said
         return said
-
     def _show(self, out: Path) -> None:
         import json
 
