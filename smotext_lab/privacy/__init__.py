@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from smotext_lab.privacy.budget import PrivacyBudget as PrivacyBudget
     from smotext_lab.privacy.canaries import canary_audit as canary_audit
     from smotext_lab.privacy.dp_anchors import DPAnchors as DPAnchors
+    from smotext_lab.privacy.dp_projector import DPProjector as DPProjector
     from smotext_lab.privacy.evolution import PrivateEvolution as PrivateEvolution
     from smotext_lab.privacy.guarantee import Guarantee as Guarantee
     from smotext_lab.privacy.heuristic import HeuristicNoise as HeuristicNoise
@@ -26,6 +27,7 @@ _HOMES = {
     "Anchors": "anchors",
     "Audit": "auditing",
     "DPAnchors": "dp_anchors",
+    "DPProjector": "dp_projector",
     "Guarantee": "guarantee",
     "HeuristicNoise": "heuristic",
     "PrivacyBudget": "budget",
@@ -40,6 +42,7 @@ __all__ = [
     "Anchors",
     "Audit",
     "DPAnchors",
+    "DPProjector",
     "Guarantee",
     "HeuristicNoise",
     "PrivacyBudget",

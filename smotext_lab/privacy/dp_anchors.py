@@ -188,6 +188,7 @@ class DPAnchors:
         anchors = self.anchors or Anchors.shipped()
         anchors.check(encoder)
         classes = np.unique(given.labels).tolist() if self.classes is None else list(self.classes)
+        given = given.of(classes)
         vectors = encoded_alone(encoder, given.texts, progress=self.progress)
         promised = self.guarantee()
         distance = sensitivity(self.clip, self.neighbouring, self.texts_per_user or 1)

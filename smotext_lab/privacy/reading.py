@@ -30,6 +30,12 @@ class Private:
     texts: list[str]
     labels: np.ndarray
 
+    def of(self, classes: Sequence[Any]) -> Private:
+        """Return those of `classes` alone."""
+        known = set(classes)
+        kept = [row for row, label in enumerate(self.labels.tolist()) if label in known]
+        return Private([self.texts[row] for row in kept], self.labels[kept])
+
 
 def read_private(
     texts: Any, y: Any, users: Sequence[Any] | None, texts_per_user: int | None
@@ -77,4 +83,4 @@ def encoded_alone(encoder: Any, texts: Sequence[str], *, progress: bool = False)
         if text not in known:
             whole = text.encode("utf-8", "replace").decode("utf-8")
             known[text] = np.asarray(encoder.encode([whole]))[0]
-    return np.stack([known[text] for text in texts])
+    return np.array([known[text] for text in texts], np.float32).reshape(len(texts), encoder.dim)

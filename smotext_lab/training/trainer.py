@@ -188,7 +188,7 @@ class BridgeTrainer:
         told = torch.rand(batch.hints.shape, generator=generator) >= self.recipe.hint_dropout
         if self.lora:
             self.lora.merge()
-        total, tokens = self._loss(vectors, batch.ids, dropped, batch.hints * told)
+        total, tokens = self.loss_of(vectors, batch.ids, dropped, batch.hints * told)
         loss = total / tokens
         loss.backward()
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
@@ -206,11 +206,11 @@ class BridgeTrainer:
             self.lora.merge()
         total = tokens = 0.0
         for batch in batches:
-            batch_total, batch_tokens = self._loss(torch.from_numpy(batch.vectors), batch.ids)
+            batch_total, batch_tokens = self.loss_of(torch.from_numpy(batch.vectors), batch.ids)
             total, tokens = total + float(batch_total), tokens + batch_tokens
         return total / max(1.0, tokens)
 
-    def _loss(
+    def loss_of(
         self,
         vectors: torch.Tensor,
         ids: list[np.ndarray],

@@ -1,0 +1,179 @@
+"""A bridge from private texts: what a text can move, what it costs, and what is told."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from smotext_lab import BertEncoder, load_bridge
+from smotext_lab.errors import BudgetError, ParameterError
+from smotext_lab.models import load_llm
+from smotext_lab.privacy import DPProjector, PrivacyBudget, dp_projector
+from smotext_lab.privacy.accounting import delta_of
+from smotext_lab.training.trainer import BridgeRecipe, BridgeTrainer
+
+TEXTS = ["bank rate share", "goal match team coach", "rain snow wind"] * 4
+
+
+@pytest.fixture
+def make(tiny_bridge: Path, tiny_encoder: Path, tiny_llm: Path) -> Any:
+    def build(epsilon: float = 4.0, **settings: Any) -> DPProjector:
+        own = {"bridge": tiny_bridge, "encoder": BertEncoder(tiny_encoder), "llm": str(tiny_llm)}
+        return DPProjector(epsilon, 1e-4, progress=False, **(own | settings))
+
+    return build
+
+
+@pytest.fixture
+def trainer(tiny_bridge: Path, tiny_llm: Path) -> BridgeTrainer:
+    llm, _ = load_llm(tiny_llm)
+    return BridgeTrainer(llm, load_bridge(tiny_bridge), BridgeRecipe(0, rank=0), 1)
+
+
+def released(
+    mechanism: DPProjector, trainer: BridgeTrainer, gradients: Any, monkeypatch: Any
+) -> np.ndarray:
+    """Return what a step adds noise to, in the gradients' unit."""
+    seen: list[np.ndarray] = []
+
+    def keep(steps: np.ndarray, step: float, sigma: float) -> np.ndarray:
+        seen.append(steps * step)
+        assert sigma == mechanism.sigma
+        return steps * step
+
+    monkeypatch.setattr(dp_projector, "add_noise", keep)
+    mechanism._step(trainer, iter(gradients))
+    return seen[0]
+
+
+@pytest.mark.parametrize("epsilon", [0.3, 4.0])
+def test_one_text_moves_a_step_by_no_more_than_clip(
+    make: Any, trainer: BridgeTrainer, monkeypatch: pytest.MonkeyPatch, epsilon: float
+) -> None:
+    size = sum(p.numel() for p in trainer.parameters)
+    rng = np.random.default_rng(0)
+    gradients = [rng.normal(size=size).astype(np.float32) * scale for scale in (1e-4, 1, 1e6)]
+    gradients.append(np.full(size, np.inf, np.float32))
+    mechanism = make(epsilon, clip=0.5)
+    whole = released(mechanism, trainer, gradients, monkeypatch)
+    for left_out in range(4):
+        others = [g for i, g in enumerate(gradients) if i != left_out]
+        without = released(mechanism, trainer, others, monkeypatch)
+        assert np.linalg.norm(whole - without) <= 0.5
+    large = whole - released(mechanism, trainer, gradients[:1], monkeypatch)
+    assert np.linalg.norm(large) > 0.5, "clipping must not take more than it has to"
+
+
+def test_a_gradient_depends_on_its_own_text_alone(make: Any, trainer: BridgeTrainer) -> None:
+    encoder, (_, tokenizer) = make().encoder, load_llm(make().llm)
+
+    def gradient(texts: list[str], row: int) -> np.ndarray:
+        vectors = dp_projector.encoded_alone(encoder, texts)
+        return dp_projector._gradient(trainer, dp_projector._batch(texts, vectors, tokenizer), row)
+
+    alone = gradient(["rain snow"], 0)
+    assert np.linalg.norm(alone) > 0
+    np.testing.assert_array_equal(alone, gradient([*TEXTS, "rain snow"], len(TEXTS)))
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+@pytest.mark.parametrize(("neighbouring", "change"), [("add_or_remove", 1), ("replace", 2)])
+def test_the_noise_costs_what_is_stated(
+    make: Any, epochs: int, neighbouring: str, change: int
+) -> None:
+    mechanism = make(2.0, epochs=epochs, neighbouring=neighbouring, clip=0.3)
+    mu = change * 0.3 * math.sqrt(epochs) / mechanism.sigma
+    assert delta_of(2.0, mu) <= 1e-4 < delta_of(1.99, mu)
+
+
+def test_an_independent_accountant_agrees(make: Any) -> None:
+    from dp_accounting import GaussianDpEvent, SelfComposedDpEvent
+    from dp_accounting.pld import PLDAccountant
+
+    mechanism = make(3.0, epochs=4)
+    event = SelfComposedDpEvent(GaussianDpEvent(mechanism.sigma / mechanism.clip), 4)
+    assert PLDAccountant().compose(event).get_epsilon(1e-4) == pytest.approx(3.0, abs=2e-3)
+
+
+def test_with_hardly_any_noise_it_learns(make: Any, tmp_path: Path) -> None:
+    mechanism = make(1e5, epochs=25, n_batches=2, clip=10.0, learning_rate=0.05)
+    mechanism.fit(TEXTS, tmp_path, public=TEXTS[:3])
+    told = load_bridge(tmp_path).facts.training
+    assert told["public_loss_after"] < told["public_loss_before"] - 0.02
+
+
+def test_the_folder_tells_the_guarantee_and_no_private_loss(make: Any, tmp_path: Path) -> None:
+    bridge = make().fit(TEXTS, tmp_path)
+    told = json.loads((tmp_path / "bridge.json").read_text())["training"]
+    assert list(told) == ["guarantee"]
+    assert told["guarantee"]["epsilon"] == 4.0
+    assert "are not covered" in (tmp_path / "README.md").read_text()
+    assert not any(text in (tmp_path / "README.md").read_text() for text in TEXTS)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "README.md",
+        "bridge.json",
+        "bridge.safetensors",
+    ]
+    assert all(torch.isfinite(p).all() for p in bridge.parameters())
+
+
+def test_two_runs_differ(make: Any, tmp_path: Path) -> None:
+    first, second = (make().fit(TEXTS, tmp_path / name) for name in "ab")
+    weights = [next(iter(bridge.parameters())) for bridge in (first, second)]
+    assert not torch.equal(*weights)
+
+
+def test_it_trains_once_without_a_budget(make: Any, tmp_path: Path) -> None:
+    mechanism = make()
+    mechanism.fit(TEXTS, tmp_path)
+    with pytest.raises(ParameterError, match="has trained once"):
+        mechanism.fit(TEXTS, tmp_path)
+
+
+def test_an_overspent_budget_stops_it_before_it_trains(make: Any, tmp_path: Path) -> None:
+    budget = PrivacyBudget(tmp_path / "budget.json", 5.0, 1e-4)
+    mechanism = make(4.0, budget=budget)
+    mechanism.fit(TEXTS, tmp_path / "first")
+    assert budget.spent == pytest.approx(4.0)
+    with pytest.raises(BudgetError, match="does not cover"):
+        mechanism.fit(TEXTS, tmp_path / "second")
+    assert not (tmp_path / "second").exists()
+
+
+def test_an_interrupt_keeps_what_was_trained(
+    make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = dp_projector._gradient
+    calls: list[int] = []
+
+    def stop_at_the_ninth(*given: Any) -> np.ndarray:
+        calls.append(1)
+        if len(calls) == 9:
+            raise KeyboardInterrupt
+        return whole(*given)
+
+    monkeypatch.setattr(dp_projector, "_gradient", stop_at_the_ninth)
+    with pytest.raises(KeyboardInterrupt):
+        make(n_batches=3).fit(TEXTS, tmp_path)
+    assert load_bridge(tmp_path).facts.training["guarantee"]["epsilon"] == 4.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"clip": 0.0}, "clip must be above 0"),
+        ({"learning_rate": math.nan}, "learning_rate must be above 0"),
+    ],
+)
+def test_numbers_that_say_nothing_are_refused(
+    make: Any, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ParameterError, match=message):
+        make(**settings)
