@@ -12,10 +12,12 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from benchmarks.machine import described
+from smotext_lab import named_decoder
 from smotext_lab.evaluation import protocols
 from smotext_lab.evaluation.methods import Models
 from smotext_lab.evaluation.splits import Split
@@ -26,7 +28,9 @@ from smotext_lab.reports import evidence
 WRITERS = ("smotext", "paraphrase")  # methods that decode; the others cost next to nothing
 OTHERS = ("duplication", "smote on vectors", "eda", "aeda")
 CLASSIFIERS = ("embedding-logreg", "tfidf-logreg")
+PROTOCOLS = ("synthetic_only", "few_shot", "class_imbalance", "robustness")
 RATIO = 50  # of the imbalance
+NOISY_K = 20  # real texts of each class under noise
 LEAST = {10: 0.92, 50: 0.97}  # retention that is the goal, by real texts of each class
 
 
@@ -75,22 +79,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("sets", nargs="+", metavar="SET", type=Path)
     parser.add_argument("--hours", type=float, default=4.0)
+    parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=PROTOCOLS)
     parser.add_argument("--n-candidates", type=int, default=2)
     parser.add_argument("--test-rows", type=int, default=300)
     parser.add_argument("--random-state", type=int, default=0)
     parser.add_argument("--store", type=Path, default=Path("cells"))
     parser.add_argument("--out", type=Path, default=Path())
     given = parser.parse_args()
-    models = evidence.loaded(
-        "all-MiniLM-L6-v2",
-        "SmolLM2-135M-Instruct",
-        "default",
-        n_candidates=given.n_candidates,
-        max_new_tokens=64,
-        k_neighbors=5,
-    )
+    decoder = named_decoder(n_candidates=given.n_candidates, max_new_tokens=64)
+    models = Models(decoder.encoder, decoder, k_neighbors=5)
     splits = [_split(path, 20, given) for path in given.sets]
-    plan = _planned(splits, given.hours, _seconds_a_text(models, splits))
+    plan = _planned(splits, given, _seconds_a_text(models, splits))
     print(
         f"{plan.resamples} resamples, at most {plan.max_classes} classes a set, k = {plan.ks}, "
         f"{plan.times} new for each real text: {plan.texts} texts, about {plan.hours:.2f} h to "
@@ -100,7 +99,7 @@ def main() -> None:
     for path in given.sets:
         split = _split(path, plan.max_classes, given)
         setup = Setup(split, models, CLASSIFIERS, plan.resamples, given.store, given.random_state)
-        claims += _measured(setup, plan)
+        claims += _measured(setup, plan, given.protocols)
         _write(given.out, plan, claims)
     print((given.out / "paper.md").read_text())
 
@@ -126,16 +125,23 @@ def _seconds_a_text(models: Models, splits: list[Split]) -> float:
     return 1.3 * (time.perf_counter() - start) / len(texts)  # some texts are refused
 
 
-def _planned(splits: list[Split], hours: float, seconds: float) -> Plan:
+def _planned(splits: list[Split], given: argparse.Namespace, seconds: float) -> Plan:
     """Return the largest plan that fits, or the smallest there is."""
     for plan in PLANS:
         classes = [min(plan.max_classes, len(split.classes)) for split in splits]
-        few = sum(classes) * sum(plan.ks) * plan.times
-        few += sum(classes) * 20 * plan.times  # robustness, at 20 texts of each class
-        rare = sum(n // 2 for n in classes) * plan.most
-        texts = plan.resamples * len(WRITERS) * (few + rare)
-        cut = replace(plan, texts=texts, hours=texts * seconds / 3600)
-        if cut.hours <= hours:
+        ks = plan.ks if "synthetic_only" in given.protocols else plan.ks[:1]
+        texts = {  # the two share theirs
+            "synthetic_only": sum(classes) * sum(ks) * plan.times,
+            "few_shot": sum(classes) * sum(ks) * plan.times,
+            "class_imbalance": sum(n // 2 for n in classes) * plan.most,
+            "robustness": sum(classes) * NOISY_K * plan.times,
+        }
+        if "synthetic_only" in given.protocols:
+            del texts["few_shot"]
+        each = sum(n for name, n in texts.items() if name in given.protocols)
+        total = plan.resamples * len(WRITERS) * each
+        cut = replace(plan, texts=total, hours=total * seconds / 3600)
+        if cut.hours <= given.hours:
             break
     return cut
 
@@ -154,22 +160,27 @@ class Claim:
     told: str
 
 
-def _measured(setup: Setup, plan: Plan) -> list[Claim]:
+def _measured(setup: Setup, plan: Plan, asked: Sequence[str]) -> list[Claim]:
     every = (*WRITERS, *OTHERS)
     ks = evidence.feasible(plan.ks, setup.split)
     times = [plan.times]
-    alone = protocols.synthetic_only(setup, ks=ks, times=times, methods=every)
-    beside = protocols.few_shot(setup, ks=ks[:1], times=times, controls=every[1:])
-    rare = protocols.class_imbalance(setup, ratios=[RATIO], most=plan.most, methods=every)
-    noisy = protocols.robustness(
-        setup, ks=evidence.feasible([20], setup.split), times=times, methods=["smotext"]
-    )
-    found = []
-    for judge in CLASSIFIERS:
-        found += [_retention(alone, judge, k, plan.times) for k in ks]
-        found.append(_above(beside, judge, ks[0], Arm("smotext", plan.times), "few-shot"))
-        found.append(_above(rare, judge, RATIO, Arm("smotext", None), "imbalance"))
-        found.append(_robust(noisy, judge, plan.times))
+    found: list[Claim] = []
+    if "synthetic_only" in asked:
+        alone = protocols.synthetic_only(setup, ks=ks, times=times, methods=every)
+        found += [_retention(alone, judge, k, plan.times) for judge in CLASSIFIERS for k in ks]
+    if "few_shot" in asked:
+        beside = protocols.few_shot(setup, ks=ks[:1], times=times, controls=every[1:])
+        ours = Arm("smotext", plan.times)
+        found += [_above(beside, judge, ks[0], ours, "few-shot") for judge in CLASSIFIERS]
+    if "class_imbalance" in asked:
+        rare = protocols.class_imbalance(setup, ratios=[RATIO], most=plan.most, methods=every)
+        ours = Arm("smotext", None)
+        found += [_above(rare, judge, RATIO, ours, "imbalance") for judge in CLASSIFIERS]
+    if "robustness" in asked:
+        noisy = protocols.robustness(
+            setup, ks=evidence.feasible([NOISY_K], setup.split), times=times, methods=["smotext"]
+        )
+        found += [_robust(noisy, judge, plan.times) for judge in CLASSIFIERS]
     return found
 
 

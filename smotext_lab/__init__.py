@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from smotext_lab.decoders import XRAGDecoder as XRAGDecoder
     from smotext_lab.encoders import BertEncoder as BertEncoder
     from smotext_lab.encoders import SFREncoder as SFREncoder
+    from smotext_lab.equipment import named_decoder as named_decoder
     from smotext_lab.equipment import shared_decoder as shared_decoder
     from smotext_lab.errors import SmotextError as SmotextError
     from smotext_lab.guards import Guards as Guards
@@ -65,6 +66,7 @@ _HOMES = {
     "TextPath": "paths",
     "text_path": "paths",
     "run_report": "reports",
+    "named_decoder": "equipment",
     "shared_decoder": "equipment",
     "ClassBalance": "jupyter.widgets.balance",
     "DecoderComparison": "jupyter.widgets.comparison",
@@ -101,6 +103,7 @@ __all__ = [
     "__version__",
     "load_bridge",
     "load_dataset",
+    "named_decoder",
     "path",
     "run_report",
     "shared_decoder",

@@ -5,17 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 import numpy as np
 import torch
 
 from smotext_lab.bridges import Bridge
-from smotext_lab.candidates import Candidate
+from smotext_lab.decoded import Decoded, Tried
 from smotext_lab.encoders import BertEncoder, Encoder
 from smotext_lab.engines.base import Sampling
+from smotext_lab.engines.vllm import outside
 from smotext_lab.errors import DataError, ParameterError, did_you_mean
 from smotext_lab.forms import TextForm
 from smotext_lab.loading import LazyWeights
@@ -27,54 +28,9 @@ from smotext_lab.writer import PLACEHOLDER, Writer
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Decoded", "Tried", "XRAGDecoder"]
+    from smotext_lab.engines.vllm import Vllm, VllmServer
 
-
-class Tried(NamedTuple):
-    """One of the texts that were tried for a vector, and what it was ranked by."""
-
-    text: str
-    cosine: float
-    likelihood: float
-    score: float
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """One vector's text.
-
-    Attributes
-    ----------
-    row : int
-        Of the vector.
-    text : str
-    cosine : float
-        Of the re-encoded text to the vector.
-    likelihood : float
-        Mean natural log of the probability that the LLM gave the tokens.
-    tokens : int
-        Tokens written.
-    ended : bool
-        Whether the LLM ended the text itself; else it was cut at `max_new_tokens`.
-    seed : int
-    attempts : int
-        Candidates that were decoded, corrections included.
-    vector : ndarray of float32, shape (d,)
-        The re-encoded text.
-    trace : tuple of Tried
-        Every candidate, best first.
-    """
-
-    row: int
-    text: str
-    cosine: float
-    likelihood: float
-    tokens: int
-    ended: bool
-    seed: int
-    attempts: int
-    vector: np.ndarray
-    trace: tuple[Tried, ...]
+__all__ = ["XRAGDecoder"]
 
 
 class XRAGDecoder(LazyWeights):
@@ -114,6 +70,9 @@ class XRAGDecoder(LazyWeights):
         one for each call.
     dtype : {"auto", "float32", "bfloat16"}, default="auto"
         ``"auto"``: bfloat16 where the CPU multiplies it natively.
+    engine : {"transformers", "vllm"}, URL, Vllm or VllmServer, default="transformers"
+        How the LLM is run: by the loop of `TransformersEngine`; by vLLM in this process; or by a
+        vLLM server, named by its address. See docs/scale.md.
 
     Examples
     --------
@@ -140,6 +99,7 @@ class XRAGDecoder(LazyWeights):
         batch_size: int = 128,
         random_state: int | None = None,
         dtype: str = "auto",
+        engine: str | Vllm | VllmServer = "transformers",
     ) -> None:
         if n_candidates < 1:
             msg = f"n_candidates must be 1 or more, not {n_candidates}"
@@ -150,6 +110,8 @@ class XRAGDecoder(LazyWeights):
         if prompt is not None and prompt.count(PLACEHOLDER) != 1:
             msg = f"prompt must hold {PLACEHOLDER} exactly once: {prompt!r}"
             raise ParameterError(msg)
+        if engine != "transformers":
+            outside(engine)  # refuses what is none
         self.llm = llm
         self.bridge = bridge
         self.encoder = encoder if encoder is not None else BertEncoder()
@@ -160,6 +122,7 @@ class XRAGDecoder(LazyWeights):
         self.batch_size = batch_size
         self.random_state = random_state
         self.dtype = dtype
+        self.engine = engine
 
     @classmethod
     def from_xrag(
@@ -231,13 +194,13 @@ class XRAGDecoder(LazyWeights):
         own: dict[str, Any] = {
             n: getattr(self, n) for n in ("n_candidates", "corrections", "batch_size")
         }
-        own |= {"random_state": self.random_state, "dtype": self.dtype, **asdict(self.sampling)}
+        own |= {"random_state": self.random_state, **asdict(self.sampling)}
         for name in settings:
             if name not in own:
                 msg = f"A decoder has no setting {name!r}{did_you_mean(name, own)}."
                 raise ParameterError(msg)
         self._writer()  # loaded here, once for both
-        own["encoder"] = self.encoder
+        own |= {"encoder": self.encoder, "dtype": self.dtype, "engine": self.engine}
         twin = XRAGDecoder(self.llm, self.bridge, prompt=self.prompt, **(own | settings))
         return twin.sharing(self)
 
@@ -389,7 +352,7 @@ class XRAGDecoder(LazyWeights):
             )
             for row, candidates in enumerate(search.run(wanted, cancelled)):
                 if candidates:
-                    yield _decoded(candidates, start + row, int(wanted.keys[row]))
+                    yield Decoded.of(candidates, start + row, int(wanted.keys[row]))
 
     def explain(self, vectors: np.ndarray, top: int = 8) -> list[list[tuple[str, float]]]:
         """Return the words each vector stands for, with their probabilities (0 to 1).
@@ -398,6 +361,24 @@ class XRAGDecoder(LazyWeights):
         lists for a bridge without words.
         """
         return self._writer().bridge.explain(torch.from_numpy(self._checked(vectors)), top)
+
+    def save_llm(self, folder: str | Path) -> Path:
+        """Write the LLM with the bridge's LoRA in its weights, for ``vllm serve``.
+
+        Parameters
+        ----------
+        folder : str or Path
+
+        Returns
+        -------
+        Path
+            Of a model folder of transformers, tokenizer included.
+        """
+        from smotext_lab.engines.vllm import save_merged
+
+        writer = self._writer()
+        with writer.lock:
+            return save_merged(writer.model, writer.tokenizer, writer.bridge.lora, Path(folder))
 
     @contextmanager
     def bare_llm(self) -> Iterator[tuple[Any, Any]]:
@@ -424,6 +405,7 @@ class XRAGDecoder(LazyWeights):
                 prompt=self.prompt,
                 batch_size=self.batch_size,
                 dtype=self.dtype,
+                engine=self.engine,
             )
         return cast("Writer", self._loaded)
 
@@ -446,24 +428,6 @@ class XRAGDecoder(LazyWeights):
             msg = f"seeds have shape {keys.shape}; expected ({n},), one a vector"
             raise ParameterError(msg)
         return keys
-
-
-def _decoded(candidates: Sequence[Candidate], row: int, seed: int) -> Decoded:
-    best = candidates[0]
-    return Decoded(
-        row=row,
-        text=best.text,
-        cosine=best.cosine,
-        likelihood=best.generated.log_likelihood,
-        tokens=len(best.generated.ids),
-        ended=best.generated.ended,
-        seed=seed,
-        attempts=len(candidates),
-        vector=best.vector,
-        trace=tuple(
-            Tried(c.text, c.cosine, c.generated.log_likelihood, c.score) for c in candidates
-        ),
-    )
 
 
 def _from_row(agreement: Agreement, first: int) -> Agreement:

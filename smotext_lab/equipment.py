@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from smotext_lab.decoders import XRAGDecoder
     from smotext_lab.encoders import Encoder
 
-__all__ = ["equip", "loaded", "set_up", "shared_decoder", "unload"]
+__all__ = ["equip", "loaded", "named_decoder", "set_up", "shared_decoder", "unload"]
 
 _shared: dict[tuple[Any, ...], Any] = {}  # at most one: sets of models are large
 _lock = threading.Lock()
@@ -119,6 +119,45 @@ def shared_decoder(
         twin = XRAGDecoder(llm, bridge, encoder=kept.encoder, prompt=prompt, **settings)
         set_up(kept)
         return twin.sharing(kept)
+
+
+def named_decoder(
+    models: str | None = None,
+    encoder: str = DEFAULT_ENCODER,
+    llm: str = DEFAULT_LLM,
+    bridge: str = "default",
+    **settings: Any,
+) -> XRAGDecoder:
+    """Return the decoder that a report's parameters name.
+
+    Parameters
+    ----------
+    models : str, optional
+        ``"xrag-7b"``: the paper's own models, 7 billion weights each. The folder or hub id of
+        another checkpoint of xRAG's layout: that one, with `encoder`. By default the three below.
+    encoder, llm, bridge
+        See `shared_decoder`.
+    **settings
+        Other parameters of `XRAGDecoder`.
+
+    Raises
+    ------
+    ParameterError, ModelError, BridgeError
+        As `XRAGDecoder`.
+
+    Examples
+    --------
+    >>> named_decoder(n_candidates=2)
+    XRAGDecoder('SmolLM2-135M-Instruct', bridge='default')
+    """
+    from smotext_lab.decoders import XRAGDecoder
+    from smotext_lab.encoders import BertEncoder
+
+    if models == "xrag-7b":
+        return XRAGDecoder.from_xrag(**settings)
+    if models:
+        return XRAGDecoder.from_xrag(models, encoder=BertEncoder(encoder), **settings)
+    return XRAGDecoder(llm, bridge, encoder=BertEncoder(encoder), **settings)
 
 
 def set_up(decoder: Any) -> None:

@@ -16,6 +16,7 @@ from smotext_lab.bridges import Bridge, load_bridge
 from smotext_lab.encoders import Encoder
 from smotext_lab.engines.base import Engine, Generated, Sampling, Watch
 from smotext_lab.engines.transformers import TransformersEngine
+from smotext_lab.engines.vllm import outside
 from smotext_lab.models import fingerprint, load_llm
 
 __all__ = ["PLACEHOLDER", "Writer"]
@@ -58,6 +59,7 @@ class Writer:
         prompt: str | None,
         batch_size: int,
         dtype: str,
+        engine: Any = "transformers",
     ) -> Writer:
         """Load what is not loaded yet, and check that the parts fit; see `XRAGDecoder`."""
         bridge = bridge if isinstance(bridge, Bridge) else load_bridge(bridge)
@@ -66,11 +68,13 @@ class Writer:
         bridge.check(encoder.fingerprint, encoder.dim, fingerprint(llm), hidden)
         ends = model.generation_config.eos_token_id
         ends = [tokenizer.eos_token_id] if ends is None else ends
-        engine = TransformersEngine(
-            model, [ends] if isinstance(ends, int) else list(ends), batch_size
-        )
+        ends = [ends] if isinstance(ends, int) else list(ends)
+        if engine == "transformers":
+            runs: Engine = TransformersEngine(model, ends, batch_size)
+        else:
+            runs = outside(engine).start(model, tokenizer, ends, bridge.lora)
         before, after = _prompt_embeds(model, tokenizer, prompt)
-        return cls(model, tokenizer, bridge.eval(), engine, before, after, threading.Lock())
+        return cls(model, tokenizer, bridge.eval(), runs, before, after, threading.Lock())
 
     @torch.inference_mode()
     def soft_tokens(self, vectors: torch.Tensor, **asked: torch.Tensor | None) -> torch.Tensor:

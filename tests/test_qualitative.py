@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smotext_lab.decoders import Decoded
+from smotext_lab.decoded import Decoded
 from smotext_lab.reports import pieces, qualitative, template_parameters, template_path
 from smotext_lab.reports.walks import neighbor_pairs, walk
 from smotext_lab.synthesis import Synthesis

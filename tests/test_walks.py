@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smotext_lab.decoders import Decoded
+from smotext_lab.decoded import Decoded
 from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.reports.walks import (
     blendable,

@@ -20,16 +20,27 @@ __all__ = ["LexicalBridge", "LexicalHead", "split_words"]
 _WISHED = 1e6
 """A score beyond what any word tells: the word is pinned; below minus this, banned."""
 
-_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+(?:[.,]\d+)*|[?!]")
+_KANJI, _KATAKANA, _HIRAGANA = "\u3005\u4e00-\u9fff", "\u30a1-\u30ff", "\u3041-\u309f"
+_LETTERS = rf"[^\W\d_{_KANJI}{_KATAKANA}{_HIRAGANA}]+"
+# Japanese writes no spaces: where the script changes, mostly a word ends
+_WORD = re.compile(
+    rf"[{_KANJI}]+|[{_KATAKANA}]+|[{_HIRAGANA}]+|{_LETTERS}(?:['’]{_LETTERS})*"
+    r"|\d+(?:[.,]\d+)*|[?!？！]"
+)
 
 
 def split_words(text: str) -> list[str]:
     """Return the words, numbers, question and exclamation marks of `text`, as written.
 
+    Words are what letters stand together; in Japanese, letters of one script. Chinese, Thai and
+    others without spaces need a splitter of their own.
+
     Examples
     --------
     >>> split_words("Who paid 1,200 dollars? It's me.")
     ['Who', 'paid', '1,200', 'dollars', '?', "It's", 'me']
+    >>> split_words("東京でオリンピックを見た。")
+    ['東京', 'で', 'オリンピック', 'を', '見', 'た']
     """
     return _WORD.findall(text)
 

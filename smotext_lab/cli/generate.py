@@ -143,6 +143,13 @@ Corrections = Annotated[
     int,
     typer.Option(help="Rounds in which a text is written again with what it lacks made up for."),
 ]
+Engine = Annotated[
+    str,
+    typer.Option(
+        metavar="transformers|vllm|URL",
+        help="What runs the LLM: transformers, vLLM in this process, or a vLLM server.",
+    ),
+]
 Seed = Annotated[
     int | None,
     typer.Option(
@@ -203,6 +210,7 @@ def generate(
     encoder: Encoder = "all-MiniLM-L6-v2",
     llm: Llm = "SmolLM2-135M-Instruct",
     bridge: BridgeFolder = "default",
+    engine: Engine = "transformers",
     mask: Mask = False,
     mask_names: MaskNames = None,
     strict: Strict = False,
@@ -243,6 +251,7 @@ def generate(
         max_new_tokens=max_new_tokens,
         n_candidates=n_candidates,
         corrections=corrections,
+        engine=engine,
     )
     made = new_texts(sampler, rows, numbers(sampler, rows, number), masked_names=names)
     target.write(made, with_originals=with_originals, rejected=rejected)

@@ -73,6 +73,7 @@ def create(
     encoder: options.Encoder = "all-MiniLM-L6-v2",
     llm: options.Llm = "SmolLM2-135M-Instruct",
     bridge: options.BridgeFolder = "default",
+    engine: options.Engine = "transformers",
     rows_per_part: Annotated[int, typer.Option(help="Rows that a worker makes at a time.")] = 1024,
     near_duplicates: Annotated[
         str,
@@ -109,6 +110,7 @@ def create(
         max_new_tokens=max_new_tokens,
         n_candidates=n_candidates,
         corrections=corrections,
+        engine=engine,
     )
     from smotext_lab.scale import Job
 

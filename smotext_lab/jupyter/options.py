@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
-from smotext_lab import words
-from smotext_lab.jupyter.parsing import Parser, number, whole_number
+from smotext_lab.jupyter.arguments import (
+    add_blending,
+    add_models,
+    add_n,
+    add_only,
+    add_random_state,
+    add_rows,
+    add_sampling,
+    add_steps,
+    add_strict,
+)
+from smotext_lab.jupyter.parsing import Parser
 
 __all__ = ["COMMANDS", "WITH_BODY", "overview", "parser_of"]
 
@@ -22,7 +31,6 @@ COMMANDS = {
     "models": "List the models, or unload them.",
     "last": "Give the last result again.",
 }
-_FRAME_HELP = "variable with a frame; or a file, or a built-in set such as bbc_titles"
 
 
 WITH_BODY = ("path", "mix", "explore", "compare")
@@ -69,10 +77,10 @@ def _path() -> Parser:
         examples=["%%smotext --steps 7", "%%smotext path --blending slerp -o way"],
     )
     walk = parser.add_argument_group("the way")
-    _add_steps(walk, 5)
-    _add_blending(walk)
-    _add_random_state(walk)
-    _add_models(parser)
+    add_steps(walk, 5)
+    add_blending(walk)
+    add_random_state(walk)
+    add_models(parser)
     return parser
 
 
@@ -88,10 +96,10 @@ def _generate() -> Parser:
             "%smotext tickets --n 20 --decoder my_decoder",
         ],
     )
-    _add_rows(parser)
-    _add_n(parser)
-    _add_sampling(parser)
-    _add_models(parser)
+    add_rows(parser)
+    add_n(parser)
+    add_sampling(parser)
+    add_models(parser)
     return parser
 
 
@@ -105,7 +113,7 @@ def _balance() -> Parser:
             "%smotext balance tickets --sampling-strategy refund=80,outage=80",
         ],
     )
-    _add_rows(parser)
+    add_rows(parser)
     how_many = parser.add_argument_group("how many")
     how_many.add_argument(
         "--sampling-strategy",
@@ -114,10 +122,10 @@ def _balance() -> Parser:
         help="as in imbalanced-learn: auto, minority, not minority, all, a ratio, LABEL=TOTAL,…, "
         "or a variable with a dict of totals (default: auto)",
     )
-    _add_only(how_many)
-    _add_strict(how_many)
-    _add_sampling(parser)
-    _add_models(parser)
+    add_only(how_many)
+    add_strict(how_many)
+    add_sampling(parser)
+    add_models(parser)
     return parser
 
 
@@ -128,9 +136,9 @@ def _mix() -> Parser:
         usage=["%%smotext mix [options]", "LABEL: TEXT", "…"],
         examples=["%%smotext mix --n 6", "%%smotext mix --n weather=4 -o more"],
     )
-    _add_n(parser)
-    _add_sampling(parser)
-    _add_models(parser)
+    add_n(parser)
+    add_sampling(parser)
+    add_models(parser)
     return parser
 
 
@@ -141,14 +149,14 @@ def _explore() -> Parser:
         usage=["%smotext explore FRAME [options]", "%%smotext explore", "TEXT", "---", "TEXT"],
         examples=["%smotext explore tickets --map", "%smotext explore tickets -o explorer"],
     )
-    _add_rows(parser)
+    add_rows(parser)
     view = parser.add_argument_group("the widget")
     view.add_argument(
         "--map", action="store_true", help="all texts in a plane; a click on two explores between"
     )
-    _add_blending(view)
-    _add_random_state(view)
-    _add_models(parser)
+    add_blending(view)
+    add_random_state(view)
+    add_models(parser)
     return parser
 
 
@@ -170,8 +178,8 @@ def _compare() -> Parser:
         help="variable with a decoder; may be given repeatedly (default: greedy, best of 4, best"
         " of 8, and best of 4 corrected twice)",
     )
-    _add_steps(walk, 3)
-    _add_random_state(walk)
+    add_steps(walk, 3)
+    add_random_state(walk)
     return parser
 
 
@@ -252,200 +260,3 @@ _BUILDERS = {
     "models": _models,
     "last": _last,
 }
-
-
-def _add_rows(parser: Parser) -> None:
-    parser.add_argument("frame", nargs="?", metavar="FRAME", help=_FRAME_HELP)
-    rows = parser.add_argument_group("the rows")
-    rows.add_argument(
-        "-t", "--text", metavar="COLUMN", help="column of texts (default: by its name)"
-    )
-    rows.add_argument(
-        "-l", "--label", metavar="COLUMN", help="column of labels (default: by its name)"
-    )
-    rows.add_argument(
-        "--split",
-        metavar="NAME",
-        help="use only rows of this split, or all; needed where a column split has several",
-    )
-
-
-def _add_n(parser: Parser) -> None:
-    how_many = parser.add_argument_group("how many")
-    how_many.add_argument(
-        "-n",
-        "--n",
-        action="append",
-        metavar="N",
-        help="new texts: a total, LABEL=N,…, or a variable with either (default: 10)",
-    )
-    _add_only(how_many)
-    _add_strict(how_many)
-
-
-def _add_only(group: Any) -> None:
-    group.add_argument(
-        "--only",
-        action="append",
-        default=[],
-        metavar="LABELS",
-        help="new texts of these classes only; all rows still judge a text's label",
-    )
-
-
-def _add_strict(group: Any) -> None:
-    group.add_argument(
-        "--strict", action="store_true", help="an error if a class does not get its number"
-    )
-
-
-def _add_steps(group: Any, default: int) -> None:
-    group.add_argument(
-        "-s",
-        "--steps",
-        type=whole_number,
-        default=default,
-        metavar="N",
-        help=f"points from one text to the next, both ends included (default: {default})",
-    )
-
-
-def _add_blending(group: Any) -> None:
-    group.add_argument(
-        "--blending",
-        choices=["lerp", "slerp"],
-        default="lerp",
-        metavar="HOW",
-        help="lerp, along the straight line, or slerp, along the sphere (default: lerp)",
-    )
-
-
-def _add_random_state(group: Any) -> None:
-    group.add_argument(
-        "-r",
-        "--random-state",
-        type=whole_number,
-        metavar="SEED",
-        help="the same number gives the same texts (default: drawn, and told in the result's info)",
-    )
-
-
-def _add_sampling(parser: Parser) -> None:
-    how = parser.add_argument_group("who is blended, and what is kept")
-    how.add_argument(
-        "-i",
-        "--interpolator",
-        metavar="HOW",
-        help=f"{', '.join(words.INTERPOLATORS)}, or a variable with an interpolator"
-        " (default: smote)",
-    )
-    how.add_argument(
-        "-k",
-        "--k-neighbors",
-        type=whole_number,
-        metavar="K",
-        help="neighbours to choose from (default: 5; kmeans: 2)",
-    )
-    how.add_argument(
-        "--m-neighbors",
-        type=whole_number,
-        metavar="M",
-        help="for borderline and svm: neighbours that say where the border is (default: 10)",
-    )
-    how.add_argument(
-        "--alpha",
-        type=number,
-        metavar="ALPHA",
-        help="for mixup and dirichlet: how evenly to mix (default: 0.4; dirichlet: 1)",
-    )
-    _add_blending(how)
-    how.add_argument(
-        "--guard",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a guard's threshold, such as max_copy_cosine=0.9; none switches it off; repeatable",
-    )
-    how.add_argument(
-        "--mask",
-        action="store_true",
-        help="put addresses, numbers and dates out of sight before encoding",
-    )
-    how.add_argument(
-        "--mask-names", metavar="FILE", help="names to mask too, one a line; implies --mask"
-    )
-    how.add_argument("--no-guards", action="store_true", help="accept whatever is written")
-    how.add_argument(
-        "--max-attempts",
-        type=whole_number,
-        default=3,
-        metavar="N",
-        help="decodings of a blend before another is drawn (default: 3)",
-    )
-    how.add_argument(
-        "--max-blends",
-        type=whole_number,
-        default=3,
-        metavar="N",
-        help="blends drawn for a text before it is given up (default: 3)",
-    )
-    how.add_argument(
-        "--long-texts",
-        choices=["truncate", "sentences", "error"],
-        metavar="HOW",
-        help="texts longer than the encoder reads: truncate, sentences (the mean of parts), or"
-        " error (default: as the encoder is set)",
-    )
-    _add_random_state(how)
-
-
-def _add_models(parser: Parser) -> None:
-    models = parser.add_argument_group("the models")
-    models.add_argument(
-        "--encoder", metavar="NAME", help="variable with an encoder; or a model, folder or hub id"
-    )
-    models.add_argument("--decoder", metavar="NAME", help="variable with a decoder")
-    models.add_argument("--llm", metavar="NAME", help="a model, folder or hub id")
-    models.add_argument("--bridge", metavar="FOLDER", help='"default" or a folder')
-    models.add_argument(
-        "-c",
-        "--n-candidates",
-        type=whole_number,
-        metavar="N",
-        help="texts written for each point; the nearest is kept (default: 4)",
-    )
-    models.add_argument(
-        "--corrections",
-        type=whole_number,
-        metavar="N",
-        help="rounds in which a text is written again with what it lacks made up for (default: 0)",
-    )
-    models.add_argument(
-        "--temperature",
-        type=number,
-        metavar="T",
-        help="0 takes the likeliest word each time (default: 0.7)",
-    )
-    models.add_argument(
-        "--top-p",
-        type=number,
-        metavar="P",
-        help="draw from the likeliest words with this share (default: 0.9)",
-    )
-    models.add_argument(
-        "--top-k",
-        type=whole_number,
-        metavar="K",
-        help="draw from at most so many words; 0: no limit (default: 50)",
-    )
-    models.add_argument(
-        "--max-new-tokens",
-        type=whole_number,
-        metavar="N",
-        help="longest text, in tokens (default: 128)",
-    )
-    models.add_argument(
-        "--prompt",
-        metavar="TEMPLATE",
-        help='a template with one {{xrag}}, as in "Background: {{xrag}}"',
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -10,7 +11,6 @@ import pandas as pd
 
 from smotext_lab import charts
 from smotext_lab.errors import DataError, ParameterError
-from smotext_lab.evaluation.methods import Models
 from smotext_lab.evaluation.splits import Split
 from smotext_lab.evaluation.study import CLEAN, Arm, Results
 from smotext_lab.markup import inert, shortened
@@ -18,6 +18,8 @@ from smotext_lab.reports.pieces import html_page
 
 if TYPE_CHECKING:
     from IPython.display import HTML
+
+    from smotext_lab.decoders import XRAGDecoder
 
 __all__ = [
     "about",
@@ -27,7 +29,7 @@ __all__ = [
     "effect_figures",
     "examples",
     "feasible",
-    "loaded",
+    "named",
     "prepared",
     "quickly",
     "show_compared",
@@ -106,17 +108,10 @@ def feasible(ks: Sequence[int], split: Split) -> list[int]:
     return [k for k in ks if k <= most] or [most]
 
 
-def loaded(
-    encoder: str, llm: str, bridge: str, *, n_candidates: int, max_new_tokens: int, k_neighbors: int
-) -> Models:
-    """Return the models of a report by their names."""
-    from smotext_lab import BertEncoder, XRAGDecoder
-
-    bert = BertEncoder(encoder)
-    decoder = XRAGDecoder(
-        llm, bridge, encoder=bert, n_candidates=n_candidates, max_new_tokens=max_new_tokens
-    )
-    return Models(bert, decoder, k_neighbors)
+def named(decoder: XRAGDecoder) -> str:
+    """Return what the models of a decoder are called."""
+    bridge = getattr(decoder.bridge, "folder", None) or decoder.bridge
+    return f"{decoder.encoder.name}, {decoder.llm}, {Path(str(bridge)).name} bridge"
 
 
 def about(split: Split, resamples: int, models: str, *, left_out: Collection[int] = ()) -> str:

@@ -13,7 +13,8 @@ import pandas as pd
 from smotext_lab.errors import DataError, ParameterError, did_you_mean
 
 if TYPE_CHECKING:
-    from smotext_lab.decoders import Decoded, XRAGDecoder
+    from smotext_lab.decoded import Decoded
+    from smotext_lab.decoders import XRAGDecoder
     from smotext_lab.guards.judge import Verdict
 
 __all__ = ["Walks", "blendable", "neighbor_pairs", "sample_texts", "unrelated_cosine", "walk"]

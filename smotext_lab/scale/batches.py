@@ -149,7 +149,7 @@ def _bytes(found: list[Any]) -> bytes:
 
 
 def _read(data: bytes, name: str) -> list[Any]:
-    from smotext_lab.decoders import Decoded
+    from smotext_lab.decoded import Decoded
 
     table = read_table(data, name)
     vectors = table["vector"].combine_chunks().flatten().to_numpy().reshape(table.num_rows, -1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -93,6 +93,7 @@ def train_bridge(
     text: str = "text",
     checkpoint_minutes: float = 4.0,
     random_state: int = 0,
+    split: Callable[[str], list[str]] = split_words,
 ) -> Bridge:
     """Train a bridge between an encoder and an LLM.
 
@@ -122,6 +123,9 @@ def train_bridge(
         Column of the corpus files.
     checkpoint_minutes : float, default=4
     random_state : int, default=0
+    split : callable, default=split_words
+        How a text is cut into words, for languages that write without spaces: a bridge with words
+        of its own cutting is loaded with it too, ``load_bridge(out, split=split)``.
 
     Returns
     -------
@@ -158,11 +162,11 @@ def train_bridge(
     torch.manual_seed(random_state)  # initial weights
     bridge: Bridge
     if start_from is not None:
-        bridge = _continued(load_bridge(start_from), ends.facts(kind, recipe))
+        bridge = _continued(load_bridge(start_from, split=split), ends.facts(kind, recipe))
     elif kind == "mlp2x_gelu":
         bridge = ProjectorBridge(ends.facts(kind, recipe))
     else:
-        bridge = _lexical_bridge(ends.facts(kind, recipe), data, ends)
+        bridge = _lexical_bridge(ends.facts(kind, recipe), data, ends, split)
         head_recipe = lexical or LexicalRecipe()
         _train_head(bridge, data, ends.encoder, head_recipe, log=log, random_state=random_state)
     stage = TokenStage(
@@ -195,11 +199,13 @@ def _continued(bridge: Bridge, wanted: BridgeFacts) -> Bridge:
     return bridge
 
 
-def _lexical_bridge(facts: BridgeFacts, data: _Data, ends: _Ends) -> LexicalBridge:
-    lexicon = build_lexicon((data.texts[i] for i in data.train), split_words)
+def _lexical_bridge(
+    facts: BridgeFacts, data: _Data, ends: _Ends, split: Callable[[str], list[str]]
+) -> LexicalBridge:
+    lexicon = build_lexicon((data.texts[i] for i in data.train), split)
     inside = [" " + word for word in lexicon.words]
     pieces = ends.tokenizer(inside, add_special_tokens=False)["input_ids"]
-    bridge = LexicalBridge(facts, lexicon.words, pieces)
+    bridge = LexicalBridge(facts, lexicon.words, pieces, split=split)
     with torch.no_grad():
         prior = torch.from_numpy(lexicon.prior)
         bridge.head.prior.copy_(prior)

@@ -70,6 +70,7 @@ class TokenStage:
     ) -> None:
         self.texts, self.vectors, self.bridge, self.recipe = texts, vectors, bridge, recipe
         self.model, self.end = model, tokenizer.eos_token_id
+        self.split = getattr(bridge, "split", split_words)
         self.log, self.pause = log, pause
         self.checkpoint = log.folder / "work" / "checkpoint.safetensors"
         self.best_file = self.checkpoint.with_name("best.safetensors")
@@ -142,7 +143,7 @@ class TokenStage:
         return Batch(
             np.stack([np.asarray(self.vectors[row], np.float32) for row in rows]),
             [self.ids[row] for row in rows],
-            hint_ids([len(split_words(t)) for t in texts], [TextForm.of(t) for t in texts]),
+            hint_ids([len(self.split(t)) for t in texts], [TextForm.of(t) for t in texts]),
         )
 
     def _unseen_batches(self) -> Iterator[Batch]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -94,15 +95,16 @@ class Panel(w.VBox):
         shown = f'<span role="alert" class="smotext-error">{inert(sentence)}</span>'
         self._note.value = f'<div class="{INERT_CLASS}">{shown if sentence else ""}</div>'
 
+    @abstractmethod
     def _static_html(self) -> str:
         """Return what shows where no kernel is."""
-        raise NotImplementedError
+
+    @abstractmethod
+    def _summary(self) -> str:
+        """Return what stands between the brackets of the repr."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._summary()})"
-
-    def _summary(self) -> str:
-        raise NotImplementedError
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         bundle = super()._repr_mimebundle_(**kwargs)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
+import weakref
 from collections.abc import Callable
 
 __all__ = ["Latest"]
 
 Work = Callable[[threading.Event], None]
+_PATIENCE = 10.0  # seconds: more than two steps of a model take
+_ALL: weakref.WeakSet[Latest] = weakref.WeakSet()
 
 
 class Latest:
@@ -36,6 +40,7 @@ class Latest:
         self._waiting: tuple[Work, threading.Event] | None = None
         self._cancelled = threading.Event()
         self._thread: threading.Thread | None = None
+        _ALL.add(self)
 
     @property
     def busy(self) -> bool:
@@ -78,3 +83,12 @@ class Latest:
                 work(cancelled)
             except Exception as error:  # noqa: BLE001 - whoever waits is told; a thread has no caller
                 self._failed(error)
+
+
+@atexit.register
+def _end() -> None:
+    """Let no thread be inside a model when the interpreter goes: that would abort the process."""
+    for latest in list(_ALL):
+        latest.cancel()
+    for latest in list(_ALL):
+        latest.wait(_PATIENCE)

@@ -1,0 +1,209 @@
+"""vLLM as the engine: what it is sent and what is made of its answers.
+
+vLLM itself is not installed in CI; where it is, the last test runs it. Its two doors are stood in
+for by our own engine: what goes in must be what it decodes, what comes out what it wrote.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from smotext_lab import BertEncoder, XRAGDecoder
+from smotext_lab.engines.base import Generated, Sampling
+from smotext_lab.engines.transformers import TransformersEngine
+from smotext_lab.engines.vllm import Vllm, VllmServer
+from smotext_lab.errors import ModelError, ParameterError
+from smotext_lab.models import load_llm
+
+END = 1
+SETTINGS: dict[str, Any] = {"temperature": 0.0, "n_candidates": 2, "max_new_tokens": 6}
+
+
+def rows_of(embeds: torch.Tensor, asked: dict[str, Any], llm: Any) -> list[Generated]:
+    """Decode as vLLM would: by the settings that came with the row."""
+    sampling = Sampling(
+        asked["temperature"],
+        asked["top_p"],
+        asked["top_k"],
+        asked["max_tokens"],
+        asked["repetition_penalty"],
+    )
+    seeds = np.array([asked["seed"]], np.uint64)
+    assert asked["stop_token_ids"] == [END]
+    return list(TransformersEngine(llm, [END]).generate(embeds[None], sampling, seeds))
+
+
+class StandIn:
+    """Has the surface of ``vllm.LLM`` that we use, and finishes one row a step."""
+
+    def __init__(self, path: str, *, enable_prompt_embeds: bool, dtype: str, **_: Any) -> None:
+        assert enable_prompt_embeds
+        self.llm, _tokenizer = load_llm(path, dtype)
+        self.llm_engine = self
+        self.waiting: dict[str, tuple[torch.Tensor, dict[str, Any]]] = {}
+        self.aborted: list[str] = []
+
+    def add_request(self, name: str, prompt: dict[str, torch.Tensor], params: Any) -> None:
+        assert params.logprobs == 0, "the chance of what was drawn is wanted"
+        self.waiting[name] = (prompt["prompt_embeds"], vars(params))
+
+    def step(self) -> list[Any]:
+        name = next(iter(self.waiting))
+        embeds, asked = self.waiting.pop(name)
+        done = rows_of(embeds, asked, self.llm)[0]
+        ids = [*done.ids.tolist(), *([END] if done.ended else [])]
+        chances = [{token: SimpleNamespace(logprob=done.log_likelihood)} for token in ids]
+        said = SimpleNamespace(token_ids=ids, logprobs=chances)
+        return [SimpleNamespace(request_id=name, finished=True, outputs=[said])]
+
+    def abort_request(self, names: list[str]) -> None:
+        self.aborted += names
+        for name in names:
+            del self.waiting[name]
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("vllm")
+    module.LLM, module.SamplingParams = StandIn, SimpleNamespace  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "vllm", module)
+
+
+@pytest.fixture
+def server(tiny_llm: Path) -> Iterator[str]:
+    llm, _ = load_llm(tiny_llm)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.answer({"data": [{"id": "tiny"}]})
+
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            assert asked["model"] == "tiny"
+            assert asked["return_token_ids"]
+            packed = io.BytesIO(base64.b64decode(asked["prompt_embeds"]))
+            done = rows_of(torch.load(packed, weights_only=True), asked, llm)[0]
+            ids = [*done.ids.tolist(), *([END] if done.ended else [])]
+            chances = {"token_logprobs": [done.log_likelihood] * len(ids)}
+            self.answer({"choices": [{"token_ids": ids, "logprobs": chances}]})
+
+        def answer(self, said: dict[str, Any]) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(said).encode())
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.server_address[1]}"
+        listening.shutdown()
+
+
+def written(tiny: tuple[Path, Path, Path], vectors: np.ndarray, **more: Any) -> list[tuple]:
+    llm, bridge, encoder = tiny
+    decoder = XRAGDecoder(str(llm), bridge, encoder=BertEncoder(encoder), **SETTINGS, **more)
+    keys = np.arange(len(vectors), dtype=np.uint64)
+    rows = decoder.decode_rows(vectors, seeds=keys)
+    return [(row.text, round(row.likelihood, 4), row.ended, row.tokens) for row in rows]
+
+
+@pytest.fixture
+def tiny(tiny_llm: Path, tiny_bridge: Path, tiny_encoder: Path) -> tuple[Path, Path, Path]:
+    return tiny_llm, tiny_bridge, tiny_encoder
+
+
+@pytest.fixture
+def vectors() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32)
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_in_process_the_texts_are_those_of_our_own_engine(
+    tiny: tuple[Path, Path, Path], vectors: np.ndarray
+) -> None:
+    expected = written(tiny, vectors)
+    assert written(tiny, vectors, engine="vllm") == expected
+    assert written(tiny, vectors, engine=Vllm({"seed": 0})) == expected
+    assert len({text for text, *_ in expected}) > 1
+
+
+def test_a_server_is_sent_the_soft_tokens_and_answers_with_ids(
+    tiny: tuple[Path, Path, Path], vectors: np.ndarray, server: str
+) -> None:
+    expected = written(tiny, vectors)
+    assert written(tiny, vectors, engine=server) == expected
+    assert written(tiny, vectors, engine=VllmServer(server, requests=1)) == expected
+
+
+def test_requests_that_are_not_finished_are_taken_back(tiny_llm: Path) -> None:
+    from smotext_lab.engines.vllm import _Local
+
+    engine = StandIn(str(tiny_llm), enable_prompt_embeds=True, dtype="float32")
+    cancelled = threading.Event()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "vllm", SimpleNamespace(SamplingParams=SimpleNamespace))
+        local = _Local(engine, [END], torch.float32)
+        soft = torch.randn(4, 2, 16)
+        keys = np.arange(4, dtype=np.uint64)
+        rows = local.generate(soft, Sampling(max_new_tokens=3), keys, cancelled=cancelled)
+        assert next(rows).row == 0
+        cancelled.set()
+        assert list(rows) == []
+    assert engine.aborted == ["1-1", "1-2", "1-3"]
+
+
+def test_the_merged_folder_says_what_the_bridge_taught(
+    tiny: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    llm, bridge, encoder = tiny
+    decoder = XRAGDecoder(str(llm), bridge, encoder=BertEncoder(encoder))
+    model, tokenizer = load_llm(decoder.save_llm(tmp_path / "merged"))
+    assert tokenizer.eos_token_id == END
+    with decoder.bare_llm() as (bare, _):
+        assert torch.equal(model.lm_head.weight, bare.lm_head.weight)
+
+
+@pytest.mark.parametrize("engine", ["tensorrt", ""])
+def test_an_engine_that_is_not_known_is_refused(
+    tiny: tuple[Path, Path, Path], vectors: np.ndarray, engine: str
+) -> None:
+    with pytest.raises(ParameterError, match=r"use 'transformers', 'vllm', or the address"):
+        written(tiny, vectors, engine=engine)
+
+
+def test_without_vllm_one_sentence_says_what_to_install(
+    tiny: tuple[Path, Path, Path], vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    with pytest.raises(ModelError, match="pip install vllm"):
+        written(tiny, vectors, engine="vllm")
+
+
+def test_a_server_that_does_not_answer_is_named(
+    tiny: tuple[Path, Path, Path], vectors: np.ndarray
+) -> None:
+    with pytest.raises(ModelError, match=r"no vLLM server answers at http://127\.0\.0\.1:9"):
+        written(tiny, vectors, engine="http://127.0.0.1:9")
+
+
+def test_vllm_itself_writes_what_our_engine_writes(
+    tiny: tuple[Path, Path, Path], vectors: np.ndarray
+) -> None:
+    pytest.importorskip("vllm", reason="vLLM is not installed")
+    settings = {"max_model_len": 64, "enforce_eager": True}
+    assert written(tiny, vectors, engine=Vllm(settings)) == written(tiny, vectors)
