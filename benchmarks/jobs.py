@@ -47,11 +47,11 @@ def sampler() -> SMOTExT:
 
 
 def texts_of(path: Path, per_class: int) -> pd.DataFrame:
-    rows = load_dataset(str(path), split="train", duplicates="drop")
-    return rows.groupby("label").head(per_class)[["text", "label"]]
+    rows = load_dataset(str(path), duplicates="drop")
+    return rows[rows["split"] == "train"].groupby("label").head(per_class)[["text", "label"]]
 
 
-def created(folder: Path, rows: pd.DataFrame, n: int, each: int = 32) -> Job:
+def created(folder: str | Path, rows: pd.DataFrame, n: int, each: int = 32) -> Job:
     return Job.create(folder, rows, n, sampler=sampler(), rows_per_part=each, progress=False)
 
 

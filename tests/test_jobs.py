@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from smotext_lab import BertEncoder, SMOTExT, XRAGDecoder
@@ -174,6 +175,34 @@ def test_several_workers_give_the_same_rows(create):
     job = create(rows_per_part=8)
     assert job.run(workers=2, progress=False).state == "finished"
     pd.testing.assert_frame_equal(rows_of(job), rows_of(whole), atol=1e-6)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_workers_end_when_the_process_that_started_them_is_killed(tmp_path):
+    code = (
+        "import os, sys, time\nfrom pathlib import Path\nfrom joblib import Parallel, delayed\n"
+        "from smotext_lab.scale.local import _watch_parent\n"
+        "def work(place):\n"
+        "    _watch_parent(); (Path(place) / str(os.getpid())).touch(); time.sleep(90)\n"
+        "Parallel(2)(delayed(work)(sys.argv[1]) for _ in range(2))\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
+    until = time.monotonic() + 60
+    while len(workers := [int(p.name) for p in tmp_path.iterdir()]) < 2:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    until = time.monotonic() + 20
+    while any(_lives(worker) for worker in workers):
+        assert time.monotonic() < until, "the workers live on"
+        time.sleep(0.1)
 
 
 def test_status_is_told_while_another_process_runs(create, tmp_path):

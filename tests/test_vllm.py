@@ -201,9 +201,15 @@ def test_a_server_that_does_not_answer_is_named(
         written(tiny, vectors, engine="http://127.0.0.1:9")
 
 
-def test_vllm_itself_writes_what_our_engine_writes(
-    tiny: tuple[Path, Path, Path], vectors: np.ndarray
-) -> None:
+@pytest.mark.real
+def test_vllm_itself_writes_what_our_engine_writes() -> None:
     pytest.importorskip("vllm", reason="vLLM is not installed")
-    settings = {"max_model_len": 64, "enforce_eager": True}
-    assert written(tiny, vectors, engine=Vllm(settings)) == written(tiny, vectors)
+    settings = {"temperature": 0, "n_candidates": 1, "max_new_tokens": 32, "dtype": "float32"}
+    ours = XRAGDecoder(**settings)
+    theirs = XRAGDecoder(engine=Vllm({"max_model_len": 256, "enforce_eager": True}), **settings)
+    texts = ["The film was a great success.", "How do I reset my password?", "Rain is due."]
+    vectors = ours.encoder.encode(texts)
+    rows = [list(d.decode_rows(vectors, seeds=np.arange(3))) for d in (ours, theirs)]
+    assert [row.text for row in rows[0]] == [row.text for row in rows[1]]
+    likelihoods = np.array([[row.likelihood for row in each] for each in rows])
+    np.testing.assert_allclose(*likelihoods, atol=1e-3)

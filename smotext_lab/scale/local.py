@@ -5,8 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from multiprocessing.connection import wait
 from typing import Any
 
 from smotext_lab import machine
@@ -15,6 +15,7 @@ from smotext_lab.scale.store import Store, open_store
 
 __all__ = ["run_here", "run_workers"]
 
+_LOOK = 0.5  # seconds
 _LIVES = 3
 """How often the workers may die in a row, with nothing finished between."""
 
@@ -90,12 +91,11 @@ def _make(url: str, part: str, decoder: Any, workers: int, threads: int) -> dict
 
 def _watch_parent() -> None:
     """End this process when the one that started it has ended, however it did."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
+    parent = os.getppid()
 
     def watch() -> None:
-        wait([parent.sentinel])
+        while os.getppid() == parent:  # an orphan gets another parent
+            time.sleep(_LOOK)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

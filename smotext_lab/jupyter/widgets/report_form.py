@@ -228,6 +228,7 @@ class ReportForm(Panel):
             told = [line.strip() for line in ended if line.strip() and not _DONE.search(line)]
             said = told[-1].removeprefix("Error: ") if told else said
         return said
+
     def _show(self, out: Path) -> None:
         import json
 
