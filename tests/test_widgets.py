@@ -317,6 +317,26 @@ def test_hovering_shows_the_whole_text(latent: LatentMap) -> None:
     assert latent.frame["text"][4].rstrip(".") in latent._told.value
 
 
+def test_two_texts_are_found_by_a_word_and_taken_without_a_mouse(latent: LatentMap) -> None:
+    word = latent.frame["text"][5].split()[0]
+    holding = [at for at, text in enumerate(latent.frame["text"]) if word in text.lower()]
+    assert len(holding) > 1
+    latent._word.value = word.upper()
+    assert latent.selected == holding[:1]
+    found = [latent.find(word) for _ in holding]
+    assert found == [*holding[1:], holding[0]], "after the last comes the first"
+    latent._take()
+    assert latent.explorer is None
+    latent.find(word)
+    latent._take()
+    assert latent.explorer is not None
+    ends = latent.frame["text"][holding[:2]].tolist()
+    assert [latent.explorer.start, latent.explorer.end] == ends
+    with pytest.raises(DataError, match="No text holds"):
+        latent.find("zebra")
+    assert "No text holds 'zebra'" in latent.error
+
+
 def test_where_no_kernel_is_a_picture_of_the_map_stands(latent: LatentMap) -> None:
     assert 'src="data:image/png;base64,' in latent._repr_mimebundle_()["text/html"]
 

@@ -32,7 +32,8 @@ class LatentMap(Panel):
     """Real texts in a plane, classes in colour, synthetic ones joined to their parents.
 
     Hover over a point to read it; draw around points (hold shift, or the lasso button) to
-    select them; click on one real text and then on another to explore what lies between.
+    select them; click on one real text and then on another to explore what lies between. Without a
+    mouse: find a text by a word of it, go on to the next that has it, and take two of them.
 
     Parameters
     ----------
@@ -136,7 +137,13 @@ class LatentMap(Panel):
         clear.on_click(lambda _: setattr(self, "selected", []))
         between = w.Button(description="Explore", tooltip="Between the first two selected texts")
         between.on_click(lambda _: self._explore_selected())
-        buttons = row(choice, clear, between, grow="0 0 auto")
+        self._word = w.Text(placeholder="find a text …", continuous_update=False)
+        self._word.observe(lambda change: self.find(change["new"]), "value")
+        further = w.Button(description="Next", tooltip="The next text with that word")
+        further.on_click(lambda _: self.find(self._word.value))
+        take = w.Button(description="Take", tooltip="The second text taken opens the explorer")
+        take.on_click(lambda _: self._take())
+        buttons = row(choice, clear, between, self._word, further, take, grow="0 0 auto")
         plot = self._scatter.show()
         plot.add_class("smotext-map")
         self._lay_out(plot, self._told, buttons, self._table, self._below)
@@ -228,6 +235,43 @@ class LatentMap(Panel):
     def _select_class(self, name: str) -> None:
         if name:
             self.selected = np.flatnonzero(self.frame["label"].astype(str) == name).tolist()
+
+    @told
+    def find(self, words: str) -> int | None:
+        """Select the next text that holds `words`, whatever their case.
+
+        Parameters
+        ----------
+        words : str
+
+        Returns
+        -------
+        int or None
+            Its row of `frame`; None for no words.
+
+        Raises
+        ------
+        DataError
+            If no text holds them.
+        """
+        if not words:
+            return None
+        holds = self.frame["text"].str.contains(words, case=False, regex=False)
+        rows = np.flatnonzero(holds)
+        if not len(rows):
+            msg = f"No text holds {words!r}."
+            raise DataError(msg)
+        last = self.selected[0] if len(self.selected) == 1 else -1
+        at = int(rows[rows > last][0] if (rows > last).any() else rows[0])
+        self.selected = [at]
+        return at
+
+    @told
+    def _take(self) -> None:
+        if len(self.selected) != 1:
+            msg = "Find a text first: one is taken at a time."
+            raise DataError(msg)
+        self._clicked(self.selected[0])
 
     def _clicked(self, at: int) -> None:
         """Note a click; the second one on a text opens the explorer between the two."""
