@@ -5,6 +5,7 @@ likely a language model finds them, `judges` by the label that others would give
 `diversity` with each other. `protocols` asks whether they help a classifier.
 """
 
+from smotext_lab.evaluation.distribution import mauve
 from smotext_lab.evaluation.diversity import compression_ratio, distinct_1, self_bleu
 from smotext_lab.evaluation.judges import LabelJudge, NeighborJudge, TfidfJudge
 from smotext_lab.evaluation.metrics import (
@@ -43,6 +44,7 @@ __all__ = [
     "kind_kept",
     "length_ratio",
     "log_likelihoods",
+    "mauve",
     "perplexity",
     "self_bleu",
     "sentence_bleu",
