@@ -41,8 +41,9 @@ RUN = (
 )
 
 
-def sampler() -> SMOTExT:
-    decoder = XRAGDecoder(encoder=BertEncoder(), n_candidates=1, max_new_tokens=48)
+def sampler(together: int = 128) -> SMOTExT:
+    settings = {"n_candidates": 1, "max_new_tokens": 48, "batch_size": together}
+    decoder = XRAGDecoder(encoder=BertEncoder(), **settings)
     return SMOTExT(decoder=decoder, random_state=0, progress=False)
 
 
@@ -51,16 +52,20 @@ def texts_of(path: Path, per_class: int) -> pd.DataFrame:
     return rows[rows["split"] == "train"].groupby("label").head(per_class)[["text", "label"]]
 
 
-def created(folder: str | Path, rows: pd.DataFrame, n: int, each: int = 32) -> Job:
-    return Job.create(folder, rows, n, sampler=sampler(), rows_per_part=each, progress=False)
+def created(
+    folder: str | Path, rows: pd.DataFrame, n: int, each: int = 32, together: int = 128
+) -> Job:
+    maker = sampler(together)
+    return Job.create(folder, rows, n, sampler=maker, rows_per_part=each, progress=False)
 
 
 def kills(rows: pd.DataFrame, given: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    whole = created(folder / "whole", rows, given.rows)
+    small = {"each": 24, "together": 8}  # a batch takes some seconds: most kills fall into one
+    whole = created(folder / "whole", rows, given.rows, **small)
     started = time.perf_counter()
     whole.run(progress=False)
     seconds = time.perf_counter() - started
-    broken = created(folder / "broken", rows, given.rows)
+    broken = created(folder / "broken", rows, given.rows, **small)
     rng, killed = random.Random(0), 0
     while broken.status().state != "finished":
         run = subprocess.Popen(
@@ -68,15 +73,19 @@ def kills(rows: pd.DataFrame, given: argparse.Namespace, folder: Path) -> dict[s
         )
         try:
             # moments all over a run, its start-up included
-            run.wait(rng.uniform(1, 15 + seconds / given.kills) if killed < given.kills else None)
+            moment = rng.uniform(1, 15 + 3 * seconds / given.kills)
+            run.wait(moment if killed < given.kills else None)
         except subprocess.TimeoutExpired:
             os.killpg(run.pid, signal.SIGKILL)
             run.wait()
             killed += 1
     tables = [job.synthesis().frame for job in (whole, broken)]
+    lines = (folder / "broken" / "log.jsonl").read_text().splitlines()
+    found = [e["decoded"] for e in map(json.loads, lines) if e["event"] == "run"]
     return {
         "rows": len(tables[0]),
         "killed": killed,
+        "runs that found finished batches": sum(each > 0 for each in found),
         "tables are equal": bool(tables[0].equals(tables[1])),
         "faults found by verify": len(broken.verify()),
     }

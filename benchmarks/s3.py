@@ -53,8 +53,8 @@ class Spoiling:
         return answer
 
 
-def serving(share: float) -> tuple[Spoiling, str]:
-    """Start the server; return the application and the server's address."""
+def serving(share: float) -> Spoiling:
+    """Start the server and return its application."""
     from moto.server import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -65,18 +65,17 @@ def serving(share: float) -> tuple[Spoiling, str]:
     spoiling = Spoiling(DomainDispatcherApplication(create_backend_app), 0.0)
     server = make_server("127.0.0.1", 0, spoiling, threaded=True, request_handler=Quiet)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_port}"
     os.environ |= {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": address,
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
     }
     import fsspec
 
     fsspec.filesystem("s3").mkdir("s3://jobs")
     spoiling.share = share
-    return spoiling, address
+    return spoiling
 
 
 def main() -> None:
@@ -89,11 +88,11 @@ def main() -> None:
     given = parser.parse_args()
     machine.limit_threads()
     rows = texts_of(given.set, given.per_class)
+    spoiling = serving(given.failing)  # first: workers begin with the environment of now
     with tempfile.TemporaryDirectory() as folder:
         local = created(Path(folder) / "job", rows, given.rows, each=6)
         local.run(workers=2, progress=False)  # as many threads each: the same to the last bit
         expected = local.synthesis().frame
-    spoiling, _address = serving(given.failing)
     started = time.perf_counter()
     job = created("s3://jobs/job", rows, given.rows, each=6)
     job.run(workers=2, progress=False)

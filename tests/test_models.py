@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -330,6 +331,34 @@ def test_only_safe_files_are_asked_of_the_hub(hub, folder, monkeypatch):
         offered, allow_patterns=asked["allow"], ignore_patterns=asked["ignore"]
     )
     assert list(kept) == offered[:7]
+
+
+@pytest.fixture
+def listed(hub, folder, monkeypatch):
+    """Let the hub say what a model's files weigh."""
+    import huggingface_hub
+
+    sizes = {"config.json": 10**3, "model.safetensors": 0, "pytorch_model.bin": 10**15}
+
+    def model_info(self, hub_id, *, revision, files_metadata):
+        files = [SimpleNamespace(rfilename=name, size=size) for name, size in sizes.items()]
+        return SimpleNamespace(siblings=files)
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", model_info)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(folder))
+    return sizes
+
+
+def test_what_a_hub_model_takes_is_said_before_it_is_fetched(listed, capfd):
+    listed["model.safetensors"] = 3_200_000_000
+    models.pull("org/tiny")
+    assert "3.2 GB on the disk, and about as much in memory" in capfd.readouterr().err
+
+
+def test_a_hub_model_that_the_disk_cannot_hold_is_not_fetched(listed):
+    listed["model.safetensors"] = 10**15
+    with pytest.raises(ModelError, match=r"takes 1000000.0 GB and .* set HF_HOME"):
+        models.pull("org/tiny")
 
 
 def test_a_hub_model_that_has_only_a_pickle_is_refused(hub, folder):

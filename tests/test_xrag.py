@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
+from smotext_lab import SFREncoder, named_decoder, run_report
 from smotext_lab.bridges import ProjectorBridge, load_bridge
 from smotext_lab.decoders import XRAGDecoder
 from smotext_lab.errors import BridgeError, ParameterError
@@ -36,14 +38,12 @@ class VectorEncoder:
         return rng.normal(size=(len(texts), DIM)).astype(np.float32)
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_llm: Path) -> Path:
-    """Return a Mistral with a projector in one folder, laid out as the reference saves it."""
+def saved(folder: Path, tiny_llm: Path, dim: int) -> Path:
+    """Save a Mistral with a projector in one folder, laid out as the reference saves it."""
     from safetensors.torch import save_file
     from tokenizers import AddedToken
     from transformers import AutoTokenizer, MistralConfig, MistralForCausalLM
 
-    folder = tmp_path_factory.mktemp("models") / "xrag"
     tokenizer = AutoTokenizer.from_pretrained(tiny_llm)
     tokenizer.add_tokens([AddedToken("<xRAG>", lstrip=False, rstrip=False)])
     tokenizer.save_pretrained(folder)
@@ -62,15 +62,20 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_llm: Path) -> Path
     with torch.no_grad():
         model.lm_head.weight.mul_(20)
     tensors = {k: v.contiguous() for k, v in model.state_dict().items()}
-    shapes = {"0.weight": (HIDDEN, DIM), "0.bias": (HIDDEN,)}
+    shapes = {"0.weight": (HIDDEN, dim), "0.bias": (HIDDEN,)}
     shapes |= {"2.weight": (HIDDEN, HIDDEN), "2.bias": (HIDDEN,)}
     for name, shape in shapes.items():
         tensors[f"projector.projector.{name}"] = torch.randn(shape) * 0.3
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    written = config.to_dict() | {"retriever_hidden_size": DIM, "projector_type": "mlp2x_gelu"}
+    written = config.to_dict() | {"retriever_hidden_size": dim, "projector_type": "mlp2x_gelu"}
     written["architectures"] = ["XMistralForCausalLM"]
     (folder / "config.json").write_text(json.dumps(written))
     return folder
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_llm: Path) -> Path:
+    return saved(tmp_path_factory.mktemp("models") / "xrag", tiny_llm, DIM)
 
 
 @pytest.fixture(scope="module")
@@ -191,3 +196,32 @@ def test_a_checkpoint_is_read_with_its_projector_and_an_instruction(
         str(checkpoint), checkpoint, encoder=VectorEncoder(), prompt=made.prompt, **settings
     )
     assert made.decode(vectors) == by_hand.decode(vectors)
+
+
+def test_reports_name_the_paper_s_models_by_one_word(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("smotext_lab.models.model_path", lambda _: tmp_path)  # it fetches 15 GB
+    named = named_decoder("xrag-7b", n_candidates=2)
+    assert isinstance(named.encoder, SFREncoder)
+    assert named.llm == "Hannibal046/xrag-7b"
+    assert named.prompt == instruction_prompt("means the same")
+    assert named.n_candidates == 2
+
+
+def test_a_report_runs_with_a_checkpoint_of_that_layout(
+    tmp_path: Path, tiny_llm: Path, tiny_encoder: Path, topics: Any
+) -> None:
+    folder = saved(tmp_path / "xrag", tiny_llm, dim=16)
+    texts, labels = topics(money=6, sport=6)
+    pd.DataFrame({"text": texts, "label": labels}).to_csv(tmp_path / "few.csv", index=False)
+    given = {"dataset": str(tmp_path / "few.csv"), "models": str(folder)}
+    small = {"n": 1, "steps": 3, "new_per_class": 1, "n_candidates": 1, "max_new_tokens": 8}
+    report = run_report(
+        "qualitative",
+        {**given, **small, "encoder": str(tiny_encoder)},
+        out=tmp_path / "out",
+        progress=False,
+    )
+    assert "xrag" in report.html.read_text("utf-8")
+    assert report.metrics["real_texts"] == 12

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def from_hub(where: str, *, refresh: bool = False, known: Iterable[str] = ()) ->
             if files(folder):
                 return folder
     try:
-        provision.say(f"Fetching {where} from the hub …")
+        provision.say(f"Fetching {where} from the hub{_told_size(hub_id, revision)} …")
         folder = Path(fetch())
     except (OSError, ValueError, httpx.HTTPError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -77,6 +78,44 @@ def from_hub(where: str, *, refresh: bool = False, known: Iterable[str] = ()) ->
         ) from error
     files(folder)
     return folder
+
+
+def _told_size(hub_id: str, revision: str) -> str:
+    """Return what a model takes on the disk and in memory, if the hub says so.
+
+    Raises
+    ------
+    ModelError
+        If the disk has no room for it.
+    """
+    import httpx
+    import huggingface_hub
+    from huggingface_hub import constants
+    from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]
+
+    try:
+        info = huggingface_hub.HfApi().model_info(
+            hub_id, revision=revision or None, files_metadata=True
+        )
+    except (OSError, ValueError, httpx.HTTPError):
+        return ""  # fetching will say what is wrong
+    wanted = filter_repo_objects(
+        info.siblings or [],
+        allow_patterns=_HUB_FILES,
+        ignore_patterns=_HUB_NOT,
+        key=lambda file: file.rfilename,
+    )
+    size = sum(file.size or 0 for file in wanted)
+    place = Path(constants.HF_HUB_CACHE)
+    place.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(place).free
+    if size > free:
+        msg = (
+            f"{hub_id} takes {size / 1e9:.1f} GB and {place} has {free / 1e9:.1f} GB free: make "
+            "room, or set HF_HOME to a larger disk."
+        )
+        raise ModelError(msg)
+    return f": {size / 1e9:.1f} GB on the disk, and about as much in memory at its own precision"
 
 
 def files(folder: Path) -> list[Path]:
