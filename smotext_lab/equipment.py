@@ -20,6 +20,7 @@ __all__ = ["equip", "loaded", "named_decoder", "set_up", "shared_decoder", "unlo
 
 _shared: dict[tuple[Any, ...], Any] = {}  # at most one: sets of models are large
 _lock = threading.Lock()
+_LOADING = ("dtype", "engine")  # settings that say how the models are loaded
 
 
 def equip(
@@ -107,15 +108,18 @@ def shared_decoder(
     from smotext_lab.decoders import XRAGDecoder
 
     encoder = DEFAULT_ENCODER if encoder is None else encoder
-    key = (encoder, str(llm), str(bridge) if isinstance(bridge, str | Path) else bridge, prompt)
+    apart = {name: settings.pop(name) for name in _LOADING if name in settings}
+    named = str(bridge) if isinstance(bridge, str | Path) else bridge
+    key = (encoder, str(llm), named, prompt, *(str(apart.get(name)) for name in _LOADING))
     with _lock:
         if key not in _shared:
-            made = XRAGDecoder(llm, bridge, encoder=_own_reader(encoder), prompt=prompt)
+            made = XRAGDecoder(llm, bridge, encoder=_own_reader(encoder), prompt=prompt, **apart)
             _shared.clear()
             _shared[key] = made
         kept: XRAGDecoder = _shared[key]
         if not settings:
             return kept
+        settings |= apart
         twin = XRAGDecoder(llm, bridge, encoder=kept.encoder, prompt=prompt, **settings)
         set_up(kept)
         return twin.sharing(kept)

@@ -106,3 +106,14 @@ def test_a_twin_of_its_own_shares_weights_by_request(tiny):
     equipment.set_up(kept)
     twin = XRAGDecoder(tiny["llm"], tiny["bridge"], encoder=kept.encoder).sharing(kept)
     assert twin.is_loaded
+
+
+def test_another_engine_is_another_set_of_models(tiny, loads):
+    first = shared_decoder(**tiny)
+    other = shared_decoder(**tiny, engine="http://127.0.0.1:9")
+    assert other is not first
+    assert other.engine == "http://127.0.0.1:9"
+    assert shared_decoder(**tiny, engine="http://127.0.0.1:9") is other
+    narrow = shared_decoder(**tiny, dtype="float16", n_candidates=2)
+    narrow.explain(narrow.encoder.encode(["rain"]))
+    assert str(narrow._writer().model.dtype) == "torch.float16"

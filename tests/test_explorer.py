@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -169,3 +171,16 @@ def test_what_fails_on_the_thread_is_told() -> None:
     assert isinstance(failed[0], ZeroDivisionError)
     latest.submit(lambda _: time.sleep(0))
     assert latest.wait(30)
+
+
+def test_a_process_ends_in_peace_while_a_model_is_at_work() -> None:
+    code = (
+        "import torch\nfrom smotext_lab.jupyter.widgets.work import Latest\n"
+        "def work(cancelled):\n"
+        "    while not cancelled.is_set(): torch.randn(600, 600) @ torch.randn(600, 600)\n"
+        "latest = Latest(print)\nlatest.submit(work)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
