@@ -123,7 +123,6 @@ class _Local:
                 settings = _settings(sampling, int(seeds[row]), self.ends)
                 params = SamplingParams(**settings, logprobs=0, detokenize=False)
                 asked = f"{self._calls}-{row}"
-                # the key that vLLM answers with is its own, made from ours
                 self.engine.add_request(asked, {"prompt_embeds": soft[owner]}, params)
                 waiting[asked] = row
             try:
