@@ -16,7 +16,7 @@ from smotext_lab.bridges import Bridge
 from smotext_lab.decoded import Decoded, Tried
 from smotext_lab.encoders import BertEncoder, Encoder
 from smotext_lab.engines.base import Sampling
-from smotext_lab.engines.vllm import outside
+from smotext_lab.engines.vllm import outside, save_merged
 from smotext_lab.errors import DataError, ParameterError, did_you_mean
 from smotext_lab.forms import TextForm
 from smotext_lab.loading import LazyWeights
@@ -373,9 +373,11 @@ class XRAGDecoder(LazyWeights):
         -------
         Path
             Of a model folder of transformers, tokenizer included.
-        """
-        from smotext_lab.engines.vllm import save_merged
 
+        Examples
+        --------
+        >>> XRAGDecoder().save_llm("merged")  # doctest: +SKIP
+        """
         writer = self._writer()
         with writer.lock:
             return save_merged(writer.model, writer.tokenizer, writer.bridge.lora, Path(folder))
