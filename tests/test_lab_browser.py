@@ -53,7 +53,7 @@ class Lab:
         (self.folder / f"{name}.ipynb").write_text(json.dumps(notebook))
         self.page.set_viewport_size({"width": width, "height": 1100})
         self.page.evaluate(
-            "(path) => window.jupyterapp.commands.execute('docmanager:open', { path })",
+            "(path) => void window.jupyterapp.commands.execute('docmanager:open', { path })",
             f"{name}.ipynb",
         )
         self.page.wait_for_function(
@@ -310,7 +310,7 @@ def test_a_launcher_card_opens_a_copy_and_never_writes_over_one(lab: Lab) -> Non
     (folder / "few_shot.ipynb").write_text("{}")
 
     def click() -> None:
-        create = "(cwd) => window.jupyterapp.commands.execute('launcher:create', { cwd })"
+        create = "(cwd) => void window.jupyterapp.commands.execute('launcher:create', { cwd })"
         page.evaluate(create, "work")
         launcher = page.locator(".jp-Launcher:visible")
         section = launcher.locator(".jp-Launcher-section", has_text="SMOTExT")
@@ -335,6 +335,8 @@ def test_a_launcher_card_opens_a_copy_and_never_writes_over_one(lab: Lab) -> Non
         "few_shot-2.ipynb",
         "few_shot.ipynb",
     ]
-    page.evaluate("() => window.jupyterapp.commands.execute('launcher:create', { cwd: 'work' })")
+    page.evaluate(
+        "() => void window.jupyterapp.commands.execute('launcher:create', { cwd: 'work' })"
+    )
     page.locator(".jp-Launcher:visible").wait_for()
     notebook.picture("launcher")
