@@ -74,7 +74,9 @@ def kills(rows: pd.DataFrame, given: argparse.Namespace, folder: Path) -> dict[s
         try:
             # moments all over a run, its start-up included
             moment = rng.uniform(1, 15 + 3 * seconds / given.kills)
-            run.wait(moment if killed < given.kills else None)
+            code = run.wait(moment if killed < given.kills else None)
+            if code:
+                sys.exit(f"a run ended by itself with code {code}")
         except subprocess.TimeoutExpired:
             os.killpg(run.pid, signal.SIGKILL)
             run.wait()

@@ -30,6 +30,7 @@ OTHERS = ("duplication", "smote on vectors", "eda", "aeda")
 CLASSIFIERS = ("embedding-logreg", "tfidf-logreg")
 PROTOCOLS = ("synthetic_only", "few_shot", "class_imbalance", "robustness")
 RATIO = 50  # of the imbalance
+NO_WORSE = "few-shot, no worse"
 NOISY_K = 20  # real texts of each class under noise
 LEAST = {10: 0.92, 50: 0.97}  # retention that is the goal, by real texts of each class
 
@@ -172,6 +173,7 @@ def _measured(setup: Setup, plan: Plan, asked: Sequence[str]) -> list[Claim]:
         beside = protocols.few_shot(setup, ks=ks[:1], times=times, controls=every[1:])
         ours = Arm("smotext", plan.times)
         found += [_above(beside, judge, ks[0], ours, "few-shot") for judge in CLASSIFIERS]
+        found += [_no_worse(beside, judge, ks[0], ours) for judge in CLASSIFIERS]
     if "class_imbalance" in asked:
         rare = protocols.class_imbalance(setup, ratios=[RATIO], most=plan.most, methods=every)
         ours = Arm("smotext", None)
@@ -204,6 +206,12 @@ def _above(results: Results, judge: str, k: int, ours: Arm, claim: str) -> Claim
     return _claim(claim, results, judge, gains[least], holds, told)
 
 
+def _no_worse(results: Results, judge: str, k: int, ours: Arm) -> Claim:
+    """Whether ours is not below repeating the real texts by more than the interval."""
+    gain = results.gain(ours, replace(ours, method="duplication"), judge, k)
+    return _claim(NO_WORSE, results, judge, gain, gain.high >= 0, "against duplication")
+
+
 def _robust(results: Results, judge: str, times: int) -> Claim:
     k = next(k for _, _, k in results.cells)
     lost = [evidence.drops(results, arm, judge, k) for arm in (Arm(), Arm("smotext", times))]
@@ -223,6 +231,7 @@ GOALS = (
     ("retention, k = 50", "embedding-logreg", 4, "≥ 97%, under 1% of texts near a real one"),
     ("retention, k = 10", "embedding-logreg", 4, "≥ 92%, under 1% of texts near a real one"),
     ("few-shot", "tfidf-logreg", 3, "above every control, intervals clear of 0"),
+    (NO_WORSE, "tfidf-logreg", 5, "not below duplication by more than the interval"),
     ("imbalance", "embedding-logreg", 3, f"at 1:{RATIO} above every control, clear of 0"),
     ("robustness", "tfidf-logreg", 4, "smaller relative loss under noise"),
 )

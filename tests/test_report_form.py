@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import ipywidgets
@@ -106,6 +108,15 @@ def test_a_report_can_be_stopped(form: ReportForm) -> None:
     with pytest.raises(ReportError):
         form.wait(60)
     assert form.state == "failed"
+
+
+def test_a_last_sentence_without_a_line_end_is_heard(form: ReportForm) -> None:
+    said = (
+        "import sys; sys.stderr.write('\\r 1/3 [00:01]\\r 2/3 [00:02]\\nError: the disk is full')"
+    )
+    process = subprocess.Popen([sys.executable, "-c", said], stderr=subprocess.PIPE)
+    assert form._listen(process) == "the disk is full"
+    assert (form._bar.value, form._bar.max) == (2, 3)
 
 
 def test_texts_of_the_template_are_no_markup(form: ReportForm) -> None:

@@ -11,6 +11,7 @@ import io
 import json
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,14 +22,16 @@ import numpy as np
 import pytest
 import torch
 
-from smotext_lab import BertEncoder, XRAGDecoder
+from smotext_lab import BertEncoder, XRAGDecoder, load_bridge
 from smotext_lab.engines.base import Generated, Sampling
 from smotext_lab.engines.transformers import TransformersEngine
 from smotext_lab.engines.vllm import Vllm, VllmServer
 from smotext_lab.errors import ModelError, ParameterError
+from smotext_lab.lora import Lora
 from smotext_lab.models import load_llm
 
 END = 1
+LAYER = "model.layers.1.self_attn.v_proj"
 SETTINGS: dict[str, Any] = {"temperature": 0.0, "n_candidates": 2, "max_new_tokens": 6}
 
 
@@ -83,8 +86,16 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def server(tiny_llm: Path) -> Iterator[str]:
-    llm, _ = load_llm(tiny_llm)
+def hold() -> threading.Event:
+    """Return what the server's answers wait for; it is set."""
+    event = threading.Event()
+    event.set()
+    return event
+
+
+@pytest.fixture
+def server(tiny: tuple[Path, Path, Path], hold: threading.Event, tmp_path: Path) -> Iterator[str]:
+    llm, _ = load_llm(decoder_of(tiny).save_llm(tmp_path / "served"))
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -92,6 +103,7 @@ def server(tiny_llm: Path) -> Iterator[str]:
 
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            hold.wait(60)
             assert asked["model"] == "tiny"
             assert asked["return_token_ids"]
             packed = io.BytesIO(base64.b64decode(asked["prompt_embeds"]))
@@ -114,9 +126,17 @@ def server(tiny_llm: Path) -> Iterator[str]:
         listening.shutdown()
 
 
+def decoder_of(tiny: tuple[Path, Path, Path], **more: Any) -> XRAGDecoder:
+    """Return a decoder whose bridge changes the LLM so much that other texts come out."""
+    llm, folder, encoder = tiny
+    bridge = load_bridge(folder)
+    torch.manual_seed(0)
+    bridge.lora = Lora({f"{LAYER}.A": torch.randn(2, 16), f"{LAYER}.B": torch.randn(16, 2)}, 5.0)
+    return XRAGDecoder(str(llm), bridge, encoder=BertEncoder(encoder), **SETTINGS, **more)
+
+
 def written(tiny: tuple[Path, Path, Path], vectors: np.ndarray, **more: Any) -> list[tuple]:
-    llm, bridge, encoder = tiny
-    decoder = XRAGDecoder(str(llm), bridge, encoder=BertEncoder(encoder), **SETTINGS, **more)
+    decoder = decoder_of(tiny, **more)
     keys = np.arange(len(vectors), dtype=np.uint64)
     rows = decoder.decode_rows(vectors, seeds=keys)
     return [(row.text, round(row.likelihood, 4), row.ended, row.tokens) for row in rows]
@@ -150,6 +170,21 @@ def test_a_server_is_sent_the_soft_tokens_and_answers_with_ids(
     assert written(tiny, vectors, engine=VllmServer(server, requests=1)) == expected
 
 
+def test_a_call_that_is_cancelled_does_not_wait_for_the_server(
+    tiny: tuple[Path, Path, Path], vectors: np.ndarray, server: str, hold: threading.Event
+) -> None:
+    decoder = decoder_of(tiny, engine=server)
+    decoder.explain(vectors)  # the models are loaded
+    hold.clear()
+    cancelled = threading.Event()
+    threading.Timer(0.3, cancelled.set).start()
+    started = time.monotonic()
+    assert list(decoder.decode_rows(vectors, cancelled=cancelled)) == []
+    waited = time.monotonic() - started
+    hold.set()
+    assert 0.3 <= waited < 20  # the server would have held it for 60
+
+
 def test_requests_that_are_not_finished_are_taken_back(tiny_llm: Path) -> None:
     from smotext_lab.engines.vllm import _Local
 
@@ -167,15 +202,22 @@ def test_requests_that_are_not_finished_are_taken_back(tiny_llm: Path) -> None:
     assert engine.aborted == ["1-1", "1-2", "1-3"]
 
 
-def test_the_merged_folder_says_what_the_bridge_taught(
-    tiny: tuple[Path, Path, Path], tmp_path: Path
+def test_the_merged_folder_holds_what_the_bridge_taught(
+    tiny: tuple[Path, Path, Path], vectors: np.ndarray, tmp_path: Path
 ) -> None:
-    llm, bridge, encoder = tiny
-    decoder = XRAGDecoder(str(llm), bridge, encoder=BertEncoder(encoder))
+    decoder = decoder_of(tiny)
     model, tokenizer = load_llm(decoder.save_llm(tmp_path / "merged"))
     assert tokenizer.eos_token_id == END
+    merged = model.get_submodule(LAYER).weight
+    lora = decoder.bridge.lora.tensors
     with decoder.bare_llm() as (bare, _):
+        own = bare.get_submodule(LAYER).weight
+        change = 5.0 * lora[f"{LAYER}.B"] @ lora[f"{LAYER}.A"]
+        torch.testing.assert_close(merged, own + change)
         assert torch.equal(model.lm_head.weight, bare.lm_head.weight)
+    without = load_bridge(tiny[1])
+    plain = XRAGDecoder(str(tiny[0]), without, encoder=decoder.encoder, **SETTINGS)
+    assert plain.decode(vectors) != decoder.decode(vectors), "else no test here sees the LoRA"
 
 
 @pytest.mark.parametrize("engine", ["tensorrt", ""])

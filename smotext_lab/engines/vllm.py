@@ -14,7 +14,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,8 @@ from smotext_lab.errors import ModelError, ParameterError
 from smotext_lab.lora import Lora
 
 __all__ = ["Vllm", "VllmServer", "outside", "save_merged"]
+
+_LOOK = 0.1  # seconds between two looks whether a call of the server is still wanted
 
 
 def outside(engine: str | Vllm | VllmServer) -> Vllm | VllmServer:
@@ -194,21 +196,21 @@ class _Remote:
         """Yield rows as they finish; see `Engine.generate`. Rows are watched when they are done."""
         owners = np.arange(len(soft_tokens)) if owners is None else owners
         soft = soft_tokens.to(self.dtype)
-        with ThreadPoolExecutor(self.server.requests) as pool:
-            asked = [
-                pool.submit(self._row, row, soft[owner], sampling, int(seeds[row]))
-                for row, owner in enumerate(owners.tolist())
-            ]
-            try:
-                for answer in as_completed(asked):
-                    if cancelled is not None and cancelled.is_set():
-                        return
+        pool = ThreadPoolExecutor(self.server.requests)
+        waiting = {
+            pool.submit(self._row, row, soft[owner], sampling, int(seeds[row]))
+            for row, owner in enumerate(owners.tolist())
+        }
+        try:
+            while waiting and not (cancelled is not None and cancelled.is_set()):
+                answered, waiting = wait(waiting, _LOOK, FIRST_COMPLETED)
+                for answer in answered:
                     done = answer.result()
                     if watch is not None:
                         watch(done.row, done.ids)
                     yield done
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+        finally:  # rows under way are left to the server; nobody waits for them
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _row(self, row: int, soft: torch.Tensor, sampling: Sampling, seed: int) -> Generated:
         packed = io.BytesIO()

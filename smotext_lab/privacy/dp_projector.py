@@ -14,11 +14,9 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from smotext_lab.bridges import Bridge, load_bridge
-from smotext_lab.bridges.hints import hint_ids
+from smotext_lab.bridges import Bridge, load_bridge, split_words
 from smotext_lab.encoders import BertEncoder
 from smotext_lab.errors import ParameterError
-from smotext_lab.forms import TextForm
 from smotext_lab.models import DEFAULT_LLM, fingerprint, load_llm
 from smotext_lab.privacy.accounting import check, mu_of
 from smotext_lab.privacy.budget import PrivacyBudget
@@ -72,7 +70,7 @@ class DPProjector:
     ``σ · clip`` are one Gaussian mechanism with ``μ = √E / σ``, exactly; `PrivacyBudget` adds it
     to other spending. Sampling batches anew for each step would need less noise, but its cost has
     no exact sum with that of the other mechanisms. Each text is read alone, as its gradient's last
-    bits would otherwise depend on the texts beside it; that takes about a third of a second each.
+    bits would otherwise depend on the texts beside it; that takes about half a second each.
 
     References
     ----------
@@ -256,9 +254,8 @@ def _lots(n: int, n_batches: int) -> np.ndarray:
 
 def _batch(texts: Sequence[str], vectors: np.ndarray, tokenizer: Any) -> Batch:
     ids = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-    forms = [TextForm.of(text) for text in texts]
-    hints = hint_ids([len(text.split()) for text in texts], forms)
-    return Batch(vectors, [np.asarray(row[:_MOST_TOKENS], np.int32) for row in ids], hints)
+    cut = [np.asarray(row[:_MOST_TOKENS], np.int32) for row in ids]
+    return Batch.of(texts, vectors, cut, split_words)
 
 
 def _gradient(trainer: BridgeTrainer, rows: Batch, row: int) -> np.ndarray:

@@ -29,7 +29,7 @@ __all__ = [
     "effect_figures",
     "examples",
     "feasible",
-    "named",
+    "names_of",
     "prepared",
     "quickly",
     "show_compared",
@@ -108,7 +108,7 @@ def feasible(ks: Sequence[int], split: Split) -> list[int]:
     return [k for k in ks if k <= most] or [most]
 
 
-def named(decoder: XRAGDecoder) -> str:
+def names_of(decoder: XRAGDecoder) -> str:
     """Return what the models of a decoder are called."""
     bridge = getattr(decoder.bridge, "folder", None) or decoder.bridge
     return f"{decoder.encoder.name}, {decoder.llm}, {Path(str(bridge)).name} bridge"

@@ -14,9 +14,7 @@ from tqdm.auto import tqdm
 
 from smotext_lab._version import __version__
 from smotext_lab.bridges import Bridge, split_words
-from smotext_lab.bridges.hints import hint_ids
 from smotext_lab.errors import ParameterError
-from smotext_lab.forms import TextForm
 from smotext_lab.lora import Lora
 from smotext_lab.training.checkpoints import (
     load_checkpoint,
@@ -139,12 +137,9 @@ class TokenStage:
         return rows[(lengths >= 3) & (lengths <= _MOST_TOKENS) & np.array(whole, bool)]
 
     def _batch(self, rows: np.ndarray) -> Batch:
-        texts = [self.texts[row] for row in rows]
-        return Batch(
-            np.stack([np.asarray(self.vectors[row], np.float32) for row in rows]),
-            [self.ids[row] for row in rows],
-            hint_ids([len(self.split(t)) for t in texts], [TextForm.of(t) for t in texts]),
-        )
+        vectors = np.stack([np.asarray(self.vectors[row], np.float32) for row in rows])
+        ids = [self.ids[row] for row in rows]
+        return Batch.of([self.texts[row] for row in rows], vectors, ids, self.split)
 
     def _unseen_batches(self) -> Iterator[Batch]:
         for start in range(0, len(self.unseen), self.recipe.batch_size):

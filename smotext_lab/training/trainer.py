@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 from smotext_lab.bridges import Bridge
+from smotext_lab.bridges.hints import hint_ids
+from smotext_lab.forms import TextForm
 from smotext_lab.training.low_rank import TrainableLora
 
 __all__ = ["Batch", "Batches", "BridgeRecipe", "BridgeTrainer", "noisy"]
@@ -84,6 +86,18 @@ class Batch:
     vectors: np.ndarray
     ids: list[np.ndarray]
     hints: torch.Tensor
+
+    @classmethod
+    def of(
+        cls,
+        texts: Sequence[str],
+        vectors: np.ndarray,
+        ids: list[np.ndarray],
+        split: Callable[[str], list[str]],
+    ) -> Batch:
+        """Return a batch whose hints are the texts' own; `split` counts their words."""
+        hints = hint_ids([len(split(text)) for text in texts], [TextForm.of(t) for t in texts])
+        return cls(vectors, ids, hints)
 
 
 def noisy(vectors: torch.Tensor, noise: float, generator: torch.Generator) -> torch.Tensor:

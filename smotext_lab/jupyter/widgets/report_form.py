@@ -218,15 +218,22 @@ class ReportForm(Panel):
         decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         said = rest = ""
         while chunk := process.stderr.read1():
-            # a bar begins its lines with a carriage return: its newest state has no end yet
             *ended, rest = re.split(r"[\r\n]", rest + decode(chunk))
-            for line in (*ended, rest):
-                if found := _DONE.search(line):
-                    done, cells = map(int, found.groups())
-                    self._bar.max, self._bar.value = cells, done
-                    self._said.value = f'<span class="smotext-soft">cell {done} of {cells}</span>'
-            told = [line.strip() for line in ended if line.strip() and not _DONE.search(line)]
-            said = told[-1].removeprefix("Error: ") if told else said
+            said = self._sentence_among(ended) or said
+            # a bar begins its lines with a carriage return: its newest state has no end yet
+            self._sentence_among([rest])
+        return self._sentence_among([rest]) or said
+
+    def _sentence_among(self, lines: list[str]) -> str:
+        """Show the bar's state where a line tells it; return the last of the other lines."""
+        said = ""
+        for line in lines:
+            if found := _DONE.search(line):
+                done, cells = map(int, found.groups())
+                self._bar.max, self._bar.value = cells, done
+                self._said.value = f'<span class="smotext-soft">cell {done} of {cells}</span>'
+            else:
+                said = line.strip().removeprefix("Error: ") or said
         return said
 
     def _show(self, out: Path) -> None:
