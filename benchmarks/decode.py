@@ -116,10 +116,10 @@ class Bench:
         return sorted(found, key=lambda g: g.row)
 
     def ours(self, size: int, n: int, sampling: Sampling = GREEDY, many: int = 1) -> Timed:
-        """Decode n rows, `many` of each owner."""
+        """Decode n rows, `many` of each owner; the owners are spread over all sets."""
 
         def make(n: int) -> list[int]:
-            rows = self.decode(size, sampling, np.arange(n) // many)
+            rows = self.decode(size, sampling, np.arange(n) // many * many)
             return [len(g.ids) + g.ended for g in rows]
 
         return self.timed("smotext-lab", size, n, make)

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["XRAGDecoder"]
 
+_BATCHES = 4
+
 
 class XRAGDecoder(LazyWeights):
     """Write the text that a vector stands for.
@@ -293,7 +295,7 @@ class XRAGDecoder(LazyWeights):
         written: Written | None = None,
         cancelled: threading.Event | None = None,
     ) -> Iterator[Decoded]:
-        """Yield a `Decoded` for every vector, block by block in row order.
+        """Yield a `Decoded` for every vector, in row order, as they are written.
 
         Parameters
         ----------
@@ -335,8 +337,7 @@ class XRAGDecoder(LazyWeights):
         search = Search(
             self._writer(), self.encoder, self.sampling, self.n_candidates, self.corrections
         )
-        # one batch of the engine at a time: what is finished reaches the caller soon
-        size = max(1, self.batch_size // self.n_candidates)
+        size = self.rows_together
         for start in range(0, len(vectors), size):
             if cancelled is not None and cancelled.is_set():
                 return
@@ -350,9 +351,18 @@ class XRAGDecoder(LazyWeights):
                 steering or Steering(),
                 written and _told_from_row(written, start),
             )
-            for row, candidates in enumerate(search.run(wanted, cancelled)):
-                if candidates:
-                    yield Decoded.of(candidates, start + row, int(wanted.keys[row]))
+            for row, candidates in search.run(wanted, cancelled):
+                yield Decoded.of(candidates, start + row, int(wanted.keys[row]))
+
+    @property
+    def rows_together(self) -> int:
+        """Rows that `decode_rows` takes up together: fewer at a call are slower each.
+
+        Several batches, so that rows that wait take the places of finished ones. One batch with
+        corrections, which are made of all together before the first is yielded.
+        """
+        batches = 1 if self.corrections else _BATCHES
+        return max(1, batches * self.batch_size // self.n_candidates)
 
     def explain(self, vectors: np.ndarray, top: int = 8) -> list[list[tuple[str, float]]]:
         """Return the words each vector stands for, with their probabilities (0 to 1).

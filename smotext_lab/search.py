@@ -14,7 +14,7 @@ from smotext_lab.bridges import LexicalBridge
 from smotext_lab.bridges.hints import hint_ids
 from smotext_lab.candidates import Candidate, in_form, score
 from smotext_lab.encoders import Encoder
-from smotext_lab.engines.base import Sampling, Watch, uniforms
+from smotext_lab.engines.base import Generated, Sampling, Watch, uniforms
 from smotext_lab.forms import TextForm
 from smotext_lab.steering import Steering
 from smotext_lab.writer import Writer
@@ -33,6 +33,9 @@ _WORD_DROPOUT = 0.15
 
 _PULL = 0.6
 """How far the words that are wished for draw a unit vector."""
+
+_TOGETHER = 32
+"""So many texts, at least, are encoded together."""
 
 _NO_GAIN = 1e-3
 """A correction that brings less than this is a row's last."""
@@ -78,20 +81,28 @@ class Search:
 
     def run(
         self, wanted: Wanted, cancelled: threading.Event | None = None
-    ) -> list[list[Candidate]]:
-        """Return the candidates of every row, best first.
+    ) -> Iterator[tuple[int, list[Candidate]]]:
+        """Yield rows in order with their candidates, best first.
 
-        Once `cancelled` is set the search ends; rows that have no text by then are empty.
+        Without corrections a row is yielded once it and those before it are written. When
+        `cancelled` is set the search ends; rows that have no text by then are left out.
         """
+        if self.corrections:
+            found = self._corrected(wanted, cancelled)
+            yield from ((row, candidates) for row, candidates in enumerate(found) if candidates)
+        else:
+            yield from self._try(wanted, list(range(len(wanted.vectors))), 0, None, cancelled)
+
+    def _corrected(
+        self, wanted: Wanted, cancelled: threading.Event | None
+    ) -> list[list[Candidate]]:
         tried: list[list[Candidate]] = [[] for _ in wanted.vectors]
         gaining = list(range(len(tried)))
         for turn in range(self.corrections + 1):
             before = [tried[row][0].score if tried[row] else -np.inf for row in gaining]
             best = [tried[row][0] for row in gaining] if turn else None
-            for candidate in self._try(wanted, gaining, turn, best, cancelled):
-                tried[candidate.row].append(candidate)
-            for row in gaining:
-                tried[row].sort(key=lambda c: -c.score)
+            for row, candidates in self._try(wanted, gaining, turn, best, cancelled):
+                tried[row] = _best_first(tried[row] + candidates)
             if cancelled is not None and cancelled.is_set():
                 break
             pairs = zip(gaining, before, strict=True)
@@ -107,23 +118,32 @@ class Search:
         turn: int,
         best: Sequence[Candidate] | None,
         cancelled: threading.Event | None,
-    ) -> Iterator[Candidate]:
-        """Decode `n_candidates` texts for each of `rows`, and encode them again."""
+    ) -> Iterator[tuple[int, list[Candidate]]]:
+        """Decode `n_candidates` texts for each of `rows`; yield each of these with its own."""
         n = self.n_candidates
         owners = np.repeat(np.array(rows, np.int64), n)
         tries = np.tile(np.arange(n), len(rows))
         seeds = candidate_keys(wanted.keys[owners], tries + turn * n)
         soft = self._soft_tokens(wanted, rows, best, seeds, tries)
         watch = self._watch(wanted, owners) if wanted.written and not turn else None
-        done = self.writer.generate(soft, self.sampling, seeds, cancelled, watch)
-        owners = owners[[generated.row for generated in done]]
+        made = self.writer.generate(soft, self.sampling, seeds, cancelled, watch)
+        for group in _in_order(made, n):
+            done = [generated for each in group for generated in each]
+            which = owners[[generated.row for generated in done]]
+            candidates = iter(self._judged(wanted, which, done))
+            for each in group:
+                row = rows[each[0].row // n]
+                yield row, _best_first([next(candidates) for _ in each])
+
+    def _judged(
+        self, wanted: Wanted, owners: np.ndarray, done: list[Generated]
+    ) -> Iterator[Candidate]:
+        """Encode what was written for the rows `owners`, and score it."""
         forms = [wanted.forms[row] for row in owners]
         texts = [
             in_form(self.writer.text(generated.ids), form)
             for generated, form in zip(done, forms, strict=True)
         ]
-        if not texts:
-            return
         with warnings.catch_warnings():  # candidates may run long; the user's texts did not
             warnings.simplefilter("ignore", UserWarning)
             encoded = self.encoder.encode(texts)
@@ -197,6 +217,34 @@ def candidate_keys(keys: np.ndarray, tries: np.ndarray) -> np.ndarray:
     """Return one key a candidate; the first candidate's is the row's own."""
     with np.errstate(over="ignore"):
         return keys + tries.astype(np.uint64) * np.uint64(0xD1342543DE82EF95)
+
+
+def _best_first(candidates: list[Candidate]) -> list[Candidate]:
+    return sorted(candidates, key=lambda candidate: -candidate.score)
+
+
+def _in_order(made: Iterator[Generated], n: int) -> Iterator[list[list[Generated]]]:
+    """Yield groups of `n` candidates, in order, as soon as they and all before them are written.
+
+    Some groups at a time, so that they can be encoded together; at the end, if the search was
+    cancelled, what there is of the others.
+    """
+    waiting: dict[int, list[Generated]] = {}
+    first = 0
+    for generated in made:
+        waiting.setdefault(generated.row // n, []).append(generated)
+        ready = 0
+        while len(waiting.get(first + ready, ())) == n:
+            ready += 1
+        if ready * n >= _TOGETHER:
+            yield [_by_row(waiting.pop(first + i)) for i in range(ready)]
+            first += ready
+    if waiting:
+        yield [_by_row(waiting[place]) for place in sorted(waiting)]
+
+
+def _by_row(group: list[Generated]) -> list[Generated]:
+    return sorted(group, key=lambda generated: generated.row)
 
 
 def _moved(vectors: np.ndarray, found: np.ndarray) -> np.ndarray:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import threading
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ from smotext_lab.models import fingerprint, load_llm
 __all__ = ["PLACEHOLDER", "Writer"]
 
 PLACEHOLDER = "{xrag}"
+_AT_A_TIME = 32
 XRAG_TOKEN = "<xRAG>"  # noqa: S105 - a token of text, not a secret
 
 
@@ -95,12 +98,23 @@ class Writer:
         seeds: np.ndarray,
         cancelled: threading.Event | None = None,
         watch: Watch | None = None,
-    ) -> list[Generated]:
-        """Return the rows that finished, in order: all of them unless `cancelled` was set."""
+    ) -> Iterator[Generated]:
+        """Yield rows as they finish, in any order: all of them unless `cancelled` was set.
+
+        Some are waited for at a time, with the bridge's LoRA on; while the caller has them, others
+        may use the LLM.
+        """
         lora = self.bridge.lora
-        with self.lock, lora.applied(self.model) if lora else nullcontext():
-            found = self.engine.generate(soft, sampling, seeds, cancelled=cancelled, watch=watch)
-            return sorted(found, key=lambda generated: generated.row)
+        found: Iterator[Generated] | None = None
+        part: list[Generated] | None = None
+        while part is None or len(part) == _AT_A_TIME:
+            with self.lock, lora.applied(self.model) if lora else nullcontext():
+                if found is None:
+                    found = self.engine.generate(
+                        soft, sampling, seeds, cancelled=cancelled, watch=watch
+                    )
+                part = list(itertools.islice(found, _AT_A_TIME))
+            yield from part
 
     def text(self, ids: np.ndarray) -> str:
         """Return the text of token ids, white space as single blanks."""

@@ -92,7 +92,7 @@ def test_corrections_never_lose_and_gain_where_one_try_is_far_off(make: Any) -> 
 
 
 def test_agreement_with_the_label_decides_between_candidates(make: Any) -> None:
-    decoder = make(n_candidates=6, batch_size=12)  # two rows a block
+    decoder = make(n_candidates=6, batch_size=3)  # two rows a block
     vectors = decoder.encoder.encode(TEXTS)
     asked: list[int] = []
 
@@ -109,13 +109,13 @@ def test_agreement_with_the_label_decides_between_candidates(make: Any) -> None:
 
 def test_a_decode_that_is_cancelled_stops_and_yields_what_it_has(make: Any) -> None:
     decoder = make(n_candidates=1, batch_size=2)
-    vectors = decoder.encoder.encode(TEXTS)
+    vectors = decoder.encoder.encode(TEXTS * 3)
     cancelled = threading.Event()
     rows = []
     for decoded in decoder.decode_rows(vectors, cancelled=cancelled):
         rows.append(decoded.row)
         cancelled.set()
-    assert rows == [0, 1]  # the block that was whole
+    assert rows == list(range(decoder.rows_together)) == list(range(8))  # what had been written
     assert list(decoder.decode_rows(vectors, cancelled=cancelled)) == []
 
 

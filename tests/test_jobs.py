@@ -41,7 +41,7 @@ def tiny(tiny_encoder, tiny_llm, tiny_bridge):
     """Return a maker of samplers with tiny models, whose batches have 8 rows."""
 
     def make(**settings) -> SMOTExT:
-        decoding = {"max_new_tokens": 12, "n_candidates": 2, "batch_size": 16, "dtype": "float32"}
+        decoding = {"max_new_tokens": 12, "n_candidates": 2, "batch_size": 4, "dtype": "float32"}
         encoder = BertEncoder(str(tiny_encoder), dtype="float32")
         decoder = XRAGDecoder(str(tiny_llm), tiny_bridge, encoder=encoder, **decoding)
         usual = {"random_state": 5, "guards": OPEN, "progress": False}

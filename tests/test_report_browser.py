@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
+from filelock import FileLock
 
 from smotext_lab.reports import run_report
 
@@ -97,7 +98,10 @@ def browser(chromium):
 @pytest.fixture(scope="module")
 def hostile_csv(tmp_path_factory):
     """Write the hostile texts as a CSV with hostile class names, enough of each to blend."""
-    folder = tmp_path_factory.mktemp("hostile")
+    return write_hostile(tmp_path_factory.mktemp("hostile"))
+
+
+def write_hostile(folder):
     topics = ["market shares fell again in London", "the band released a new album today"]
     rows = [(text, f"<b>{i % 2}</b>{{{{ c }}}}") for i, text in enumerate(HOSTILE)]
     rows += [
@@ -112,17 +116,27 @@ def hostile_csv(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def without_models(browser, hostile_csv):
-    """Run a report in which the decoder, too, writes what is hostile."""
+def without_models(browser, shared_folder):
+    """Return the page of a report in which the decoder, too, writes what is hostile.
+
+    One report for all workers of a run: it takes as long as all the looking at it.
+    """
+    page = shared_folder / "out" / "own.html"
+    with FileLock(shared_folder / "lock"):
+        if not page.exists():
+            run_hostile(shared_folder)
+    return page
+
+
+def run_hostile(folder):
     cells = nbformat.v4
     notebook = cells.new_notebook()
     parameters = cells.new_code_cell('dataset: str = ""', metadata={"tags": ["parameters"]})
     code = [cells.new_code_cell(source) for source in [NO_MODELS, *SHOWN]]
     notebook.cells = [cells.new_markdown_cell("# Hostile"), parameters, *code]
-    nbformat.write(notebook, hostile_csv.parent / "own.ipynb")
-    given = {"dataset": str(hostile_csv.with_suffix(".jsonl"))}
-    out = hostile_csv.parent / "out"
-    return run_report(hostile_csv.parent / "own.ipynb", given, out, progress=False)
+    nbformat.write(notebook, folder / "own.ipynb")
+    given = {"dataset": str(write_hostile(folder).with_suffix(".jsonl"))}
+    run_report(folder / "own.ipynb", given, folder / "out", progress=False)
 
 
 def qualitative_on(hostile_csv):
@@ -172,11 +186,11 @@ def assert_harmless(visit):
 
 
 def test_hostile_texts_and_hostile_output_do_nothing(browser, without_models):
-    assert_harmless(Visit(browser, without_models.html))
+    assert_harmless(Visit(browser, without_models))
 
 
 def test_hostile_texts_are_there_to_be_read(browser, without_models):
-    text = Visit(browser, without_models.html).unfolded()
+    text = Visit(browser, without_models).unfolded()
     for seen in SEEN:
         assert seen in text
     assert "$x$ and \\(x\\)" in text
@@ -186,7 +200,7 @@ def test_hostile_texts_are_there_to_be_read(browser, without_models):
 
 
 def test_pictures_are_drawn_and_described(browser, without_models):
-    visit = Visit(browser, without_models.html)
+    visit = Visit(browser, without_models)
     pictures = visit.page.eval_on_selector_all(
         "img", "found => found.map(i => [i.complete && i.naturalWidth > 0, i.alt.length > 20])"
     )
@@ -196,13 +210,13 @@ def test_pictures_are_drawn_and_described(browser, without_models):
 
 @pytest.mark.parametrize("width", [500, 1000])
 def test_page_is_no_wider_than_the_window(browser, without_models, width):
-    visit = Visit(browser, without_models.html, width)
+    visit = Visit(browser, without_models, width)
     visit.unfolded()
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_page_prints_its_texts_and_hides_its_code(browser, without_models):
-    visit = Visit(browser, without_models.html)
+    visit = Visit(browser, without_models)
     visit.page.emulate_media(media="print")
     assert not visit.page.locator("details.aside").first.is_visible()
     assert visit.page.get_by_text("Pair 1", exact=False).first.is_visible()

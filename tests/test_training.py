@@ -21,6 +21,7 @@ from smotext_lab.errors import BridgeError, DataError, ParameterError
 from smotext_lab.training import stage, train_bridge
 from smotext_lab.training.corpus import encode_corpus, read_corpus
 from smotext_lab.training.lexical import LexicalRecipe
+from smotext_lab.training.loss import summed_loss
 from smotext_lab.training.trainer import Batches, BridgeRecipe
 from smotext_lab.training.words import build_lexicon, word_ids
 
@@ -159,6 +160,29 @@ def test_the_log_tells_texts_seen_and_is_drawn(trained: Path) -> None:
     assert seen[0] == 0
     assert seen[-1] == 30 * 16
     assert "unseen texts" in (trained / "log.svg").read_text()
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_loss_by_parts_is_that_of_all_logits_at_once_and_so_are_its_gradients(
+    bias: bool,
+) -> None:
+    torch.manual_seed(0)
+    head = torch.nn.Linear(8, 300, bias=bias)
+    states = torch.randn(150, 8)  # two parts and a rest
+    targets = torch.randint(0, 300, (150,))
+    found = {}
+    for name in ("parts", "at once"):
+        leaf = (3 * states).requires_grad_()
+        if name == "parts":
+            loss = summed_loss(leaf, head, targets)
+        else:
+            loss = torch.nn.functional.cross_entropy(head(leaf), targets, reduction="sum")
+        (loss / 7).backward()
+        found[name] = loss.detach(), leaf.grad
+    for part, whole in zip(*found.values(), strict=True):
+        torch.testing.assert_close(part, whole)
+    with torch.no_grad():
+        torch.testing.assert_close(summed_loss(3 * states, head, targets), found["at once"][0])
 
 
 def test_hints_are_learnt(trained: Path) -> None:

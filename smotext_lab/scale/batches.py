@@ -54,8 +54,7 @@ class KeptBatches:
         self._decoder, self._store = decoder, store
         self._folder = f"work/{part}"
         self._before_each, self._after_each = before_each, after_each
-        together = getattr(decoder, "batch_size", 32) // getattr(decoder, "n_candidates", 1)
-        self._size = max(1, together)
+        self._size = getattr(decoder, "rows_together", 32)
         self._there = set(store.names(self._folder))
         self._calls = 0
         self.decoding = self.writing = 0.0

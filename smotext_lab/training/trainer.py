@@ -13,6 +13,7 @@ from torch import nn
 from smotext_lab.bridges import Bridge
 from smotext_lab.bridges.hints import hint_ids
 from smotext_lab.forms import TextForm
+from smotext_lab.training.loss import summed_loss
 from smotext_lab.training.low_rank import TrainableLora
 
 __all__ = ["Batch", "Batches", "BridgeRecipe", "BridgeTrainer", "noisy"]
@@ -242,6 +243,5 @@ class BridgeTrainer:
         states = self.llm.base_model(inputs_embeds=inputs, use_cache=False).last_hidden_state
         # the output head runs only where there is loss
         wanted = states[:, soft.shape[1] - 1 :][real]
-        logits = self.llm.get_output_embeddings()(wanted).float()
-        loss = nn.functional.cross_entropy(logits, targets[real], reduction="sum")
+        loss = summed_loss(wanted, self.llm.get_output_embeddings(), targets[real])
         return loss, int(real.sum())
