@@ -13,6 +13,9 @@ transformers, in batches of neighbours, as is usual; its attention is in the nam
 The decoder's own dtype is measured: bfloat16 where the CPU multiplies it natively, else float32.
 
 --check compares ids and cosines too: in float32 with `generate`, in bfloat16 with float32.
+
+--stream 100000 writes so many texts to a file, of at most --tokens tokens each, from the vectors of
+the texts moved a little, and tells the memory after every 1,000.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import argparse
 import json
 import resource
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -205,6 +209,31 @@ def checked(exact: Bench, rough: Bench) -> dict[str, float]:
     }
 
 
+def streamed(texts: list[str], n: int, tokens: int) -> dict[str, Any]:
+    """Write n texts to a file; return the resident memory in MB after every 1,000."""
+    decoder = XRAGDecoder(n_candidates=1, max_new_tokens=tokens, random_state=0)
+    vectors = decoder.encoder.encode(texts)
+    rng = np.random.default_rng(0)
+    points = vectors[rng.integers(0, len(vectors), n)]
+    points += rng.normal(0, 0.01, points.shape).astype(np.float32)
+    resident = []
+    started = time.perf_counter()
+    with tempfile.TemporaryFile("w", encoding="utf-8") as file:
+        for decoded in decoder.decode_rows(points):
+            file.write(json.dumps({"text": decoded.text, "cosine": decoded.cosine}) + "\n")
+            if (decoded.row + 1) % 1000 == 0:
+                resident.append(_resident() / 1e6)
+    return {
+        "texts": n,
+        "tokens each, at most": tokens,
+        "seconds": time.perf_counter() - started,
+        "MB after 1,000": resident[0],
+        "most MB later": max(resident),
+        "MB at the end": resident[-1],
+        "MB after every 1,000": [round(mb) for mb in resident],
+    }
+
+
 def applied(bench: Bench) -> Any:
     return nullcontext() if bench.lora is None else bench.lora.applied(bench.llm)
 
@@ -268,12 +297,19 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=256, help="texts in all")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--check", action="store_true")
+    parser.add_argument("--stream", type=int, metavar="N", help="texts written to a file")
+    parser.add_argument("--tokens", type=int, default=16, help="of each of them, at most")
     parser.add_argument("--out", type=Path, default=Path("decode.json"))
     given = parser.parse_args()
     machine.limit_threads()
     frames = [pd.read_csv(path) for path in given.sets] or [load_dataset("bbc_titles")]
     each = -(-given.n // len(frames))
     texts = [t for f in frames for t in f["text"].sample(each, random_state=0)][: given.n]
+    if given.stream:
+        found = {"machine": described(), "stream": streamed(texts, given.stream, given.tokens)}
+        print(pd.Series(found["stream"]).drop("MB after every 1,000").round(1).to_string())
+        given.out.write_text(json.dumps(found, indent=1), encoding="utf-8")
+        return
     own = "bfloat16" if machine.has_bf16() or given.check else "float32"
     rough = Bench(own, texts, given.runs)
     exact = rough if own == "float32" else Bench("float32", texts, given.runs)

@@ -16,6 +16,7 @@ from smotext_lab.bridges import Bridge
 from smotext_lab.decoded import Decoded, Tried
 from smotext_lab.encoders import BertEncoder, Encoder
 from smotext_lab.engines.base import Sampling
+from smotext_lab.engines.transformers import MOST_ROWS
 from smotext_lab.engines.vllm import outside, save_merged
 from smotext_lab.errors import DataError, ParameterError, did_you_mean
 from smotext_lab.forms import TextForm
@@ -65,8 +66,8 @@ class XRAGDecoder(LazyWeights):
         moved by the residual), and the best of all is kept. A row that no longer gains is left
         alone. A fixed-point search that needs no training; the idea of correcting with the
         re-encoded text is that of vec2text (Morris et al., arXiv 2310.06816, section 3).
-    batch_size : int, default=128
-        Texts decoded together.
+    batch_size : int, optional
+        Texts decoded together; by default as many as half of the free memory holds, at most 128.
     random_state : int, optional
         Key of the random numbers where ``decode`` is given no seeds; ``None`` draws a new
         one for each call.
@@ -98,7 +99,7 @@ class XRAGDecoder(LazyWeights):
         repetition_penalty: float = 1.0,
         n_candidates: int = 4,
         corrections: int = 0,
-        batch_size: int = 128,
+        batch_size: int | None = None,
         random_state: int | None = None,
         dtype: str = "auto",
         engine: str | Vllm | VllmServer = "transformers",
@@ -108,6 +109,9 @@ class XRAGDecoder(LazyWeights):
             raise ParameterError(msg)
         if corrections < 0:
             msg = f"corrections must be 0 or more, not {corrections}"
+            raise ParameterError(msg)
+        if batch_size is not None and batch_size < 1:
+            msg = f"batch_size must be 1 or more (None: what the memory holds), not {batch_size}"
             raise ParameterError(msg)
         if prompt is not None and prompt.count(PLACEHOLDER) != 1:
             msg = f"prompt must hold {PLACEHOLDER} exactly once: {prompt!r}"
@@ -362,7 +366,7 @@ class XRAGDecoder(LazyWeights):
         corrections, which are made of all together before the first is yielded.
         """
         batches = 1 if self.corrections else _BATCHES
-        return max(1, batches * self.batch_size // self.n_candidates)
+        return max(1, batches * (self.batch_size or MOST_ROWS) // self.n_candidates)
 
     def explain(self, vectors: np.ndarray, top: int = 8) -> list[list[tuple[str, float]]]:
         """Return the words each vector stands for, with their probabilities (0 to 1).

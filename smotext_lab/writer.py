@@ -60,7 +60,7 @@ class Writer:
         encoder: Encoder,
         *,
         prompt: str | None,
-        batch_size: int,
+        batch_size: int | None,
         dtype: str,
         engine: Any = "transformers",
     ) -> Writer:

@@ -15,10 +15,10 @@ from smotext_lab.engines.llama import Llama
 from smotext_lab.engines.memory import free_memory, rows_within
 from smotext_lab.engines.slots import Slots
 
-__all__ = ["TransformersEngine"]
+__all__ = ["MOST_ROWS", "TransformersEngine"]
 
-_ROWS = 256
-"""Rows at a time beyond which decoding gets no faster."""
+MOST_ROWS = 128
+"""Rows at a time beyond which decoding gets hardly faster: 256 gain 4% and finish later."""
 
 
 class TransformersEngine:
@@ -37,7 +37,7 @@ class TransformersEngine:
     eos_token_ids : sequence of int
         Tokens that end a text.
     batch_size : int, optional
-        Rows decoded together; by default as many as `memory` holds, at most 256.
+        Rows decoded together; by default as many as `memory` holds, at most 128.
     memory : int, optional
         Bytes that decoding may take beside the weights; by default half of what is free.
     """
@@ -91,7 +91,7 @@ class TransformersEngine:
         if self.batch_size is not None:
             return self.batch_size
         budget = free_memory(self.llm.device) // 2 if self.memory is None else self.memory
-        return rows_within(budget, self.llm.config, soft_tokens, sampling.max_new_tokens, _ROWS)
+        return rows_within(budget, self.llm.config, soft_tokens, sampling.max_new_tokens, MOST_ROWS)
 
     def _batches(
         self, task: Task, size: int, cancelled: threading.Event | None, watch: Watch | None
