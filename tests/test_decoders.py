@@ -119,6 +119,21 @@ def test_a_decode_that_is_cancelled_stops_and_yields_what_it_has(make: Any) -> N
     assert list(decoder.decode_rows(vectors, cancelled=cancelled)) == []
 
 
+def test_rows_come_in_order_while_those_behind_them_are_still_written(make: Any) -> None:
+    decoder = make(n_candidates=2, batch_size=32)  # 64 rows are taken up together
+    vectors = decoder.encoder.encode(TEXTS * 16)
+    seeds = np.arange(64, dtype=np.uint64)
+    told: list[int] = []
+    rows = decoder.decode_rows(vectors, seeds=seeds, written=lambda row, _: told.append(row))
+    first = next(rows)
+    by_then = len(told)
+    found = [first, *rows]
+    assert max(told[by_then:]) > 16
+    assert [decoded.row for decoded in found] == list(range(64))
+    alone = make(n_candidates=2, batch_size=1).decode(vectors, seeds=seeds)
+    assert [decoded.text for decoded in found] == alone
+
+
 def taught(tiny_encoder: Path, tiny_llm: Path) -> LexicalBridge:
     """Return a lexical bridge for the tiny models whose hints do something."""
     names = fingerprint(tiny_encoder), fingerprint(tiny_llm)

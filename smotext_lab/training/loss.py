@@ -53,7 +53,7 @@ class _SummedLoss(torch.autograd.Function):
     ) -> torch.Tensor:
         learning = ctx.needs_input_grad[0]
         grad = torch.empty_like(states) if learning else states
-        total = torch.zeros((), dtype=torch.float32)
+        total = torch.zeros((), dtype=torch.float32, device=states.device)
         for start in range(0, len(states), _ROWS):
             rows = slice(start, start + _ROWS)
             wanted = targets[rows, None]
