@@ -113,10 +113,9 @@ class Bench:
         """Decode with our engine; the rows in order."""
         if not hasattr(self, "engine"):
             self.engine = TransformersEngine(self.llm, self.ends)
-        self.engine.batch_size = size
         owners = np.arange(len(self.soft)) if owners is None else owners
         seeds = np.arange(len(owners), dtype=np.uint64)
-        found = self.engine.generate(self.soft, sampling, seeds, owners=owners)
+        found = self.engine.generate(self.soft, sampling, seeds, owners=owners, batch_size=size)
         return sorted(found, key=lambda g: g.row)
 
     def ours(self, size: int, n: int, sampling: Sampling = GREEDY, many: int = 1) -> Timed:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["XRAGDecoder"]
 
 _BATCHES = 4
+"""So many batches of the engine are taken up together."""
 
 
 class XRAGDecoder(LazyWeights):
@@ -68,6 +69,7 @@ class XRAGDecoder(LazyWeights):
         re-encoded text is that of vec2text (Morris et al., arXiv 2310.06816, section 3).
     batch_size : int, optional
         Texts decoded together; by default as many as half of the free memory holds, at most 128.
+        With another number near-ties may fall otherwise (``benchmarks/README.md`` says how often).
     random_state : int, optional
         Key of the random numbers where ``decode`` is given no seeds; ``None`` draws a new
         one for each call.
@@ -338,25 +340,17 @@ class XRAGDecoder(LazyWeights):
         keys = self._keys(len(vectors), seeds)
         forms = _one_each("forms", forms, len(vectors))
         lengths = _one_each("lengths", lengths, len(vectors))
-        search = Search(
-            self._writer(), self.encoder, self.sampling, self.n_candidates, self.corrections
-        )
+        how = self.n_candidates, self.corrections, self.batch_size
+        search = Search(self._writer(), self.encoder, self.sampling, *how)
+        steering = steering or Steering()
+        wanted = Wanted(vectors, keys, forms, lengths, agreement, steering, written)
         size = self.rows_together
         for start in range(0, len(vectors), size):
             if cancelled is not None and cancelled.is_set():
                 return
-            block = slice(start, start + size)
-            wanted = Wanted(
-                vectors[block],
-                keys[block],
-                forms[block],
-                lengths[block],
-                agreement and _from_row(agreement, start),
-                steering or Steering(),
-                written and _told_from_row(written, start),
-            )
-            for row, candidates in search.run(wanted, cancelled):
-                yield Decoded.of(candidates, start + row, int(wanted.keys[row]))
+            block = wanted.block(slice(start, start + size))
+            for row, candidates in search.run(block, cancelled):
+                yield Decoded.of(candidates, start + row, int(block.keys[row]))
 
     @property
     def rows_together(self) -> int:
@@ -419,7 +413,6 @@ class XRAGDecoder(LazyWeights):
                 self.bridge,
                 self.encoder,
                 prompt=self.prompt,
-                batch_size=self.batch_size,
                 dtype=self.dtype,
                 engine=self.engine,
             )
@@ -444,15 +437,6 @@ class XRAGDecoder(LazyWeights):
             msg = f"seeds have shape {keys.shape}; expected ({n},), one a vector"
             raise ParameterError(msg)
         return keys
-
-
-def _from_row(agreement: Agreement, first: int) -> Agreement:
-    """Return `agreement` for rows that count from `first`."""
-    return lambda rows, vectors: agreement(rows + first, vectors)
-
-
-def _told_from_row(written: Written, first: int) -> Written:
-    return lambda row, text: written(row + first, text)
 
 
 def _one_each(name: str, given: Sequence[Any] | None, n: int) -> list[Any]:

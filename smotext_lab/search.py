@@ -43,7 +43,7 @@ _NO_GAIN = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Wanted:
-    """What is asked of one block of rows.
+    """What is asked of rows that are decoded together.
 
     Attributes
     ----------
@@ -68,6 +68,19 @@ class Wanted:
     steering: Steering = field(default_factory=Steering)
     written: Written | None = None
 
+    def block(self, rows: slice) -> Wanted:
+        """Return what is asked of some rows, which count from the first of them."""
+        agreement, written, first = self.agreement, self.written, rows.start
+        return Wanted(
+            self.vectors[rows],
+            self.keys[rows],
+            self.forms[rows],
+            self.lengths[rows],
+            agreement and (lambda at, vectors: agreement(at + first, vectors)),
+            self.steering,
+            written and (lambda row, text: written(row + first, text)),
+        )
+
 
 @dataclass(frozen=True)
 class Search:
@@ -78,6 +91,7 @@ class Search:
     sampling: Sampling
     n_candidates: int
     corrections: int
+    batch_size: int | None
 
     def run(
         self, wanted: Wanted, cancelled: threading.Event | None = None
@@ -126,7 +140,8 @@ class Search:
         seeds = candidate_keys(wanted.keys[owners], tries + turn * n)
         soft = self._soft_tokens(wanted, rows, best, seeds, tries)
         watch = self._watch(wanted, owners) if wanted.written and not turn else None
-        made = self.writer.generate(soft, self.sampling, seeds, cancelled, watch)
+        how = {"batch_size": self.batch_size, "cancelled": cancelled, "watch": watch}
+        made = self.writer.generate(soft, self.sampling, seeds, **how)
         for group in _in_order(made, n):
             done = [generated for each in group for generated in each]
             which = owners[[generated.row for generated in done]]
@@ -226,21 +241,28 @@ def _best_first(candidates: list[Candidate]) -> list[Candidate]:
 def _in_order(made: Iterator[Generated], n: int) -> Iterator[list[list[Generated]]]:
     """Yield groups of `n` candidates, in order, as soon as they and all before them are written.
 
-    Some groups at a time, so that they can be encoded together; at the end, if the search was
-    cancelled, what there is of the others.
+    Some groups at a time, so that they can be encoded together. At the end, if the search was
+    cancelled, what there is of the others; before an interrupt is passed on, those that are whole.
     """
     waiting: dict[int, list[Generated]] = {}
     first = 0
-    for generated in made:
-        waiting.setdefault(generated.row // n, []).append(generated)
-        ready = 0
-        while len(waiting.get(first + ready, ())) == n:
-            ready += 1
-        if ready * n >= _TOGETHER:
-            yield [_by_row(waiting.pop(first + i)) for i in range(ready)]
-            first += ready
+    stopped = None
+    try:
+        for generated in made:
+            waiting.setdefault(generated.row // n, []).append(generated)
+            ready = 0
+            while len(waiting.get(first + ready, ())) == n:
+                ready += 1
+            if ready * n >= _TOGETHER:
+                yield [_by_row(waiting.pop(first + i)) for i in range(ready)]
+                first += ready
+    except KeyboardInterrupt as interrupt:
+        stopped = interrupt
+        waiting = {place: group for place, group in waiting.items() if len(group) == n}
     if waiting:
         yield [_by_row(waiting[place]) for place in sorted(waiting)]
+    if stopped is not None:
+        raise stopped
 
 
 def _by_row(group: list[Generated]) -> list[Generated]:

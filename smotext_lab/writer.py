@@ -16,7 +16,7 @@ import torch
 
 from smotext_lab.bridges import Bridge, load_bridge
 from smotext_lab.encoders import Encoder
-from smotext_lab.engines.base import Engine, Generated, Sampling, Watch
+from smotext_lab.engines.base import Engine, Generated, Sampling
 from smotext_lab.engines.transformers import TransformersEngine
 from smotext_lab.engines.vllm import outside
 from smotext_lab.models import fingerprint, load_llm
@@ -24,8 +24,10 @@ from smotext_lab.models import fingerprint, load_llm
 __all__ = ["PLACEHOLDER", "Writer"]
 
 PLACEHOLDER = "{xrag}"
-_AT_A_TIME = 32
 XRAG_TOKEN = "<xRAG>"  # noqa: S105 - a token of text, not a secret
+
+_AT_A_TIME = 32
+"""So many finished rows are waited for before others may use the LLM."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,6 @@ class Writer:
         encoder: Encoder,
         *,
         prompt: str | None,
-        batch_size: int | None,
         dtype: str,
         engine: Any = "transformers",
     ) -> Writer:
@@ -73,7 +74,7 @@ class Writer:
         ends = [tokenizer.eos_token_id] if ends is None else ends
         ends = [ends] if isinstance(ends, int) else list(ends)
         if engine == "transformers":
-            runs: Engine = TransformersEngine(model, ends, batch_size)
+            runs: Engine = TransformersEngine(model, ends)
         else:
             runs = outside(engine).start(model, tokenizer, ends, bridge.lora)
         before, after = _prompt_embeds(model, tokenizer, prompt)
@@ -96,25 +97,31 @@ class Writer:
         soft: torch.Tensor,
         sampling: Sampling,
         seeds: np.ndarray,
-        cancelled: threading.Event | None = None,
-        watch: Watch | None = None,
+        **how: Any,
     ) -> Iterator[Generated]:
-        """Yield rows as they finish, in any order: all of them unless `cancelled` was set.
+        """Yield rows as they finish, in any order: all of them unless the search is cancelled.
 
         Some are waited for at a time, with the bridge's LoRA on; while the caller has them, others
-        may use the LLM.
+        may use the LLM. An interrupt is passed on once what had finished has been yielded. `how`:
+        ``batch_size``, ``cancelled`` and ``watch``, see `Engine.generate`.
         """
         lora = self.bridge.lora
         found: Iterator[Generated] | None = None
-        part: list[Generated] | None = None
-        while part is None or len(part) == _AT_A_TIME:
-            with self.lock, lora.applied(self.model) if lora else nullcontext():
-                if found is None:
-                    found = self.engine.generate(
-                        soft, sampling, seeds, cancelled=cancelled, watch=watch
-                    )
-                part = list(itertools.islice(found, _AT_A_TIME))
+        more = True
+        while more:
+            part: list[Generated] = []
+            stopped = None
+            try:
+                with self.lock, lora.applied(self.model) if lora else nullcontext():
+                    if found is None:
+                        found = self.engine.generate(soft, sampling, seeds, **how)
+                    part.extend(itertools.islice(found, _AT_A_TIME))
+            except KeyboardInterrupt as interrupt:
+                stopped = interrupt
             yield from part
+            if stopped is not None:
+                raise stopped
+            more = len(part) == _AT_A_TIME
 
     def text(self, ids: np.ndarray) -> str:
         """Return the text of token ids, white space as single blanks."""

@@ -15,6 +15,7 @@ import torch
 from smotext_lab.bridges import BridgeFacts, LexicalBridge, load_bridge
 from smotext_lab.decoders import XRAGDecoder
 from smotext_lab.encoders import BertEncoder
+from smotext_lab.engines.base import Sampling
 from smotext_lab.errors import BridgeError, DataError, ParameterError
 from smotext_lab.forms import TextForm
 from smotext_lab.models import fingerprint
@@ -132,6 +133,63 @@ def test_rows_come_in_order_while_those_behind_them_are_still_written(make: Any)
     assert [decoded.row for decoded in found] == list(range(64))
     alone = make(n_candidates=2, batch_size=1).decode(vectors, seeds=seeds)
     assert [decoded.text for decoded in found] == alone
+
+
+def test_an_interrupt_comes_after_the_rows_whose_candidates_were_finished(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoder = make(n_candidates=2)
+    vectors = decoder.encoder.encode(TEXTS * 2)
+    seeds = np.arange(8, dtype=np.uint64)
+    whole = decoder.decode(vectors, seeds=seeds)
+    engine = decoder._writer().engine
+    written = engine.generate
+
+    def stopped(*asked: Any, **more: Any) -> Any:
+        done = {generated.row: generated for generated in written(*asked, **more)}
+        yield from (done[place] for place in (6, 7, 4, 5, 9, 2))  # rows 3 and 2; one of 4 and 1
+        raise KeyboardInterrupt
+
+    found = []
+    with monkeypatch.context() as patched:
+        patched.setattr(engine, "generate", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            found.extend(decoder.decode_rows(vectors, seeds=seeds))
+    assert [(decoded.row, decoded.text) for decoded in found] == [(2, whole[2]), (3, whole[3])]
+    assert decoder.decode(vectors, seeds=seeds) == whole
+
+
+def test_batch_size_is_the_decoders_own_where_the_models_are_shared(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = make(n_candidates=2, batch_size=4)
+    vectors = first.encoder.encode(TEXTS * 2)
+    engine = first._writer().engine
+    asked: list[int | None] = []
+    written = engine.generate
+
+    def noted(*given: Any, **how: Any) -> Any:
+        asked.append(how["batch_size"])
+        return written(*given, **how)
+
+    monkeypatch.setattr(engine, "generate", noted)
+    for decoder in (first, first.varied(batch_size=64), first.varied(batch_size=None)):
+        decoder.decode(vectors)
+    assert asked == [4, 64, None]
+
+
+def test_by_default_as_many_are_decoded_together_as_the_memory_holds(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make()._writer().engine
+    for free, rows in ((10**12, 128), (0, 1)):
+        monkeypatch.setattr("smotext_lab.engines.transformers.free_memory", lambda _, f=free: f)
+        assert engine.rows_at_once(2, Sampling(max_new_tokens=6)) == rows
+
+
+def test_a_batch_of_none_is_refused() -> None:
+    with pytest.raises(ParameterError, match="batch_size must be 1 or more"):
+        XRAGDecoder(batch_size=0)
 
 
 def taught(tiny_encoder: Path, tiny_llm: Path) -> LexicalBridge:

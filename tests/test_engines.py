@@ -87,7 +87,8 @@ def generated(
     """Return the rows in order; by default the row's number is its seed."""
     owners = more.get("owners", np.arange(len(soft)))
     seeds = more.pop("seeds", np.arange(len(owners), dtype=np.uint64))
-    found = TransformersEngine(llm, [END], size).generate(soft, sampling, seeds, **more)
+    engine = TransformersEngine(llm, [END])
+    found = engine.generate(soft, sampling, seeds, batch_size=size, **more)
     rows = sorted(found, key=lambda g: g.row)
     assert [g.row for g in rows] == list(range(len(owners)))
     return rows
@@ -179,8 +180,8 @@ def counted(monkeypatch: pytest.MonkeyPatch, name: str, count: Callable[..., int
 
 
 def test_rows_arrive_as_they_finish(llama: Any, soft: torch.Tensor) -> None:
-    found = TransformersEngine(llama, [END], 64).generate(
-        soft, GREEDY, np.arange(40, dtype=np.uint64)
+    found = TransformersEngine(llama, [END]).generate(
+        soft, GREEDY, np.arange(40, dtype=np.uint64), batch_size=64
     )
     lengths = [len(g.ids) + g.ended for g in found]
     assert lengths == sorted(lengths)
@@ -189,10 +190,10 @@ def test_rows_arrive_as_they_finish(llama: Any, soft: torch.Tensor) -> None:
 
 def test_cancelling_stops_between_two_steps(llm: Any, soft: torch.Tensor) -> None:
     cancelled = threading.Event()
-    engine = TransformersEngine(llm, [END], 4)
+    engine = TransformersEngine(llm, [END])
     seeds = np.arange(40, dtype=np.uint64)
     found = []
-    for row in engine.generate(soft, GREEDY, seeds, cancelled=cancelled):
+    for row in engine.generate(soft, GREEDY, seeds, batch_size=4, cancelled=cancelled):
         found.append(row)
         cancelled.set()
     assert 0 < len(found) < 40
@@ -209,13 +210,13 @@ def test_an_interrupt_keeps_what_is_finished_and_the_engine_usable(
         return 0
 
     whole = generated(llama, soft, GREEDY)
-    engine = TransformersEngine(llama, [END], 64)
+    engine = TransformersEngine(llama, [END])
     seeds = np.arange(40, dtype=np.uint64)
     found = []
     with monkeypatch.context() as patched:
         steps = counted(patched, "step", stop_at_fifth)
         with pytest.raises(KeyboardInterrupt):
-            found.extend(engine.generate(soft, GREEDY, seeds))
+            found.extend(engine.generate(soft, GREEDY, seeds, batch_size=64))
     early = {g.row for g in whole if g.ended and len(g.ids) <= 4}
     assert {g.row for g in found} == early
     assert len(list(engine.generate(soft, GREEDY, seeds))) == 40
@@ -231,14 +232,13 @@ def test_a_caller_that_stops_listening_keeps_nobody_out(llm: Any, soft: torch.Te
 
 
 def test_threads_may_share_an_engine(llama: Any, soft: torch.Tensor) -> None:
-    engine = TransformersEngine(llama, [END], 8)
+    engine = TransformersEngine(llama, [END])
     found: dict[int, list[list[int]]] = {}
 
     def work(number: int) -> None:
         part = soft[number * 10 : number * 10 + 10]
-        rows = sorted(
-            engine.generate(part, GREEDY, np.arange(10, dtype=np.uint64)), key=lambda g: g.row
-        )
+        seeds = np.arange(10, dtype=np.uint64)
+        rows = sorted(engine.generate(part, GREEDY, seeds, batch_size=8), key=lambda g: g.row)
         found[number] = [g.ids.tolist() for g in rows]
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
@@ -290,9 +290,9 @@ def test_greedy_ids_equal_generate_on_real_soft_tokens() -> None:
     parts = decoder._writer()
     soft = parts.soft_tokens(torch.from_numpy(decoder.encoder.encode(texts)))
     end = parts.model.generation_config.eos_token_id
-    engine = TransformersEngine(parts.model, [end], 16)
+    engine = TransformersEngine(parts.model, [end])
     with parts.bridge.lora.applied(parts.model):
-        found = engine.generate(soft, GREEDY, np.arange(24, dtype=np.uint64))
+        found = engine.generate(soft, GREEDY, np.arange(24, dtype=np.uint64), batch_size=16)
         ours = [g.ids.tolist() for g in sorted(found, key=lambda g: g.row)]
         mask = torch.ones(soft.shape[:2], dtype=torch.int64)
         theirs = parts.model.generate(

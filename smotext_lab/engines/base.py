@@ -115,6 +115,7 @@ class Engine(Protocol):
         seeds: np.ndarray,
         *,
         owners: np.ndarray | None = None,
+        batch_size: int | None = None,
         cancelled: threading.Event | None = None,
         watch: Watch | None = None,
     ) -> Iterator[Generated]:
@@ -129,6 +130,9 @@ class Engine(Protocol):
         owners : ndarray of int64, shape (m,), optional
             Which soft tokens each row continues (by default row i those of i): rows of the
             same owner share the work of reading them.
+        batch_size : int, optional
+            Rows decoded together at most; by default, and by an engine that sees to it itself,
+            as many as the memory holds.
         cancelled : threading.Event, optional
             Once it is set no further step is made; what had finished has been yielded.
         watch : callable, optional

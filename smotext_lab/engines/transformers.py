@@ -36,22 +36,19 @@ class TransformersEngine:
         A causal LM.
     eos_token_ids : sequence of int
         Tokens that end a text.
-    batch_size : int, optional
-        Rows decoded together; by default as many as `memory` holds, at most 128.
     memory : int, optional
-        Bytes that decoding may take beside the weights; by default half of what is free.
+        Bytes that decoding may take beside the weights; by default half of what is free. It says
+        how many rows are decoded together, at most 128, where `generate` is not told.
     """
 
     def __init__(
         self,
         llm: Any,
         eos_token_ids: list[int],
-        batch_size: int | None = None,
         memory: int | None = None,
     ) -> None:
         self.llm = llm
         self.eos_token_ids = eos_token_ids
-        self.batch_size = batch_size
         self.memory = memory
         self._llama = Llama(llm) if Llama.fits(llm) else None
         self._lock = threading.Lock()
@@ -63,6 +60,7 @@ class TransformersEngine:
         seeds: np.ndarray,
         *,
         owners: np.ndarray | None = None,
+        batch_size: int | None = None,
         cancelled: threading.Event | None = None,
         watch: Watch | None = None,
     ) -> Iterator[Generated]:
@@ -72,7 +70,8 @@ class TransformersEngine:
         """
         owners = np.arange(len(soft_tokens)) if owners is None else np.asarray(owners, np.int64)
         task = Task(soft_tokens, owners, sampling, seeds, self.eos_token_ids)
-        size = max(1, min(len(owners), self.rows_at_once(soft_tokens.shape[1], sampling)))
+        most = batch_size or self.rows_at_once(soft_tokens.shape[1], sampling)
+        size = max(1, min(len(owners), most))
         if self._llama is None:
             return self._batches(task, size, cancelled, watch)
         with self._lock:
@@ -80,7 +79,7 @@ class TransformersEngine:
         return self._advanced(Slots(self._llama, weights, task, size), cancelled, watch)
 
     def rows_at_once(self, soft_tokens: int, sampling: Sampling) -> int:
-        """Return how many rows are decoded together.
+        """Return how many rows are decoded together unless `generate` is told.
 
         Parameters
         ----------
@@ -88,8 +87,6 @@ class TransformersEngine:
             Of each row.
         sampling : Sampling
         """
-        if self.batch_size is not None:
-            return self.batch_size
         budget = free_memory(self.llm.device) // 2 if self.memory is None else self.memory
         return rows_within(budget, self.llm.config, soft_tokens, sampling.max_new_tokens, MOST_ROWS)
 

@@ -110,6 +110,7 @@ class _Local:
         seeds: np.ndarray,
         *,
         owners: np.ndarray | None = None,
+        batch_size: int | None = None,  # noqa: ARG002 - vLLM plans for itself
         cancelled: threading.Event | None = None,
         watch: Watch | None = None,
     ) -> Iterator[Generated]:
@@ -190,6 +191,7 @@ class _Remote:
         seeds: np.ndarray,
         *,
         owners: np.ndarray | None = None,
+        batch_size: int | None = None,  # noqa: ARG002 - vLLM plans for itself
         cancelled: threading.Event | None = None,
         watch: Watch | None = None,
     ) -> Iterator[Generated]:
