@@ -243,13 +243,14 @@ def measured(exact: Bench, rough: Bench, n: int) -> dict[str, Any]:
         found["memory"] = rough.memory(64)
         found["roofline"] = {rough.dtype: rough.roofline()}
         timed = [rough.ours(size, n) for size in (8, 32, 64, 128, 256)]
-        timed += [rough.theirs(size, n, "eager") for size in (32, 64, 128)]
+        timed += [rough.theirs(size, n, "eager") for size in (32, 64, 128, 256)]
         timed.append(rough.theirs(128, n, "sdpa"))
         found["8 candidates / 1"] = rough.candidates(128, 8)
         found["one vector, 24 tokens, s"] = rough.interactive(24)
     with applied(exact):
         found["roofline"][exact.dtype] = exact.roofline()
-        timed += [exact.ours(128, min(n, 128)), exact.theirs(128, min(n, 128), "eager")]
+        timed.append(exact.ours(128, min(n, 128)))
+        timed += [exact.theirs(128, min(n, 128), attention) for attention in ("eager", "sdpa")]
         timed.append(exact.theirs(1, 8, "sdpa"))
     found["rows"] = [t.row(found["roofline"]) for t in timed]
     return found
