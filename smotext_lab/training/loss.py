@@ -1,8 +1,8 @@
 """The loss of an LLM's output head, a few rows at a time.
 
 Logits of all tokens of a step, their softmax and both gradients, written out and read back by
-operations of their own, cost a fifth of a training step and 0.9 GB (``benchmarks/README.md``). Here a
-few rows' logits become loss and gradient while they are still in the cache.
+operations of their own, cost a fifth of a training step and 0.9 GB (``benchmarks/README.md``). Here
+a few rows' logits become loss and gradient while they are still in the cache.
 """
 
 from __future__ import annotations
