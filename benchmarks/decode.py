@@ -15,8 +15,8 @@ The decoder's own dtype is measured: bfloat16 where the CPU multiplies it native
 --check compares ids and cosines too: in float32 with `generate`, in bfloat16 with float32.
 
 --whole times the decoder as it is used (bridge, engine, encoding again, ranking) with 1, 4 and 8
-candidates a vector. Rows of one owner read the same soft tokens once; a vector's candidates are told
-other words and read their own.
+candidates a vector. Rows of one owner read the same soft tokens once; a vector's candidates are
+told other words and read their own.
 
 --stream 100000 writes so many texts to a file, of at most --tokens tokens each, from the vectors of
 the texts moved a little, and tells the memory after every 1,000.
