@@ -10,7 +10,7 @@ from smotext_lab.engines.base import Generated
 from smotext_lab.forms import TextForm, restyled, sentence_kind
 from smotext_lab.guards.words import find_loop, fold
 
-__all__ = ["Candidate", "in_form", "score"]
+__all__ = ["Candidate", "broken", "in_form", "score"]
 
 _LIKELIHOOD = 0.03  # what a nat a token is worth: of texts equally near, the likelier one
 _LABEL = 0.1  # what being surely of the wanted label is worth
@@ -57,6 +57,18 @@ def in_form(text: str, form: TextForm | None) -> str:
     return text if form is None else restyled(text, form.case)
 
 
+def broken(text: str) -> bool:
+    """Tell whether `text` has no words or goes on repeating itself.
+
+    Examples
+    --------
+    >>> broken("..."), broken("the rain the rain the rain the rain"), broken("It rains.")
+    (True, True, False)
+    """
+    folded = fold(text)
+    return not folded or find_loop(folded, _MAX_REPEATS) is not None
+
+
 def score(
     text: str,
     cosine: float,
@@ -95,9 +107,7 @@ def score(
     >>> score("the rain the rain the rain the rain", 0.9, -0.1) < 0
     True
     """
-    folded = fold(text)
-    broken = not folded or find_loop(folded, _MAX_REPEATS) is not None
     other = form is not None and sentence_kind(text) != form.kind
     # an empty text comes after one that at least has words, if all that were tried are broken
-    lost = _BROKEN * (broken + (not text)) + _OTHER_KIND * other + _UNMET * unmet
+    lost = _BROKEN * (broken(text) + (not text)) + _OTHER_KIND * other + _UNMET * unmet
     return cosine + _LIKELIHOOD * likelihood + _LABEL * agreement - lost

@@ -222,7 +222,7 @@ class Search:
         each = torch.arange(len(rows)).repeat_interleave(self.n_candidates)
         return self.writer.soft_tokens(
             torch.from_numpy(vectors)[each],
-            dropped=_dropped(seeds, tries, getattr(bridge, "pool", 0)),
+            dropped=dropped_words(seeds, tries, getattr(bridge, "pool", 0)),
             hints=hints[each],
             scores=None if scores is None else scores[each],
         )
@@ -281,8 +281,8 @@ def _at_length_of(vectors: np.ndarray, moved: np.ndarray) -> np.ndarray:
     return (moved * (wanted / np.maximum(lengths, 1e-12))).astype(np.float32)
 
 
-def _dropped(seeds: np.ndarray, tries: np.ndarray, pool: int) -> torch.Tensor | None:
-    """Choose which predicted words each candidate passes over; the first one, none."""
+def dropped_words(seeds: np.ndarray, tries: np.ndarray, pool: int) -> torch.Tensor | None:
+    """Return which of the `pool` best words each candidate passes over; the first one, none."""
     if pool == 0:
         return None
     u = np.stack([uniforms(seeds, -2 - word) for word in range(pool)], axis=1)

@@ -1,4 +1,4 @@
-"""``smotext-lab train-bridge``."""
+"""``smotext-lab train-bridge`` and ``refine-bridge``."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ import typer
 
 from smotext_lab.cli.door import examples, say
 
-__all__ = ["EXAMPLES", "train_bridge"]
+__all__ = ["EXAMPLES", "REFINE_EXAMPLES", "refine_bridge", "train_bridge"]
 
 EXAMPLES = examples(
     "smotext-lab train-bridge --corpus sentences.jsonl.gz --out my-bridge --minutes 60",
     "smotext-lab train-bridge --corpus a.txt --corpus b.csv --text body --out my-bridge",
     "smotext-lab train-bridge --from default --corpus my_texts.csv --minutes 10 --out mine",
     "smotext-lab generate tickets.csv --n 20 --bridge my-bridge",
+)
+REFINE_EXAMPLES = examples(
+    "smotext-lab refine-bridge --corpus sentences.jsonl.gz --out refined --minutes 60",
+    "smotext-lab refine-bridge --from mine --corpus my_texts.csv --text body --out refined",
+    "smotext-lab generate tickets.csv --n 20 --bridge refined",
 )
 
 Corpus = Annotated[
@@ -79,6 +84,25 @@ Patience = Annotated[
 ]
 EvaluateEvery = Annotated[
     int | None, typer.Option(help="Steps between measurements.", show_default="250")
+]
+Refined = Annotated[
+    str,
+    typer.Option("--from", metavar="BRIDGE", help='The bridge to refine: "default" or a folder.'),
+]
+RefiningSteps = Annotated[int | None, typer.Option(help="Steps.", show_default="300")]
+RefiningRate = Annotated[
+    float | None, typer.Option(help="Peak learning rate.", show_default="0.0004")
+]
+Points = Annotated[
+    int | None,
+    typer.Option(help="Points a step, half of them blends of neighbours.", show_default="32"),
+]
+Candidates = Annotated[
+    int | None,
+    typer.Option(help="Texts at each; the best and the worst are learnt from.", show_default="8"),
+]
+RefiningEvery = Annotated[
+    int | None, typer.Option(help="Steps between measurements.", show_default="40")
 ]
 Epochs = Annotated[
     float | None, typer.Option(help="Passes over the corpus for the words.", show_default="3")
@@ -150,6 +174,61 @@ def train_bridge(
     )
     if start_from is not None:
         say(_gain(bridge.facts.training))
+    say(f"The bridge is in {out.resolve()}: give it as --bridge {out}.")
+
+
+def refine_bridge(
+    *,
+    corpus: Corpus,
+    out: OutFolder,
+    start_from: Refined = "default",
+    encoder: Encoder = "all-MiniLM-L6-v2",
+    llm: Llm = "SmolLM2-135M-Instruct",
+    minutes: Minutes = None,
+    steps: RefiningSteps = None,
+    text: Column = "text",
+    random_state: Seed = 0,
+    n_points: Points = None,
+    n_candidates: Candidates = None,
+    learning_rate: RefiningRate = None,
+    batch_size: Batch = None,
+    evaluate_every: RefiningEvery = None,
+    patience: Patience = None,
+) -> None:
+    """Let a trained bridge learn from what its own texts say.
+
+    It writes several texts at each of some points, half of them between neighbours; of those that
+    the encoder puts nearest to the point it learns to write more, of those farthest, fewer. Stop it
+    with Ctrl-C and run the same command again: it goes on from its last checkpoint.
+    """
+    from smotext_lab.training import refine
+
+    given = {
+        "steps": steps,
+        "n_points": n_points,
+        "n_candidates": n_candidates,
+        "learning_rate": learning_rate,
+        "batch_size": batch_size,
+        "evaluate_every": evaluate_every,
+        "patience": patience,
+    }
+    wanted = {name: value for name, value in given.items() if value is not None}
+    bridge = refine.refine_bridge(
+        list(corpus),
+        out=out,
+        start_from=start_from,
+        encoder=encoder,
+        llm=llm,
+        recipe=replace(refine.RefiningRecipe(), **wanted),  # type: ignore[arg-type]
+        minutes=minutes,
+        text=text,
+        random_state=random_state,
+    )
+    before, after = (bridge.facts.training[key] for key in ("start_cosine", "unseen_cosine"))
+    say(
+        f"At held-back points the cosine of what is written went from {before:.3f} to {after:.3f} "
+        f"(one text a point, no search)."
+    )
     say(f"The bridge is in {out.resolve()}: give it as --bridge {out}.")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,15 +37,26 @@ class TrainingLog:
         whole, _, _ = path.read_text("utf-8").rpartition("\n")
         return [json.loads(line) for line in whole.splitlines()]
 
-    def draw(self) -> Path:
-        """Write ``log.svg``: the loss in training and on unseen texts against texts seen."""
+    def draw(self, title: str, kinds: Mapping[str, str]) -> Path:
+        """Write ``log.svg``: figures in training and on unseen texts against texts seen.
+
+        Parameters
+        ----------
+        title : str
+            Of the axis.
+        kinds : mapping of str to str
+            Two keys of the lines, and what they are called.
+
+        Returns
+        -------
+        Path
+        """
         import altair as alt
 
         from smotext_lab.charts import MUTED, PALETTE, plain_rows, styled, svg
 
-        kinds = {"loss": "in training (noise, words left out)", "unseen_loss": "unseen texts"}
         rows = [
-            {"texts": line["texts_seen"], "loss": line[key], "of": name}
+            {"texts": line["texts_seen"], "figure": line[key], "of": name}
             for line in self.lines()
             for key, name in kinds.items()
             if line["stage"] == "tokens" and key in line
@@ -56,7 +68,7 @@ class TrainingLog:
             .mark_line(point=True)
             .encode(
                 x=alt.X("texts:Q", title="texts seen"),
-                y=alt.Y("loss:Q", title="loss (nats a token)", scale=alt.Scale(zero=False)),
+                y=alt.Y("figure:Q", title=title, scale=alt.Scale(zero=False)),
                 color=alt.Color(
                     "of:N",
                     title=None,
@@ -65,7 +77,7 @@ class TrainingLog:
                 ),
                 tooltip=[
                     alt.Tooltip("texts:Q"),
-                    alt.Tooltip("loss:Q", format=".3f"),
+                    alt.Tooltip("figure:Q", format=".3f"),
                     alt.Tooltip("of:N"),
                 ],
             )

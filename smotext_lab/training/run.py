@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -19,12 +19,13 @@ from smotext_lab.bridges import (
     load_bridge,
     split_words,
 )
-from smotext_lab.encoders import BertEncoder, Encoder
+from smotext_lab.encoders import Encoder
 from smotext_lab.errors import BridgeError, DataError, ParameterError
-from smotext_lab.models import DEFAULT_LLM, fingerprint, load_llm
+from smotext_lab.models import DEFAULT_LLM
 from smotext_lab.training.card import write_card
 from smotext_lab.training.checkpoints import load_checkpoint, save_checkpoint
-from smotext_lab.training.corpus import encode_corpus, read_corpus
+from smotext_lab.training.corpus import read_corpus
+from smotext_lab.training.given import Data, Ends
 from smotext_lab.training.lexical import LexicalRecipe, recall_at, train_lexical_head
 from smotext_lab.training.log import TrainingLog
 from smotext_lab.training.stage import TokenStage
@@ -32,51 +33,6 @@ from smotext_lab.training.trainer import BridgeRecipe
 from smotext_lab.training.words import Lexicon, build_lexicon, word_ids
 
 __all__ = ["train_bridge"]
-
-
-@dataclass(frozen=True)
-class _Data:
-    """The corpus as training sees it; the last rows are never trained on."""
-
-    texts: list[str]
-    vectors: np.ndarray
-    train: np.ndarray
-    unseen: np.ndarray
-
-    @classmethod
-    def prepare(cls, texts: list[str], encoder: Encoder, work: Path, seed: int) -> _Data:
-        order = np.random.default_rng([seed, 1]).permutation(len(texts))
-        held = min(2000, max(1, len(texts) // 20))
-        return cls(texts, encode_corpus(texts, encoder, work), order[held:], order[:held])
-
-
-@dataclass(frozen=True)
-class _Ends:
-    """What the bridge lies between."""
-
-    encoder: Encoder
-    llm: str
-    model: Any
-    tokenizer: Any
-
-    @classmethod
-    def load(cls, encoder: str | Encoder, llm: str) -> _Ends:
-        encoder = BertEncoder(encoder) if isinstance(encoder, str) else encoder
-        model, tokenizer = load_llm(llm, "auto")
-        model.set_attn_implementation("eager")  # faster for short texts on a CPU
-        return cls(encoder, llm, model, tokenizer)
-
-    def facts(self, kind: str, recipe: BridgeRecipe) -> BridgeFacts:
-        return BridgeFacts(
-            kind=kind,
-            encoder=self.encoder.fingerprint,
-            llm=fingerprint(self.llm),
-            dim=self.encoder.dim,
-            hidden=self.model.get_input_embeddings().weight.shape[1],
-            n_tokens=recipe.n_words + recipe.n_learnt,
-            n_words=recipe.n_words,
-            lora_scale=recipe.lora_scale if recipe.rank else 0.0,
-        )
 
 
 def train_bridge(
@@ -150,7 +106,7 @@ def train_bridge(
         recipe = replace(recipe, n_words=0, n_learnt=1)
     out = Path(out)
     log = TrainingLog(out)
-    ends = _Ends.load(encoder, llm)
+    ends = Ends.load(encoder, llm)
     texts = read_corpus(corpus, text)
     if len(texts) < 2 * recipe.batch_size:
         msg = (
@@ -158,7 +114,7 @@ def train_bridge(
             f"{2 * recipe.batch_size} (two batches), and is of use from some ten thousand on"
         )
         raise DataError(msg)
-    data = _Data.prepare(texts, ends.encoder, out / "work", random_state)
+    data = Data.prepare(texts, ends.encoder, out / "work", random_state)
     torch.manual_seed(random_state)  # initial weights
     bridge: Bridge
     if start_from is not None:
@@ -200,7 +156,7 @@ def _continued(bridge: Bridge, wanted: BridgeFacts) -> Bridge:
 
 
 def _lexical_bridge(
-    facts: BridgeFacts, data: _Data, ends: _Ends, split: Callable[[str], list[str]]
+    facts: BridgeFacts, data: Data, ends: Ends, split: Callable[[str], list[str]]
 ) -> LexicalBridge:
     lexicon = build_lexicon((data.texts[i] for i in data.train), split)
     inside = [" " + word for word in lexicon.words]
@@ -220,7 +176,7 @@ def _lexical_bridge(
 
 def _train_head(
     bridge: LexicalBridge,
-    data: _Data,
+    data: Data,
     encoder: Encoder,
     recipe: LexicalRecipe,
     *,

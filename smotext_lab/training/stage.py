@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -52,6 +52,12 @@ class TokenStage:
         Seconds between checkpoints.
     """
 
+    axis = "loss (nats a token)"
+    drawn: Mapping[str, str] = {
+        "loss": "in training (noise, words left out)",
+        "unseen_loss": "unseen texts",
+    }
+
     def __init__(
         self,
         texts: Sequence[str],
@@ -78,7 +84,7 @@ class TokenStage:
         self.rows = self._usable(train)
         unseen = self._usable(unseen)[:_MOST_UNSEEN]
         self.unseen = unseen[np.argsort(self.lengths[unseen], kind="stable")]
-        # losses on the unseen texts: before the first step, the least, and when that was
+        # measured on the unseen texts: before the first step, at the best one, and when that was
         self.marks: dict[str, float] = {}
 
     def train(self, minutes: float | None, random_state: int) -> Bridge:
@@ -112,7 +118,7 @@ class TokenStage:
         with tqdm(total=trainer.recipe.steps, initial=first, desc="bridge", unit="step") as bar:
             while trainer.step < trainer.recipe.steps and not self._stale(trainer):
                 batch = self._batch(self.rows[batches.at(trainer.step)])
-                losses.append(trainer.train_step(batch))
+                losses.append(self._step(trainer, batch))
                 bar.update()
                 taken, seconds = trainer.step - first, time.monotonic() - started
                 if minutes is not None and taken == _SPEED_STEPS:
@@ -129,6 +135,9 @@ class TokenStage:
                 if time.monotonic() - saved > self.pause:
                     self._save(trainer)
                     saved = time.monotonic()
+
+    def _step(self, trainer: BridgeTrainer, batch: Batch) -> float:
+        return trainer.train_step(batch)
 
     def _usable(self, rows: np.ndarray) -> np.ndarray:
         """Leave out texts that are too long to learn from, or that end in the middle."""
@@ -152,12 +161,19 @@ class TokenStage:
 
     def _evaluate(self, trainer: BridgeTrainer) -> None:
         """Measure on the unseen texts; keep the weights if none did better."""
-        loss = trainer.loss_on(self._unseen_batches())
-        self._tell(trainer, unseen_loss=loss)
-        self.marks.setdefault("start", loss)
-        if loss < self.marks.get("best", np.inf):
-            self.marks |= {"best": loss, "step": trainer.step}
+        lost, measured = self._measure(trainer)
+        unseen = {f"unseen_{name}": value for name, value in measured.items()}
+        self._tell(trainer, **unseen)
+        if not self.marks:
+            self.marks = {f"start_{name}": value for name, value in measured.items()}
+        if lost < self.marks.get("least", np.inf):
+            self.marks |= {"least": lost, "step": trainer.step, **unseen}
             save_checkpoint(self.best_file, self._weights(trainer), dict(self.marks))
+
+    def _measure(self, trainer: BridgeTrainer) -> tuple[float, dict[str, float]]:
+        """Return what is to be least, and what is told of it."""
+        loss = trainer.loss_on(self._unseen_batches())
+        return loss, {"loss": loss}
 
     def _stale(self, trainer: BridgeTrainer) -> bool:
         """Tell whether the last `patience` evaluations brought nothing."""
@@ -206,14 +222,15 @@ class TokenStage:
         training["texts_seen"] = (
             training.get("texts_seen", 0) + trainer.step * self.recipe.batch_size
         )
-        training |= {"unseen_loss": round(self.marks["best"], 4), "version": __version__}
-        training |= {"start_loss": round(self.marks["start"], 4), "unseen_texts": len(self.unseen)}
+        measured = {k: v for k, v in self.marks.items() if k not in ("least", "step")}
+        training |= {k: round(v, 4) for k, v in measured.items()}
+        training |= {"unseen_texts": len(self.unseen), "version": __version__}
         training |= {"recipe": asdict(trainer.recipe), "corpus_texts": len(self.texts)}
         if trainer.lora:
             self.bridge.lora = Lora(trainer.lora.tensors(), self.recipe.lora_scale)
         self.bridge.facts = replace(self.bridge.facts, training=training)
         self.bridge.save(self.log.folder)
-        self.log.draw()
+        self.log.draw(self.axis, self.drawn)
         return self.bridge.eval()
 
 

@@ -194,6 +194,13 @@ class BridgeTrainer:
 
     def train_step(self, batch: Batch) -> float:
         """Take one step on a batch; return its loss in nats a token."""
+        loss = self.text_loss(batch)
+        loss.backward()
+        self.update()
+        return float(loss.detach())
+
+    def text_loss(self, batch: Batch) -> torch.Tensor:
+        """Return the loss of this step's batch in nats a token: noise, words and hints left out."""
         generator = torch.Generator().manual_seed(self.random_state * 1_000_003 + self.step)
         vectors = noisy(torch.from_numpy(batch.vectors), self.recipe.noise, generator)
         dropped = None
@@ -204,15 +211,16 @@ class BridgeTrainer:
         if self.lora:
             self.lora.merge()
         total, tokens = self.loss_of(vectors, batch.ids, dropped, batch.hints * told)
-        loss = total / tokens
-        loss.backward()
+        return total / tokens
+
+    def update(self) -> None:
+        """Change what is trained by the gradients that there are: one step."""
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.learning_rate * self.recipe.rate(self.step)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        return float(loss.detach())
 
     @torch.no_grad()
     def loss_on(self, batches: Iterable[Batch]) -> float:
@@ -231,8 +239,12 @@ class BridgeTrainer:
         ids: list[np.ndarray],
         dropped: torch.Tensor | None = None,
         hints: torch.Tensor | None = None,
+        weights: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, int]:
-        """Return the summed loss over the texts' tokens and end tokens, and their number."""
+        """Return the summed loss over the texts' tokens and end tokens, and their number.
+
+        `weights` says what each text counts.
+        """
         soft = self.bridge.soft_tokens(vectors, self.embedding, dropped, hints)
         rows = [torch.from_numpy(np.append(row.astype(np.int64), self.eos)) for row in ids]
         targets = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1)
@@ -243,5 +255,6 @@ class BridgeTrainer:
         states = self.llm.base_model(inputs_embeds=inputs, use_cache=False).last_hidden_state
         # the output head runs only where there is loss
         wanted = states[:, soft.shape[1] - 1 :][real]
-        loss = summed_loss(wanted, self.llm.get_output_embeddings(), targets[real])
+        each = None if weights is None else weights.repeat_interleave(real.sum(dim=1))
+        loss = summed_loss(wanted, self.llm.get_output_embeddings(), targets[real], each)
         return loss, int(real.sum())

@@ -1,0 +1,222 @@
+"""`refine_bridge`: a trained bridge goes on learning from what its own texts say."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from smotext_lab.bridges import Bridge, load_bridge, split_words
+from smotext_lab.encoders import Encoder
+from smotext_lab.engines.base import Sampling
+from smotext_lab.errors import DataError
+from smotext_lab.lora import Lora
+from smotext_lab.models import DEFAULT_LLM
+from smotext_lab.training.card import write_card
+from smotext_lab.training.corpus import read_corpus
+from smotext_lab.training.given import Data, Ends
+from smotext_lab.training.log import TrainingLog
+from smotext_lab.training.stage import TokenStage
+from smotext_lab.training.trainer import Batch, BridgeRecipe, BridgeTrainer
+from smotext_lab.training.tries import Points, Tries
+from smotext_lab.writer import Writer
+
+__all__ = ["RefiningRecipe", "refine_bridge"]
+
+_UNSEEN_POINTS = 128
+
+
+@dataclass(frozen=True)
+class RefiningRecipe(BridgeRecipe):
+    """How a bridge is refined; what is not said here is as in `BridgeRecipe`.
+
+    Attributes
+    ----------
+    n_points : int
+        Points a step, half of them texts' own vectors and half blends of neighbours.
+    n_candidates : int
+        Texts written at each, of which the best and the worst are learnt from.
+    form_told : float
+        Chance that a point's form is asked for.
+    temperature, top_p, top_k, max_new_tokens
+        See `Sampling`: how the texts are drawn.
+    """
+
+    learning_rate: float = 4e-4
+    warmup: int = 10
+    cooldown: float = 0.5
+    steps: int = 300
+    evaluate_every: int = 40
+    n_points: int = 32
+    n_candidates: int = 8
+    form_told: float = 0.7
+    temperature: float = 0.7
+    top_p: float = 0.9
+    top_k: int = 50
+    max_new_tokens: int = 128
+
+    def fitting(self, bridge: Bridge) -> RefiningRecipe:
+        """Return the recipe with the bridge's own words, tokens and rank."""
+        facts, lora = bridge.facts, bridge.lora
+        rank = next(iter(lora.tensors.values())).shape if lora else (0,)
+        return replace(
+            self,
+            n_words=facts.n_words,
+            n_learnt=facts.n_tokens - facts.n_words,
+            rank=min(rank),
+            lora_scale=lora.scale if lora else self.lora_scale,
+        )
+
+
+def refine_bridge(
+    corpus: Sequence[str | Path],
+    *,
+    out: str | Path,
+    start_from: str | Path = "default",
+    encoder: str | Encoder = "all-MiniLM-L6-v2",
+    llm: str = DEFAULT_LLM,
+    recipe: RefiningRecipe | None = None,
+    minutes: float | None = None,
+    text: str = "text",
+    checkpoint_minutes: float = 4.0,
+    random_state: int = 0,
+    split: Callable[[str], list[str]] = split_words,
+) -> Bridge:
+    """Refine a trained bridge by the cosine that its texts reach.
+
+    A bridge is trained to write the very text of a vector. What is asked of it is another thing:
+    a text with that vector, also where no text ever was. So it writes several at each of some
+    points, half of them between neighbours; the encoder reads them again; the best becomes likelier
+    and the worst less likely, by how far each is from the mean of its point (policy gradient).
+    Beside it a batch of real texts is trained on as before, so that the language stays.
+
+    Run it again with the same arguments and it goes on from its last checkpoint.
+
+    Parameters
+    ----------
+    corpus : sequence of path
+        See `read_corpus`; the 20th part, 2,000 texts at most, is held back.
+    out : path
+        Folder for the bridge; what is needed to go on lies in ``out/work``.
+    start_from : path or "default"
+        The bridge that is refined.
+    encoder, llm : str
+        As in `train_bridge`.
+    recipe : RefiningRecipe, optional
+    minutes : float, optional
+        Sets ``recipe.steps`` by the speed of the first steps.
+    text, checkpoint_minutes, random_state, split
+        As in `train_bridge`.
+
+    Returns
+    -------
+    Bridge
+        Also saved in `out`. ``facts.training`` has the cosine of greedy texts at held-back points
+        before (``start_cosine``) and after (``unseen_cosine``); the weights with the best are kept.
+
+    Raises
+    ------
+    DataError, ModelError, BridgeError, ParameterError
+        Where the corpus, the models or the numbers cannot be used.
+
+    References
+    ----------
+    .. [1] Williams, "Simple statistical gradient-following algorithms for connectionist
+       reinforcement learning", Machine Learning 8, 1992: REINFORCE, section 5.
+    .. [2] Shen et al., "Minimum Risk Training for Neural Machine Translation", arXiv 1512.02433,
+       section 3: training for what a whole text is judged by.
+
+    Examples
+    --------
+    >>> refine_bridge(["my_texts.csv"], out="mine", minutes=30)  # doctest: +SKIP
+    """
+    out = Path(out)
+    bridge = load_bridge(start_from, split=split)
+    recipe = (recipe or RefiningRecipe()).fitting(bridge)
+    log = TrainingLog(out)
+    ends = Ends.load(encoder, llm)
+    facts = ends.facts(bridge.facts.kind, recipe)
+    bridge.check(facts.encoder, facts.dim, facts.llm, facts.hidden)
+    texts = read_corpus(corpus, text)
+    least = 2 * max(recipe.batch_size, recipe.n_points)
+    if len(texts) < least:
+        msg = f"the corpus holds {len(texts)} texts; refining a bridge takes at least {least}"
+        raise DataError(msg)
+    data = Data.prepare(texts, ends.encoder, out / "work", random_state)
+    stage = _RefiningStage(
+        data.texts,
+        data.vectors,
+        data.train,
+        data.unseen,
+        bridge=bridge,
+        model=ends.model,
+        tokenizer=ends.tokenizer,
+        recipe=recipe,
+        log=log,
+        pause=60 * checkpoint_minutes,
+    )
+    stage.reads_with(ends)
+    refined = stage.train(minutes, random_state)
+    write_card(refined, out, corpus=[Path(p).name for p in corpus])
+    return refined
+
+
+class _RefiningStage(TokenStage):
+    """The last stage of training, with a bridge's own texts beside the corpus'."""
+
+    recipe: RefiningRecipe
+    axis = "cosine to the point"
+    drawn: Mapping[str, str] = {
+        "cosine": "in training (drawn at random)",
+        "unseen_cosine": "held-back points (greedy)",
+    }
+
+    def reads_with(self, ends: Ends) -> None:
+        """Load a second LLM, which writes while the first one learns."""
+        self.encoder = ends.encoder
+        self.writer = Writer.load(ends.llm, self.bridge, ends.encoder, prompt=None, dtype="auto")
+
+    def _step(self, trainer: BridgeTrainer, batch: Batch) -> float:
+        recipe = self.recipe
+        rng = np.random.default_rng([trainer.random_state, 2, trainer.step])
+        points = self._points(self.rows, recipe.n_points, rng)
+        sampling = Sampling(recipe.temperature, recipe.top_p, recipe.top_k, recipe.max_new_tokens)
+        tries = self._tries(trainer, points, sampling, recipe.n_candidates, rng)
+        loss = trainer.text_loss(batch)
+        loss.backward()
+        tries.backward(trainer.loss_of)
+        trainer.update()
+        self._tell(trainer, cosine=float(tries.cosines.mean()), reward=float(tries.rewards.mean()))
+        return float(loss.detach())
+
+    def _measure(self, trainer: BridgeTrainer) -> tuple[float, dict[str, float]]:
+        """Return minus the mean reward of greedy texts at held-back points, and what is told."""
+        loss = trainer.loss_on(self._unseen_batches())
+        rng = np.random.default_rng([trainer.random_state, 3])
+        points = self._points(self.unseen, _UNSEEN_POINTS, rng)
+        greedy = Sampling(temperature=0, max_new_tokens=self.recipe.max_new_tokens)
+        tries = self._tries(trainer, points, greedy, 1, rng)
+        return -float(tries.rewards.mean()), {"loss": loss, "cosine": float(tries.cosines.mean())}
+
+    def _points(self, rows: np.ndarray, n: int, rng: np.random.Generator) -> Points:
+        told = self.recipe.form_told
+        return Points.draw(self.texts, self.vectors, rows, n, form_told=told, rng=rng)
+
+    def _tries(
+        self,
+        trainer: BridgeTrainer,
+        points: Points,
+        sampling: Sampling,
+        n_candidates: int,
+        rng: np.random.Generator,
+    ) -> Tries:
+        """Write with the weights as they are now."""
+        if trainer.lora:
+            self.bridge.lora = Lora(trainer.lora.tensors(), self.recipe.lora_scale)
+        seeds = rng.integers(0, 2**64, (len(points.vectors), n_candidates), np.uint64)
+        with warnings.catch_warnings():  # texts may run long while they are learnt from
+            warnings.simplefilter("ignore", UserWarning)
+            return Tries.write(points, self.writer, self.encoder, sampling, seeds)
