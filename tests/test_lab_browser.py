@@ -1,4 +1,4 @@
-"""JupyterLab as a user meets it: a real server, a real kernel, headless Chromium, no network.
+"""JupyterLab, and Notebook 7, as users meet them: real server and kernel, headless Chromium.
 
 Every request that leaves this machine is stopped and counted; there must be none. Pictures of
 what was seen go to the folder that SMOTEXT_LAB_PICTURES names.
@@ -14,6 +14,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,24 @@ class Lab:
     """A JupyterLab in a folder of its own, and the browser in front of it."""
 
     def __init__(self, browser: Any, url: str, folder: Path) -> None:
-        self.browser, self.url, self.folder = browser, url, folder
+        self.url, self.folder = url, folder
         self.abroad: list[str] = []
         self.errors: list[str] = []
-        self.page = self._page()
+        self.page = browser.new_page(viewport={"width": 1100, "height": 1100})
+        self.page.set_default_timeout(90_000)
+        self.page.route("**/*", self._let_through)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.errors.append(f"dialog: {dialog.message}"))
 
-    def open(self, name: str, cells: list[str], width: int = 1100) -> Notebook:
+    def start(self) -> None:
+        """Open JupyterLab, with no file browser beside the notebook."""
+        self.page.goto(f"{self.url}/lab?token=t")
+        self.page.wait_for_function("() => window.jupyterapp?.restored", timeout=120_000)
+        self.page.evaluate("() => window.jupyterapp.restored.then(() => null)")
+        self.page.keyboard.press("Control+b")
+
+    def write(self, name: str, cells: list[str]) -> None:
+        """Write a notebook of code cells into the folder."""
         notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}}
         notebook["metadata"] = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
         notebook["cells"] = [
@@ -51,6 +64,9 @@ class Lab:
             for i, source in enumerate(cells)
         ]
         (self.folder / f"{name}.ipynb").write_text(json.dumps(notebook))
+
+    def open(self, name: str, cells: list[str], width: int = 1100) -> Notebook:
+        self.write(name, cells)
         self.page.set_viewport_size({"width": width, "height": 1100})
         self.page.evaluate(
             "(path) => void window.jupyterapp.commands.execute('docmanager:open', { path })",
@@ -62,18 +78,6 @@ class Lab:
         )
         self.page.wait_for_function(READY, timeout=120_000)
         return Notebook(self.page, name)
-
-    def _page(self) -> Any:
-        page = self.browser.new_page(viewport={"width": 1100, "height": 1100})
-        page.set_default_timeout(90_000)
-        page.route("**/*", self._let_through)
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("dialog", lambda dialog: self.errors.append(f"dialog: {dialog.message}"))
-        page.goto(f"{self.url}/lab?token=t")
-        page.wait_for_function("() => window.jupyterapp?.restored", timeout=120_000)
-        page.evaluate("() => window.jupyterapp.restored.then(() => null)")
-        page.keyboard.press("Control+b")  # no file browser beside the notebook
-        return page
 
     def _let_through(self, route: Any) -> None:
         if route.request.url.startswith((self.url, "data:", "blob:")):
@@ -127,41 +131,55 @@ class Notebook:
             self.page.screenshot(path=Path(folder) / f"{name}.png")
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[Lab]:
-    from playwright.sync_api import sync_playwright
-
-    folder = tmp_path_factory.mktemp("lab")
+@contextmanager
+def serving(module: str, temporary: Any, *options: str) -> Iterator[tuple[str, Path]]:
+    """Run a Jupyter application in an empty folder; give its address and the folder."""
+    folder = temporary.mktemp(module)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     homes = {
-        name: str(tmp_path_factory.mktemp("home"))
+        name: str(temporary.mktemp("home"))
         for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTERLAB_SETTINGS_DIR")
     }
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1"]
+    command = [sys.executable, "-m", module, "--no-browser", "--ip=127.0.0.1", "--allow-root"]
     command += [f"--port={port}", "--IdentityProvider.token=t", f"--ServerApp.root_dir={folder}"]
-    command += ["--allow-root", "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None"]
     server = subprocess.Popen(
-        command,
+        [*command, *options],
         env={**os.environ, **homes},
-        stdout=(folder.parent / "lab.log").open("w"),
+        stdout=(folder.parent / f"{module}.log").open("w"),
         stderr=subprocess.STDOUT,
     )
     url = f"http://127.0.0.1:{port}"
     try:
         _wait_for(url, server)
-        with sync_playwright() as playwright:
-            options = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"]
-            browser = playwright.chromium.launch(executable_path=chromium, args=options)
-            made = Lab(browser, url, folder)
-            yield made
-            browser.close()
-            assert made.abroad == [], "nothing leaves the machine"
-            assert made.errors == []
+        yield url, folder
     finally:
         server.terminate()
         server.wait(30)
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        options = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"]
+        launched = playwright.chromium.launch(executable_path=chromium, args=options)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Iterator[Lab]:
+    options = ["--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None"]
+    with serving("jupyterlab", tmp_path_factory, *options) as (url, folder):
+        made = Lab(browser, url, folder)
+        made.start()
+        yield made
+        made.page.close()
+        assert made.abroad == [], "nothing leaves the machine"
+        assert made.errors == []
 
 
 def _wait_for(url: str, server: Any) -> None:
@@ -340,3 +358,39 @@ def test_a_launcher_card_opens_a_copy_and_never_writes_over_one(lab: Lab) -> Non
     )
     page.locator(".jp-Launcher:visible").wait_for()
     notebook.picture("launcher")
+
+
+def test_widgets_work_in_notebook_7(tmp_path_factory: pytest.TempPathFactory, browser: Any) -> None:
+    cells = [
+        "import numpy as np\n"
+        "from smotext_lab import ClassBalance, LatentMap, Synthesis, SynthesisReview\n"
+        "rows = [{'text': f'{t} <b>bold</b>', 'label': 'a', 'status': 'accepted'} for t in 'xyz']\n"
+        "review = SynthesisReview(Synthesis.from_rows(rows))\n"
+        "review",
+        "balance = ClassBalance(['x'] * 5 + ['y'] * 3, ['a'] * 5 + ['b'] * 3)\nbalance",
+        "vectors = np.random.default_rng(0).normal(size=(300, 8)).astype('float32')\n"
+        "latent = LatentMap(['x'] * 300, ['a', 'b'] * 150, vectors=vectors)\n"
+        "latent",
+    ]
+    options = ["--JupyterNotebookApp.expose_app_in_browser=True"]
+    with serving("notebook", tmp_path_factory, *options) as (url, folder):
+        seven = Lab(browser, url, folder)
+        seven.write("widgets", cells)
+        seven.page.goto(f"{url}/notebooks/widgets.ipynb?token=t")
+        seven.page.wait_for_function(READY, timeout=120_000)
+        notebook = Notebook(seven.page, "widgets")
+        notebook.run(0)
+        notebook.shown.locator(".smotext-review-row").first.click()
+        notebook.shown.locator(".smotext-review").focus()
+        seven.page.keyboard.press("a")
+        notebook.until("review.counts()['accepted'] == 1")
+        notebook.run(1)
+        notebook.shown.locator(".noUi-handle").nth(1).focus()
+        seven.page.keyboard.press("ArrowRight")
+        notebook.until("balance.targets['b'] == 6")
+        notebook.run(2)
+        notebook.shown.locator(".smotext-map canvas").first.wait_for()
+        notebook.picture("notebook_7")
+        seven.page.close()
+        assert seven.abroad == []
+        assert seven.errors == []

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -48,3 +51,34 @@ def test_the_extension_has_the_packages_version() -> None:
     package = json.loads((launcher.STATIC.parent / "package.json").read_text())
     assert package["version"] == __version__
     assert (launcher.STATIC.parent / package["jupyterlab"]["_build"]["load"]).is_file()
+
+
+def test_the_wheel_brings_the_launchers_section_where_there_is_no_node(tmp_path: Path) -> None:
+    without_node = {**os.environ, "PATH": str(tmp_path)}
+
+    def run(*command: str, **extra: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", *command],
+            check=False,
+            cwd=Path(__file__).parent.parent,
+            env=without_node | extra,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    run("hatchling", "build", "-t", "wheel", "-d", str(tmp_path))
+    [wheel] = tmp_path.glob("*.whl")
+    place = tmp_path / "place"
+    flags = ["--no-deps", "--no-index", "--ignore-installed", "--no-compile", "--quiet"]
+    run("pip", "install", *flags, "--prefix", str(place), str(wheel))
+    config = {"JUPYTER_CONFIG_DIR": str(tmp_path / "config")}
+    listed = run("jupyter", "labextension", "list", JUPYTER_PATH=f"{place}/share/jupyter", **config)
+    [line] = [line for line in listed.splitlines() if "smotext-lab" in line]
+    assert f"v{__version__}" in line
+    assert "enabled" in line
+    assert "OK" in line
+    shipped = place / "share/jupyter/labextensions/smotext-lab/static"
+    cards = json.loads((shipped / "cards.json").read_text(encoding="utf-8"))["cards"]
+    assert all((shipped / card["file"]).is_file() for card in cards)

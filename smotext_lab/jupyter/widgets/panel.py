@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 from abc import abstractmethod
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
+import anywidget
 import ipywidgets as w
 from traitlets import HasTraits, Unicode
 
@@ -38,6 +40,12 @@ background:var(--jp-brand-color1,#1976d2)}
 </style>"""
 
 
+class _Sliders(anywidget.AnyWidget):
+    """Lets the sliders of a panel hear the arrow keys."""
+
+    _esm = Path(__file__).with_name("static") / "sliders.js"
+
+
 class Panel(w.VBox):
     """A widget of this package.
 
@@ -57,7 +65,8 @@ class Panel(w.VBox):
         self.add_class("smotext-panel")
 
     def _lay_out(self, *parts: w.Widget) -> None:
-        self.children = [w.HTML(_STYLE), *parts, self._note]
+        keys = _Sliders(layout=w.Layout(display="none"))
+        self.children = [w.HTML(_STYLE), *parts, self._note, keys]
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until what was asked for is done, and raise what it failed with.
