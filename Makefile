@@ -5,13 +5,14 @@ PYTHON ?= python3
 OUT ?= out
 PY := .venv/bin/python
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint docs clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    install, fetch the default models, make a first report in $(OUT)/"
 	@echo "make test    install with the test extra; ruff, mypy, pytest"
 	@echo "make lint    ruff and mypy alone"
+	@echo "make docs    run the tutorials and write them, with what they show, to docs/tutorials/"
 	@echo "make clean   remove .venv, out/, build/, dist/ and caches (not the fetched models)"
 	@echo
 	@echo "PYTHON=python3.12 chooses the Python that .venv is made of, OUT=folder the report's place."
@@ -26,6 +27,9 @@ lint: .venv/.test-installed
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
+
+docs: .venv/.test-installed
+	@$(PY) docs/render_tutorials.py
 
 clean:
 	rm -rf .venv out build dist .mypy_cache .ruff_cache .pytest_cache

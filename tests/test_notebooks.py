@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,18 @@ def test_no_outputs_are_committed(path: Path) -> None:
     for cell in nbformat.read(path, as_version=4).cells:
         assert not cell.get("outputs")
         assert cell.get("execution_count") is None
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_the_docs_show_this_tutorial(path: Path) -> None:
+    page = path.parent.parent / "docs" / "tutorials" / f"{path.stem}.md"
+    shown = page.read_text(encoding="utf-8")
+    at = 0
+    for cell in nbformat.read(path, as_version=4).cells:
+        at = shown.find(cell.source.strip(), at)
+        assert at >= 0, f"{page.name} lacks {cell.source[:60]!r}: run make docs"
+    for picture in re.findall(r"!\[[^]]*\]\((pictures/[^)]+)\)", shown):
+        assert (page.parent / picture).is_file()
 
 
 @pytest.fixture(scope="module")
