@@ -7,6 +7,7 @@ function keep(event) {
 
 function render() {
   document.addEventListener("focusin", keep);
+  if (document.activeElement) keep({ target: document.activeElement });
   return () => document.removeEventListener("focusin", keep);
 }
 
