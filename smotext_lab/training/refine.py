@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -147,18 +148,8 @@ def refine_bridge(
         raise DataError(msg)
     data = Data.prepare(texts, ends.encoder, out / "work", random_state)
     stage = _RefiningStage(
-        data.texts,
-        data.vectors,
-        data.train,
-        data.unseen,
-        bridge=bridge,
-        model=ends.model,
-        tokenizer=ends.tokenizer,
-        recipe=recipe,
-        log=log,
-        pause=60 * checkpoint_minutes,
+        data, ends, bridge=bridge, recipe=recipe, log=log, pause=60 * checkpoint_minutes
     )
-    stage.reads_with(ends)
     refined = stage.train(minutes, random_state)
     write_card(refined, out, corpus=[Path(p).name for p in corpus])
     return refined
@@ -174,9 +165,9 @@ class _RefiningStage(TokenStage):
         "unseen_cosine": "held-back points (greedy)",
     }
 
-    def reads_with(self, ends: Ends) -> None:
-        """Load a second LLM, which writes while the first one learns."""
-        self.encoder = ends.encoder
+    def __init__(self, data: Data, ends: Ends, **how: Any) -> None:
+        super().__init__(data, ends, **how)
+        # a second LLM, which writes while the first one learns
         self.writer = Writer.load(ends.llm, self.bridge, ends.encoder, prompt=None, dtype="auto")
 
     def _step(self, trainer: BridgeTrainer, batch: Batch) -> float:
@@ -219,4 +210,4 @@ class _RefiningStage(TokenStage):
         seeds = rng.integers(0, 2**64, (len(points.vectors), n_candidates), np.uint64)
         with warnings.catch_warnings():  # texts may run long while they are learnt from
             warnings.simplefilter("ignore", UserWarning)
-            return Tries.write(points, self.writer, self.encoder, sampling, seeds)
+            return Tries.write(points, self.writer, self.ends.encoder, sampling, seeds)

@@ -126,16 +126,7 @@ def train_bridge(
         head_recipe = lexical or LexicalRecipe()
         _train_head(bridge, data, ends.encoder, head_recipe, log=log, random_state=random_state)
     stage = TokenStage(
-        data.texts,
-        data.vectors,
-        data.train,
-        data.unseen,
-        bridge=bridge,
-        model=ends.model,
-        tokenizer=ends.tokenizer,
-        recipe=recipe,
-        log=log,
-        pause=60 * checkpoint_minutes,
+        data, ends, bridge=bridge, recipe=recipe, log=log, pause=60 * checkpoint_minutes
     )
     trained = stage.train(minutes, random_state)
     write_card(trained, out, corpus=[Path(p).name for p in corpus])

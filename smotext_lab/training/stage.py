@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from smotext_lab.training.checkpoints import (
     optimizer_tensors,
     save_checkpoint,
 )
+from smotext_lab.training.given import Data, Ends
 from smotext_lab.training.log import TrainingLog
 from smotext_lab.training.trainer import Batch, Batches, BridgeRecipe, BridgeTrainer
 
@@ -38,14 +38,10 @@ class TokenStage:
 
     Parameters
     ----------
-    texts : sequence of str
-    vectors : ndarray of float16 or float32, shape (n, d)
-    train, unseen : ndarray of int
-        Rows that are trained on, and rows that never are.
+    data : Data
+    ends : Ends
     bridge : Bridge
         Trained in place.
-    model, tokenizer
-        The LLM's.
     recipe : BridgeRecipe
     log : TrainingLog
     pause : float
@@ -60,29 +56,30 @@ class TokenStage:
 
     def __init__(
         self,
-        texts: Sequence[str],
-        vectors: np.ndarray,
-        train: np.ndarray,
-        unseen: np.ndarray,
+        data: Data,
+        ends: Ends,
         *,
         bridge: Bridge,
-        model: Any,
-        tokenizer: Any,
         recipe: BridgeRecipe,
         log: TrainingLog,
         pause: float,
     ) -> None:
-        self.texts, self.vectors, self.bridge, self.recipe = texts, vectors, bridge, recipe
-        self.model, self.end = model, tokenizer.eos_token_id
+        self.texts, self.vectors, self.bridge, self.recipe = (
+            data.texts,
+            data.vectors,
+            bridge,
+            recipe,
+        )
+        self.ends = ends
         self.split = getattr(bridge, "split", split_words)
         self.log, self.pause = log, pause
         self.checkpoint = log.folder / "work" / "checkpoint.safetensors"
         self.best_file = self.checkpoint.with_name("best.safetensors")
-        ids = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+        ids = ends.tokenizer(data.texts, add_special_tokens=False)["input_ids"]
         self.ids = [np.asarray(row, np.int32) for row in ids]
         self.lengths = np.array([len(row) for row in self.ids])
-        self.rows = self._usable(train)
-        unseen = self._usable(unseen)[:_MOST_UNSEEN]
+        self.rows = self._usable(data.train)
+        unseen = self._usable(data.unseen)[:_MOST_UNSEEN]
         self.unseen = unseen[np.argsort(self.lengths[unseen], kind="stable")]
         # measured on the unseen texts: before the first step, at the best one, and when that was
         self.marks: dict[str, float] = {}
@@ -95,7 +92,13 @@ class TokenStage:
         Bridge
             With the weights that did best on the unseen texts, saved in the log's folder.
         """
-        trainer = BridgeTrainer(self.model, self.bridge, self.recipe, self.end, random_state)
+        trainer = BridgeTrainer(
+            self.ends.model,
+            self.bridge,
+            self.recipe,
+            self.ends.tokenizer.eos_token_id,
+            random_state,
+        )
         self._go_on(trainer)
         if not self.marks:
             self._evaluate(trainer)
