@@ -13,7 +13,7 @@ import numpy as np
 from smotext_lab.bridges import Bridge, load_bridge, split_words
 from smotext_lab.encoders import Encoder
 from smotext_lab.engines.base import Sampling
-from smotext_lab.errors import DataError
+from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.lora import Lora
 from smotext_lab.models import DEFAULT_LLM
 from smotext_lab.training.card import write_card
@@ -134,9 +134,14 @@ def refine_bridge(
     --------
     >>> refine_bridge(["my_texts.csv"], out="mine", minutes=30)  # doctest: +SKIP
     """
+    recipe = recipe or RefiningRecipe()
+    for name in ("n_points", "n_candidates"):
+        if getattr(recipe, name) < 2:
+            msg = f"{name} must be 2 or more, not {getattr(recipe, name)}"
+            raise ParameterError(msg)
     out = Path(out)
     bridge = load_bridge(start_from, split=split)
-    recipe = (recipe or RefiningRecipe()).fitting(bridge)
+    recipe = recipe.fitting(bridge)
     log = TrainingLog(out)
     ends = Ends.load(encoder, llm)
     facts = ends.facts(bridge.facts.kind, recipe)
@@ -176,7 +181,7 @@ class _RefiningStage(TokenStage):
         points = self._points(self.rows, recipe.n_points, rng)
         sampling = Sampling(recipe.temperature, recipe.top_p, recipe.top_k, recipe.max_new_tokens)
         tries = self._tries(trainer, points, sampling, recipe.n_candidates, rng)
-        loss = trainer.text_loss(batch)
+        loss = trainer.text_loss(batch)  # merges the LoRA, for the tries as well
         loss.backward()
         tries.backward(trainer.loss_of)
         trainer.update()
