@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from smotext_lab.engines.base import Generated
 from smotext_lab.forms import TextForm, restyled, sentence_kind
 from smotext_lab.guards.words import find_loop, fold
 
-__all__ = ["Candidate", "broken", "in_form", "score"]
+__all__ = ["Candidate", "at_length_of", "broken", "in_form", "moved_on", "score"]
 
 _LIKELIHOOD = 0.03  # what a nat a token is worth: of texts equally near, the likelier one
 _LABEL = 0.1  # what being surely of the wanted label is worth
@@ -111,3 +112,22 @@ def score(
     # an empty text comes after one that at least has words, if all that were tried are broken
     lost = _BROKEN * (broken(text) + (not text)) + _OTHER_KIND * other + _UNMET * unmet
     return cosine + _LIKELIHOOD * likelihood + _LABEL * agreement - lost
+
+
+def moved_on(vectors: np.ndarray, written: Sequence[Candidate]) -> np.ndarray:
+    """Return vectors moved on by what the texts written for them lack, at their old length.
+
+    Parameters
+    ----------
+    vectors : ndarray of float32, shape (n, d)
+    written : sequence of Candidate, length n
+    """
+    found = np.stack([candidate.vector for candidate in written])
+    return at_length_of(vectors, 2 * vectors - found)
+
+
+def at_length_of(vectors: np.ndarray, moved: np.ndarray) -> np.ndarray:
+    """Return `moved` with each row as long as that of `vectors`."""
+    lengths = np.linalg.norm(moved, axis=1, keepdims=True)
+    wanted = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (moved * (wanted / np.maximum(lengths, 1e-12))).astype(np.float32)

@@ -41,7 +41,7 @@ class Decoded:
         Whether the LLM ended the text itself; else it was cut at `max_new_tokens`.
     seed : int
     attempts : int
-        Candidates that were decoded, corrections included.
+        Candidates that were decoded, those of corrections and with words changed included.
     vector : ndarray of float32, shape (d,)
         The re-encoded text.
     trace : tuple of Tried

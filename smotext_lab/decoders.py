@@ -22,8 +22,9 @@ from smotext_lab.errors import DataError, ParameterError, did_you_mean
 from smotext_lab.forms import TextForm
 from smotext_lab.loading import LazyWeights
 from smotext_lab.models import DEFAULT_LLM
-from smotext_lab.search import Agreement, Search, Wanted, Written
+from smotext_lab.search import Search
 from smotext_lab.steering import Steering
+from smotext_lab.wanted import Agreement, Wanted, Written
 from smotext_lab.writer import PLACEHOLDER, Writer
 
 if TYPE_CHECKING:
@@ -64,9 +65,11 @@ class XRAGDecoder(LazyWeights):
     corrections : int, default=0
         How often the result is corrected: it is encoded again, `n_candidates` more are
         decoded with the words first that it lacks (for a bridge without words: with the input
-        moved by the residual), and the best of all is kept. A row that no longer gains is left
-        alone. A fixed-point search that needs no training; the idea of correcting with the
-        re-encoded text is that of vec2text (Morris et al., arXiv 2310.06816, section 3).
+        moved by the residual), up to two words of the best are changed where that brings it
+        nearer and the LLM does not mind (`Editor`), and the best of all is kept. A row that no
+        longer gains is left alone. A fixed-point search that needs no training; the idea of
+        correcting with the re-encoded text is that of vec2text (Morris et al., arXiv 2310.06816,
+        section 3).
     batch_size : int, optional
         Texts decoded together; by default as many as half of the free memory holds, at most 128.
         With another number near-ties may fall otherwise (``benchmarks/README.md`` says how often).

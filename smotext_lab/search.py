@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from smotext_lab.bridges import LexicalBridge
 from smotext_lab.bridges.hints import hint_ids
-from smotext_lab.candidates import Candidate, in_form, score
+from smotext_lab.candidates import Candidate, at_length_of, in_form, moved_on, score
+from smotext_lab.edits import Editor
 from smotext_lab.encoders import Encoder
 from smotext_lab.engines.base import Generated, Sampling, Watch, uniforms
-from smotext_lab.forms import TextForm
 from smotext_lab.steering import Steering
+from smotext_lab.wanted import Wanted
 from smotext_lab.writer import Writer
 
-__all__ = ["Agreement", "Search", "Wanted", "Written"]
-
-Agreement = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""Rows (m,) and vectors (m, d) of texts tried for them → how surely (0 to 1) each is of the label
-that its row should have."""
-
-Written = Callable[[int, str], None]
-"""Told a row and its text so far, after every step of its first candidate."""
+__all__ = ["Search", "dropped_words"]
 
 _WORD_DROPOUT = 0.15
 """Share of the predicted words that a candidate after the first passes over."""
@@ -37,49 +31,11 @@ _PULL = 0.6
 _TOGETHER = 32
 """So many texts, at least, are encoded together."""
 
+_EDITS = 2
+"""So many words of a corrected text are changed."""
+
 _NO_GAIN = 1e-3
 """A correction that brings less than this is a row's last."""
-
-
-@dataclass(frozen=True, eq=False)
-class Wanted:
-    """What is asked of rows that are decoded together.
-
-    Attributes
-    ----------
-    vectors : ndarray of float32, shape (n, d)
-    keys : ndarray of uint64, shape (n,)
-        A row's random key.
-    forms : list of (TextForm or None), length n
-    lengths : list of (int or None), length n
-        In words.
-    agreement : Agreement or None
-        Its rows count from the block's first.
-    steering : Steering
-    written : Written or None
-        Its rows, too.
-    """
-
-    vectors: np.ndarray
-    keys: np.ndarray
-    forms: list[TextForm | None]
-    lengths: list[int | None]
-    agreement: Agreement | None = None
-    steering: Steering = field(default_factory=Steering)
-    written: Written | None = None
-
-    def block(self, rows: slice) -> Wanted:
-        """Return what is asked of some rows, which count from the first of them."""
-        agreement, written, first = self.agreement, self.written, rows.start
-        return Wanted(
-            self.vectors[rows],
-            self.keys[rows],
-            self.forms[rows],
-            self.lengths[rows],
-            agreement and (lambda at, vectors: agreement(at + first, vectors)),
-            self.steering,
-            written and (lambda row, text: written(row + first, text)),
-        )
 
 
 @dataclass(frozen=True)
@@ -117,6 +73,8 @@ class Search:
             best = [tried[row][0] for row in gaining] if turn else None
             for row, candidates in self._try(wanted, gaining, turn, best, cancelled):
                 tried[row] = _best_first(tried[row] + candidates)
+            if turn:
+                self._edit(wanted, gaining, tried, cancelled)
             if cancelled is not None and cancelled.is_set():
                 break
             pairs = zip(gaining, before, strict=True)
@@ -149,6 +107,24 @@ class Search:
             for each in group:
                 row = rows[each[0].row // n]
                 yield row, _best_first([next(candidates) for _ in each])
+
+    def _edit(
+        self,
+        wanted: Wanted,
+        rows: list[int],
+        tried: list[list[Candidate]],
+        cancelled: threading.Event | None,
+    ) -> None:
+        """Add to what was tried for each of `rows` its best text with a word or two changed."""
+        editor = Editor(self.writer, self.encoder, self._judged)
+        rows = [row for row in rows if tried[row]]
+        for turn in range(_EDITS):
+            if not rows or (cancelled is not None and cancelled.is_set()):
+                return
+            edited = editor.edit(wanted, rows, [tried[row] for row in rows], turn)
+            for candidate in edited:
+                tried[candidate.row] = _best_first([candidate, *tried[candidate.row]])
+            rows = [candidate.row for candidate in edited]
 
     def _judged(
         self, wanted: Wanted, owners: np.ndarray, done: list[Generated]
@@ -190,7 +166,7 @@ class Search:
         words = [*steering.pinned, *steering.banned]
         signs = np.repeat([1.0, -1.0], [len(steering.pinned), len(steering.banned)])
         pull = (signs[:, None] * self.encoder.encode(words)).sum(axis=0)
-        return _at_length_of(vectors, vectors + _PULL * pull / len(words) ** 0.5)
+        return at_length_of(vectors, vectors + _PULL * pull / len(words) ** 0.5)
 
     def _unmet(self, text: str, steering: Steering) -> int:
         bridge = self.writer.bridge
@@ -208,7 +184,7 @@ class Search:
         bridge = self.writer.bridge
         vectors, scores = wanted.vectors[rows], None
         if best is not None:
-            moved = _moved(vectors, np.stack([candidate.vector for candidate in best]))
+            moved = moved_on(vectors, best)
             scores = bridge.lacking(
                 torch.from_numpy(vectors),
                 torch.from_numpy(moved),
@@ -267,18 +243,6 @@ def _in_order(made: Iterator[Generated], n: int) -> Iterator[list[list[Generated
 
 def _by_row(group: list[Generated]) -> list[Generated]:
     return sorted(group, key=lambda generated: generated.row)
-
-
-def _moved(vectors: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Return the vectors moved on by what the texts found lack of them, at their old length."""
-    return _at_length_of(vectors, 2 * vectors - found)
-
-
-def _at_length_of(vectors: np.ndarray, moved: np.ndarray) -> np.ndarray:
-    """Return `moved` with each row as long as that of `vectors`."""
-    lengths = np.linalg.norm(moved, axis=1, keepdims=True)
-    wanted = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (moved * (wanted / np.maximum(lengths, 1e-12))).astype(np.float32)
 
 
 def dropped_words(seeds: np.ndarray, tries: np.ndarray, pool: int) -> torch.Tensor | None:

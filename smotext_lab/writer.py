@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from smotext_lab.bridges import Bridge, load_bridge
 from smotext_lab.encoders import Encoder
 from smotext_lab.engines.base import Engine, Generated, Sampling
+from smotext_lab.engines.drawing import log_probability
 from smotext_lab.engines.transformers import TransformersEngine
 from smotext_lab.engines.vllm import outside
 from smotext_lab.models import fingerprint, load_llm
@@ -29,6 +31,9 @@ XRAG_TOKEN = "<xRAG>"  # noqa: S105 - a token of text, not a secret
 _AT_A_TIME = 32
 """So many finished rows are waited for before others may use the LLM."""
 
+_READ = 32
+"""Texts that are read together."""
+
 
 @dataclass(frozen=True)
 class Writer:
@@ -40,6 +45,8 @@ class Writer:
     tokenizer : PreTrainedTokenizer
     bridge : Bridge
     engine : Engine
+    end : int
+        The token that ends a text.
     before, after : Tensor of float32, shape (1, k, hidden)
         Embeddings of the prompt around the soft tokens.
     lock : Lock
@@ -50,6 +57,7 @@ class Writer:
     tokenizer: Any
     bridge: Bridge
     engine: Engine
+    end: int
     before: torch.Tensor
     after: torch.Tensor
     lock: threading.Lock
@@ -73,12 +81,14 @@ class Writer:
         ends = model.generation_config.eos_token_id
         ends = [tokenizer.eos_token_id] if ends is None else ends
         ends = [ends] if isinstance(ends, int) else list(ends)
+        end = ends[0] if tokenizer.eos_token_id is None else tokenizer.eos_token_id
         if engine == "transformers":
             runs: Engine = TransformersEngine(model, ends)
         else:
             runs = outside(engine).start(model, tokenizer, ends, bridge.lora)
         before, after = _prompt_embeds(model, tokenizer, prompt)
-        return cls(model, tokenizer, bridge.eval(), runs, before, after, threading.Lock())
+        lock = threading.Lock()
+        return cls(model, tokenizer, bridge.eval(), runs, end, before, after, lock)
 
     @torch.inference_mode()
     def soft_tokens(self, vectors: torch.Tensor, **asked: torch.Tensor | None) -> torch.Tensor:
@@ -122,6 +132,45 @@ class Writer:
             if stopped is not None:
                 raise stopped
             more = len(part) == _AT_A_TIME
+
+    @torch.inference_mode()
+    def read(self, soft: torch.Tensor, texts: Sequence[str]) -> list[Generated]:
+        """Return `texts` as if the LLM had written them, with the likelihood that it gives them.
+
+        Parameters
+        ----------
+        soft : Tensor of float32, shape (n, k, hidden)
+            What `soft_tokens` returned for each.
+        texts : sequence of str, length n
+        """
+        ids = [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+        lengths = np.array([len(each) for each in ids])
+        sums = np.zeros(len(texts))
+        order = np.argsort(lengths, kind="stable")
+        lora = self.bridge.lora
+        for start in range(0, len(order), _READ):
+            rows = order[start : start + _READ]
+            with self.lock, lora.applied(self.model) if lora else nullcontext():
+                sums[rows] = self._read(soft[torch.from_numpy(rows)], [ids[row] for row in rows])
+        return [
+            Generated(row, np.array(each, np.int64), float(sums[row]) / (len(each) + 1), ended=True)
+            for row, each in enumerate(ids)
+        ]
+
+    def _read(self, soft: torch.Tensor, ids: list[list[int]]) -> np.ndarray:
+        """Return the summed log-probabilities of token ids and their end tokens."""
+        embedding = self.model.get_input_embeddings().weight
+        targets = nn.utils.rnn.pad_sequence(
+            [torch.tensor([*each, self.end]) for each in ids], batch_first=True, padding_value=-1
+        ).to(embedding.device)
+        # padding stands at the right, where a causal model's real tokens never look
+        inputs = torch.cat([soft.to(embedding), embedding[targets[:, :-1].clamp(min=0)]], dim=1)
+        kept = targets.shape[1]
+        logits = self.model(inputs_embeds=inputs, use_cache=False, logits_to_keep=kept).logits
+        real = targets >= 0
+        found = torch.zeros(targets.shape, device=embedding.device)
+        found[real] = log_probability(logits[real], targets[real])
+        return found.sum(dim=1).cpu().numpy()
 
     def text(self, ids: np.ndarray) -> str:
         """Return the text of token ids, white space as single blanks."""

@@ -88,7 +88,7 @@ def test_corrections_never_lose_and_gain_where_one_try_is_far_off(make: Any) -> 
     assert all(after.trace[0].score >= before.trace[0].score for before, after in pairs)
     assert any(after.cosine > before.cosine + 0.01 for before, after in pairs)
     for before, after in pairs:
-        assert after.attempts in (4, 6, 8, 10)
+        assert 4 <= after.attempts <= 10 + 2 * 4  # two words are changed each time, at most
         assert set(before.trace) <= set(after.trace)
 
 

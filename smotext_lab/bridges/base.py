@@ -137,6 +137,19 @@ class Bridge(nn.Module, ABC):
         """
         return None
 
+    def missing(
+        self,
+        vectors: torch.Tensor,
+        moved: torch.Tensor,  # noqa: ARG002
+        texts: Sequence[str],  # noqa: ARG002
+        top: int,  # noqa: ARG002
+    ) -> list[list[str]]:
+        """Return the `top` words of each vector that its text lacks, most telling first.
+
+        Parameters are those of `lacking`. A bridge without words has none to name.
+        """
+        return [[] for _ in range(len(vectors))]
+
     def steered(
         self,
         vectors: torch.Tensor,  # noqa: ARG002 - a bridge without words has none to steer by

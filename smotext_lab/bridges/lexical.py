@@ -207,9 +207,24 @@ class LexicalBridge(Bridge):
         own = self.head.information(vectors)
         scores = 2 * torch.maximum(own, self.head.information(moved))
         for row, text in enumerate(texts):
-            known = [self._rows[w] for w in map(str.lower, self.split(text)) if w in self._rows]
+            known = self._known(text)
             scores[row, known] = own[row, known]
         return scores
+
+    @torch.inference_mode()
+    def missing(
+        self, vectors: torch.Tensor, moved: torch.Tensor, texts: Sequence[str], top: int
+    ) -> list[list[str]]:
+        """Return the `top` words of each vector that its text lacks; see `Bridge.missing`."""
+        scores = self.lacking(vectors, moved, texts)
+        for row, text in enumerate(texts):
+            scores[row, self._known(text)] = -torch.inf
+        ids = scores.topk(min(top, len(self.words)), dim=-1).indices
+        return [[self.words[i] for i in row] for row in ids.tolist()]
+
+    def _known(self, text: str) -> list[int]:
+        """Return the rows of the words that `text` has."""
+        return [self._rows[w] for w in map(str.lower, self.split(text)) if w in self._rows]
 
     @torch.inference_mode()
     def steered(

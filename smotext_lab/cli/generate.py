@@ -141,7 +141,9 @@ Candidates = Annotated[
 ]
 Corrections = Annotated[
     int,
-    typer.Option(help="Rounds in which a text is written again with what it lacks made up for."),
+    typer.Option(
+        help="Rounds in which a text is written again for what it lacks, and words are changed."
+    ),
 ]
 Engine = Annotated[
     str,

@@ -195,7 +195,7 @@ def add_models(parser: Parser) -> None:
         "--corrections",
         type=whole_number,
         metavar="N",
-        help="rounds in which a text is written again with what it lacks made up for (default: 0)",
+        help="rounds in which a text is written again and words of it are changed (default: 0)",
     )
     models.add_argument(
         "--temperature",
