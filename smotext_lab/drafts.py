@@ -31,9 +31,10 @@ class Draft:
 
     Examples
     --------
-    >>> draft = Draft.of("It rains.", ["snows"], str.split)
+    >>> from smotext_lab.bridges import split_words
+    >>> draft = Draft.of("It rains.", ["often"], split_words)
     >>> draft.first()
-    ['rains.', 'It', 'It rains. snows']
+    ['Rains.', 'It .', 'It rains often.']
     """
 
     text: str
