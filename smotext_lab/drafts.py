@@ -34,7 +34,7 @@ class Draft:
     >>> from smotext_lab.bridges import split_words
     >>> draft = Draft.of("It rains.", ["often"], split_words)
     >>> draft.first()
-    ['Rains.', 'It .', 'It rains often.']
+    ['Rains.', 'It.', 'It rains often.']
     """
 
     text: str
@@ -80,7 +80,12 @@ class Draft:
         return replaced + [self._with_after(gap, word) for word in words[:_ADDED] for gap in gaps]
 
     def _shortened(self) -> list[str]:
-        return [self._with(*span, "") for span in self.spans] if len(self.spans) > 1 else []
+        if len(self.spans) < 2:
+            return []
+        # the blank before a word goes with it, so that none is left before a mark
+        blank = [int(self.text[:start].endswith(" ")) for start, _ in self.spans]
+        spans = zip(self.spans, blank, strict=True)
+        return [self._with(start - before, stop, "") for (start, stop), before in spans]
 
     def _with_after(self, place: int, word: str) -> str:
         """Return the text with `word` after its word number `place` (-1: before all)."""

@@ -39,7 +39,7 @@ def decoder(tiny_encoder: Path, tiny_llm: Path) -> XRAGDecoder:
 def test_each_word_is_left_out_and_each_new_word_comes_last() -> None:
     draft = Draft.of("Rain, then snow.", ["hail", "SNOW", "?"], split_words)
     assert draft.words == ("hail",)  # the text has snow already; a mark is no word
-    assert draft.first() == [", then snow.", "Rain, snow.", "Rain, then .", "Rain, then snow hail."]
+    assert draft.first() == [", then snow.", "Rain, snow.", "Rain, then.", "Rain, then snow hail."]
 
 
 def test_the_best_new_words_stand_in_place_of_others_and_between_them() -> None:
