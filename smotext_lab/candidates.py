@@ -11,7 +11,7 @@ from smotext_lab.engines.base import Generated
 from smotext_lab.forms import TextForm, restyled, sentence_kind
 from smotext_lab.guards.words import find_loop, fold
 
-__all__ = ["Candidate", "at_length_of", "broken", "in_form", "moved_on", "score"]
+__all__ = ["NO_GAIN", "Candidate", "at_length_of", "broken", "in_form", "moved_on", "score"]
 
 _LIKELIHOOD = 0.03  # what a nat a token is worth: of texts equally near, the likelier one
 _LABEL = 0.1  # what being surely of the wanted label is worth
@@ -19,6 +19,9 @@ _OTHER_KIND = 0.05
 _UNMET = 0.15  # a wish for a word that is not met
 _BROKEN = 2.0  # more than any cosine makes good
 _MAX_REPEATS = 3
+
+NO_GAIN = 1e-3
+"""A search that brings a text no more score than this has brought nothing."""
 
 
 @dataclass(frozen=True, eq=False)

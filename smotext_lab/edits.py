@@ -11,7 +11,7 @@ import torch
 
 from smotext_lab.bridges import LexicalBridge, split_words
 from smotext_lab.bridges.hints import hint_ids
-from smotext_lab.candidates import Candidate, in_form, moved_on, score
+from smotext_lab.candidates import NO_GAIN, Candidate, in_form, moved_on, score
 from smotext_lab.drafts import Draft
 from smotext_lab.encoders import Encoder
 from smotext_lab.engines.base import Generated
@@ -27,7 +27,6 @@ Judged = Callable[[Wanted, np.ndarray, list[Generated]], Iterator[Candidate]]
 _MISSING = 16  # words of the vector that may come in, and as many of other texts tried for it
 _READ = 8  # texts, the best by then, that the LLM reads
 _NAT = 0.005  # cosine that must be gained for each nat by which a text becomes less likely
-_NO_GAIN = 1e-3
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,13 @@ class Editor:
     the vector stands for and the text lacks, and those of the other texts that were tried. The
     moves, and a language model that has a say, are those of UPSA (Liu et al., arXiv 1909.03588,
     section 3), which climbs by chance towards another aim.
+
+    Parameters
+    ----------
+    writer : Writer
+    encoder : Encoder
+    judged : callable
+        ``(wanted, rows, generated) -> iterator of Candidate``: that of `Search`.
     """
 
     writer: Writer
@@ -80,7 +86,9 @@ class Editor:
         best = [candidates[0] for candidates in tried]
         texts = [candidate.text for candidate in best]
         moved = torch.from_numpy(moved_on(vectors, best))
-        missing = self.writer.bridge.missing(torch.from_numpy(vectors), moved, texts, _MISSING)
+        missing = self.writer.bridge.missing_words(
+            torch.from_numpy(vectors), moved, texts, _MISSING
+        )
         return [
             Draft.of(text, [*wanted.steering.pinned, *words, *_others(candidates, split)], split)
             for text, words, candidates in zip(texts, missing, tried, strict=True)
@@ -136,7 +144,7 @@ class Editor:
             before, *after = [judged[j] for j in np.flatnonzero(owners == i)]
             gains = [_gain(before, each) for each in after]
             most = int(np.argmax(gains))
-            if gains[most] > _NO_GAIN:
+            if gains[most] > NO_GAIN:
                 # what a text was ranked by was measured with its own soft tokens; gains with these
                 found.append(replace(after[most], score=best[i].score + gains[most]))
         return found

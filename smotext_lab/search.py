@@ -12,7 +12,7 @@ import torch
 
 from smotext_lab.bridges import LexicalBridge
 from smotext_lab.bridges.hints import hint_ids
-from smotext_lab.candidates import Candidate, at_length_of, in_form, moved_on, score
+from smotext_lab.candidates import NO_GAIN, Candidate, at_length_of, in_form, moved_on, score
 from smotext_lab.edits import Editor
 from smotext_lab.encoders import Encoder
 from smotext_lab.engines.base import Generated, Sampling, Watch, uniforms
@@ -33,9 +33,6 @@ _TOGETHER = 32
 
 _EDITS = 2
 """So many words of a corrected text are changed."""
-
-_NO_GAIN = 1e-3
-"""A correction that brings less than this is a row's last."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,7 @@ class Search:
             if cancelled is not None and cancelled.is_set():
                 break
             pairs = zip(gaining, before, strict=True)
-            gaining = [row for row, was in pairs if tried[row][0].score > was + _NO_GAIN]
+            gaining = [row for row, was in pairs if tried[row][0].score > was + NO_GAIN]
             if not gaining:
                 break
         return tried

@@ -140,8 +140,9 @@ def _forms(points: Points, of: LabelledSet) -> list[TextForm]:
 def _road() -> str:
     """Return what stands for the code that decodes: other code, other rows."""
     package = Path(smotext_lab.__file__).parent
-    names = ["decoders", "search", "edits", "drafts", "wanted", "candidates", "writer", "forms"]
-    files = [package / f"{name}.py" for name in [*names, "lora"]]
+    searching = ("decoders", "wanted", "search", "candidates", "edits", "drafts")
+    writing = ("writer", "forms", "lora")
+    files = [package / f"{name}.py" for name in searching + writing]
     for folder in ("bridges", "engines"):
         files += sorted((package / folder).glob("*.py"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]

@@ -137,7 +137,7 @@ class Bridge(nn.Module, ABC):
         """
         return None
 
-    def missing(
+    def missing_words(
         self,
         vectors: torch.Tensor,
         moved: torch.Tensor,  # noqa: ARG002

@@ -212,10 +212,10 @@ class LexicalBridge(Bridge):
         return scores
 
     @torch.inference_mode()
-    def missing(
+    def missing_words(
         self, vectors: torch.Tensor, moved: torch.Tensor, texts: Sequence[str], top: int
     ) -> list[list[str]]:
-        """Return the `top` words of each vector that its text lacks; see `Bridge.missing`."""
+        """Return the `top` words of each vector that its text lacks; see `Bridge.missing_words`."""
         scores = self.lacking(vectors, moved, texts)
         for row, text in enumerate(texts):
             scores[row, self._known(text)] = -torch.inf
