@@ -10,6 +10,7 @@ are cut until the plan fits the hours. The protocols share their pools of texts,
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import time
 from collections.abc import Sequence
@@ -46,7 +47,7 @@ class Plan:
     ks : tuple of int
         Real texts of each class, for training on new texts alone.
     times : int
-        New texts for each real one.
+        New texts for each real one; training on new texts alone is measured at one each as well.
     most : int
         Texts of a class that is not rare, in the imbalance.
     texts : int
@@ -67,8 +68,8 @@ class Plan:
 PLANS = (
     Plan(10, 20, (10, 50), 4, 200),
     Plan(10, 6, (10, 50), 4, 100),
-    Plan(10, 6, (10, 50), 1, 100),
-    Plan(10, 6, (10,), 1, 100),
+    Plan(10, 4, (10, 50), 4, 50),
+    Plan(10, 4, (10,), 4, 50),
     Plan(10, 4, (10,), 1, 50),
     Plan(5, 4, (10,), 1, 50),
     Plan(3, 3, (10,), 1, 50),
@@ -132,16 +133,15 @@ def _planned(splits: list[Split], given: argparse.Namespace, seconds: float) -> 
     for plan in PLANS:
         classes = [min(plan.max_classes, len(split.classes)) for split in splits]
         ks = plan.ks if "synthetic_only" in given.protocols else plan.ks[:1]
-        texts = {  # the two share theirs
-            "synthetic_only": sum(classes) * sum(ks) * plan.times,
-            "few_shot": sum(classes) * sum(ks) * plan.times,
-            "class_imbalance": sum(n // 2 for n in classes) * plan.most,
+        texts = {
+            "synthetic_only": len(WRITERS) * sum(classes) * sum(ks) * plan.times,
+            "few_shot": len(WRITERS) * sum(classes) * sum(ks) * plan.times,
+            "class_imbalance": len(WRITERS) * sum(n // 2 for n in classes) * plan.most,
             "robustness": sum(classes) * NOISY_K * plan.times,
         }
-        if "synthetic_only" in given.protocols:
+        if "synthetic_only" in given.protocols:  # the two share theirs
             del texts["few_shot"]
-        each = sum(n for name, n in texts.items() if name in given.protocols)
-        total = plan.resamples * len(WRITERS) * each
+        total = plan.resamples * sum(n for name, n in texts.items() if name in given.protocols)
         cut = replace(plan, texts=total, hours=total * seconds / 3600)
         if cut.hours <= given.hours:
             break
@@ -168,8 +168,10 @@ def _measured(setup: Setup, plan: Plan, asked: Sequence[str]) -> list[Claim]:
     times = [plan.times]
     found: list[Claim] = []
     if "synthetic_only" in asked:
-        alone = protocols.synthetic_only(setup, ks=ks, times=times, methods=every)
-        found += [_retention(alone, judge, k, plan.times) for judge in CLASSIFIERS for k in ks]
+        sizes = sorted({1, plan.times})
+        alone = protocols.synthetic_only(setup, ks=ks, times=sizes, methods=every)
+        for k, size in itertools.product(ks, sizes):
+            found += [_retention(alone, judge, k, size, plan.times) for judge in CLASSIFIERS]
     if "few_shot" in asked:
         beside = protocols.few_shot(setup, ks=ks[:1], times=times, controls=every[1:])
         ours = Arm("smotext", plan.times)
@@ -188,14 +190,15 @@ def _measured(setup: Setup, plan: Plan, asked: Sequence[str]) -> list[Claim]:
     return found
 
 
-def _retention(results: Results, judge: str, k: int, times: int) -> Claim:
+def _retention(results: Results, judge: str, k: int, times: int, most: int) -> Claim:
     ours = Arm("smotext", times, with_real=False)
     kept = results.kept(ours, Arm(), judge, k)
     near = results.mean(ours, judge, k, "near_real")
     # where the real texts are not clearly above guessing, a share of that says nothing
     holds = kept.value >= LEAST.get(k, 0.92) and kept.low > 0 and near < 0.01
     told = f"{near:.1%} above 0.95 cosine to a real text"
-    return _claim(f"retention, k = {k}", results, judge, kept, holds, told)
+    fewer = "" if times == most else f", {times} × texts"
+    return _claim(f"retention, k = {k}{fewer}", results, judge, kept, holds, told)
 
 
 def _above(

@@ -11,14 +11,25 @@ from smotext_lab.engines.base import Generated
 from smotext_lab.forms import TextForm, restyled, sentence_kind
 from smotext_lab.guards.words import find_loop, fold
 
-__all__ = ["NO_GAIN", "Candidate", "at_length_of", "broken", "in_form", "moved_on", "score"]
+__all__ = [
+    "LABEL_WEIGHT",
+    "NO_GAIN",
+    "Candidate",
+    "at_length_of",
+    "broken",
+    "in_form",
+    "moved_on",
+    "score",
+]
 
 _LIKELIHOOD = 0.03  # what a nat a token is worth: of texts equally near, the likelier one
-_LABEL = 0.1  # what being surely of the wanted label is worth
 _OTHER_KIND = 0.05
 _UNMET = 0.15  # a wish for a word that is not met
 _BROKEN = 2.0  # more than any cosine makes good
 _MAX_REPEATS = 3
+
+LABEL_WEIGHT = 0.3
+"""What being surely of the wanted label is worth, in cosine."""
 
 NO_GAIN = 1e-3
 """A search that brings a text no more score than this has brought nothing."""
@@ -85,7 +96,7 @@ def score(
     """Return what a candidate is ranked by: its cosine, and a little else.
 
     0.03 for each nat a token that the LLM finds it likelier (its own likelihood, against
-    babble); 0.1 for agreement with the wanted label; 0.05 less for another kind than `form`
+    babble); 0.3 for agreement with the wanted label; 0.05 less for another kind than `form`
     (a statement where a question is wanted); 0.15 less for each wish that it does not meet; less
     than any other where it is empty or goes on repeating itself.
 
@@ -114,7 +125,7 @@ def score(
     other = form is not None and sentence_kind(text) != form.kind
     # an empty text comes after one that at least has words, if all that were tried are broken
     lost = _BROKEN * (broken(text) + (not text)) + _OTHER_KIND * other + _UNMET * unmet
-    return cosine + _LIKELIHOOD * likelihood + _LABEL * agreement - lost
+    return cosine + _LIKELIHOOD * likelihood + LABEL_WEIGHT * agreement - lost
 
 
 def moved_on(vectors: np.ndarray, written: Sequence[Candidate]) -> np.ndarray:

@@ -10,6 +10,7 @@ import pytest
 from smotext_lab import Guards
 from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.guards import BlockedWords
+from smotext_lab.guards.evidence import LabelEvidence
 from smotext_lab.guards.words import SharedRuns, ends_sentence, find_loop, fold, longest_runs
 
 REAL = ["The bank raised its rates again on Thursday.", "Rain is due tonight.", "Rain fell."]
@@ -276,9 +277,61 @@ def test_label_probability_is_a_share_and_a_floor_can_be_set():
         for a, c in ((60, "a"), (70, "b"), (80, "c"))
     ]
     assert all(0 < share < 1 for share in shares)
-    strict = Guards(min_label_probability=0.9).fit(texts, angles, labels)
+    strict = Guards(min_label_probability=0.9, label_classifier=False).fit(texts, angles, labels)
     verdict = strict.judge(["new"], directions(-40), ["a"])[0]
     assert verdict.reason == f"label: probability {verdict.label_probability:.2f}"
+
+
+def in_two_classes(n=10):
+    """Texts of classes that one number tells apart, each with a number of its own beside it."""
+    own = np.eye(2 * n + 1)[1:]
+    own[:, 0] = np.repeat([0.5, -0.5], n)
+    return own, ["up"] * n + ["down"] * n
+
+
+def test_a_text_near_its_parent_that_lost_what_tells_the_classes_apart_is_refused():
+    vectors, labels = in_two_classes()
+    texts = [f"text {i}" for i in range(len(labels))]
+    lost = vectors[:1].copy()
+    lost[0, 0] = -0.5
+    kept = Guards(label_classifier=False).fit(texts, vectors, labels).judge(["new"], lost, ["up"])
+    assert kept[0].accepted
+    assert kept[0].label_probability > 0.5
+    judge = Guards().fit(texts, vectors, labels)
+    refused = judge.judge(["new"], lost, ["up"])[0]
+    assert refused.reason.startswith("label: all real texts together say 'down'")
+    assert judge.judge(["other"], lost, ["down"])[0].reason.startswith("label: nearest real texts")
+    soft = {"label_weights": np.array([[0.5, 0.5]]), "classes": np.array(["down", "up"])}
+    assert judge.judge(["new"], lost, ["up"], **soft)[0].accepted
+
+
+def test_agreement_is_what_all_real_texts_say_or_else_the_vote_or_nothing():
+    vectors, labels = in_two_classes()
+    texts = [f"text {i}" for i in range(len(labels))]
+    lost = np.stack([vectors[0], vectors[0]])
+    lost[1, 0] = -0.5
+    all_texts, vote, nothing = (
+        guards.fit(texts, vectors, labels).agreement(lost, ["up", "up"])
+        for guards in (Guards(), Guards(label_classifier=False), Guards.off())
+    )
+    assert all_texts[0] > 0.6 > 0.4 > all_texts[1]
+    assert (vote > 0.5).all()
+    assert (nothing == 0).all()
+
+
+def test_a_large_class_says_no_more_than_a_small_one_and_learning_from_many_is_bounded(monkeypatch):
+    vectors, labels = in_two_classes(40)
+    few = list(range(43))
+    codes = np.array([label == "down" for label in labels])[few].astype(int)
+    assert LabelEvidence(vectors[few], codes).shares(np.eye(81)[:1] * 1e-6)[0, 1] > 0.25
+    monkeypatch.setattr("smotext_lab.guards.evidence._MOST", 20)
+    fitted = []
+    monkeypatch.setattr(
+        "sklearn.linear_model.LogisticRegression.fit",
+        lambda self, X, y: fitted.append(np.bincount(y).tolist()),
+    )
+    LabelEvidence(vectors[few], codes)
+    assert fitted == [[10, 3]]
 
 
 def test_soft_labels_are_judged_by_their_main_classes():

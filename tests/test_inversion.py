@@ -220,9 +220,14 @@ def test_goals_say_what_was_met_and_what_was_not_measured() -> None:
     rows += [row | {"search": "best-of-8", "set": "mean", "cosine": 0.7}]
     nearest = row | {"bridge": goals.RETRIEVAL, "search": "-", "form": "-"}
     rows += [nearest | {"set": s, "cosine": 0.72} for s in ("x", "mean")]
+    given = row | {"form": "given", "set": "mean", "cosine": 0.74}
+    rows += [given | {"search": "greedy"}, given | {"search": "best-of-8", "of": "blend"}]
     found = {g["what"]: g for g in goals.goals_of(pd.DataFrame(rows), "b", {"unseen_loss": 2.8})}
     assert found["loss a token, unseen corpus sentences"]["met"] is False
     assert found["cosine, greedy"]["met"] is True
+    assert found["cosine, greedy, form given"]["met"] is False
+    assert "cosine at λ = ½, best of 8" not in found  # measured in the other form
+    assert found["cosine at λ = ½, best of 8, form given"]["measured"] == 0.74
     assert found["cosine, best of 8 + corrections"]["met"] is None
     above = found["cosine above the nearest corpus sentence, least of the sets, best of 8"]
     assert above["measured"] == pytest.approx(-0.02)

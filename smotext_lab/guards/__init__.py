@@ -43,6 +43,11 @@ class Guards:
         without that, among 20 texts of one class and 400 of the others, 7 in 10 or more real
         texts of the small class would be refused their own label. Reject a text if another
         label has more of the vote. With one class there is nothing to vote on.
+    label_classifier : bool, default=True
+        Reject a text also if logistic regression on the vectors of all real texts finds another
+        label likelier. The nearest real texts are mostly those that the text was made from, and
+        vote for their own label even where what tells the classes apart got lost. Of texts that
+        were tried for one blend, the decoder prefers those that it is surer of.
     min_label_probability : float, default=0.0
         Reject a text also if its label's share of that vote is below this.
     blocked_words : "default", None, path or iterable of str, default="default"
@@ -75,6 +80,7 @@ class Guards:
     max_duplicate_cosine: float | None = 0.98
     max_repeats: int | None = 3
     label_neighbors: int | None = 20
+    label_classifier: bool = True
     min_label_probability: float = 0.0
     blocked_words: str | os.PathLike[str] | Iterable[str] | None = "default"
     allow_equal: bool = False
@@ -87,7 +93,7 @@ class Guards:
         _check_number("min_label_probability", self.min_label_probability, 0.0, 1.0, none=False)
         for name in ("max_shared_words", "max_repeats", "label_neighbors"):
             _check_count(name, getattr(self, name))
-        for name in ("allow_equal", "allow_empty", "allow_cut"):
+        for name in ("label_classifier", "allow_equal", "allow_empty", "allow_cut"):
             if not isinstance(getattr(self, name), bool | np.bool_):
                 msg = f"{name} must be True or False, got {getattr(self, name)!r}."
                 raise ParameterError(msg)
@@ -108,6 +114,7 @@ class Guards:
         return cls(
             **thresholds,  # type: ignore[arg-type]  # all of them accept None
             label_neighbors=None,
+            label_classifier=False,
             blocked_words=None,
             allow_equal=True,
             allow_empty=True,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from smotext_lab.errors import DataError
 from smotext_lab.guards.blocked import masked
+from smotext_lab.guards.evidence import LabelEvidence
 from smotext_lab.guards.words import SharedRuns, ends_sentence, find_loop, fold
 
 if TYPE_CHECKING:
@@ -153,6 +155,7 @@ class Judge:
         for start in range(0, m, _BLOCK):
             block = slice(start, start + _BLOCK)
             nearest, cosine, shares = self._compare(vectors[block])
+            evidence = self._evident(vectors[block])
             twins = _Twins(vectors[block], self._accepted_vectors, self._accepted_rows)
             kept = []
             for i in range(len(nearest)):
@@ -163,7 +166,7 @@ class Judge:
                     or self._unsafe(texts[at], () if parents is None else parents[at])
                     or (None if exempt[at] else self._copied(texts[at], nearest[i], cosine[i]))
                     or self._repeated(texts[at], twins, i)
-                    or self._mislabelled(shares[i], wanted[at], probability)
+                    or self._mislabelled(shares[i], evidence[i], wanted[at])
                 )
                 if reason is None:
                     self._accepted.setdefault(fold(texts[at]), int(rows[at]))
@@ -191,7 +194,8 @@ class Judge:
     ) -> np.ndarray:
         """Return how surely each text is of its wanted label, shape (m,), 0 to 1.
 
-        The nearest real texts' vote that `judge` uses; 0 for all where there is none.
+        What all real texts say together (`Guards.label_classifier`), or else the vote of the
+        nearest; 0 for all where there is neither.
 
         Parameters
         ----------
@@ -199,7 +203,9 @@ class Judge:
         labels, label_weights, classes
             See `judge`.
         """
-        _, _, shares = self._compare(_unit(vectors))
+        shares = self._evident(_unit(vectors))
+        if self._evidence is None:
+            _, _, shares = self._compare(_unit(vectors))
         wanted = self._wanted(np.asarray(labels), label_weights, classes)
         agreed: np.ndarray = np.nan_to_num((shares * wanted).sum(axis=1))
         return agreed
@@ -249,17 +255,29 @@ class Judge:
         return None
 
     def _mislabelled(
-        self, shares: np.ndarray, wanted: np.ndarray, probability: float
+        self, shares: np.ndarray, evidence: np.ndarray, wanted: np.ndarray
     ) -> str | None:
-        if np.isnan(probability):
-            return None
-        best = int(shares.argmax())
-        if shares[wanted].max(initial=0.0) < shares[best]:
-            name = self.classes[best : best + 1].tolist()[0]
-            return f"label: nearest real texts say {name!r} ({shares[best]:.2f})"
+        for who, said in (("nearest real texts", shares), ("all real texts together", evidence)):
+            best = int(said.argmax())
+            if said[wanted].max(initial=0.0) < said[best]:
+                name = self.classes[best : best + 1].tolist()[0]
+                return f"label: {who} say {name!r} ({said[best]:.2f})"
+        probability = _probability(shares, wanted)
         if probability < self.guards.min_label_probability:
             return f"label: probability {probability:.2f}"
         return None
+
+    @cached_property
+    def _evidence(self) -> LabelEvidence | None:
+        if not self.guards.label_classifier or len(self.classes) < 2:
+            return None
+        return LabelEvidence(self._vectors, self._codes)
+
+    def _evident(self, vectors: np.ndarray) -> np.ndarray:
+        """Return what all real texts say together, (m, c); NaN where they are not asked."""
+        if self._evidence is None:
+            return np.full((len(vectors), len(self.classes)), np.nan)
+        return self._evidence.shares(vectors)
 
     def _compare(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return per text its nearest real text, the cosine to it, and the vote (m, c)."""

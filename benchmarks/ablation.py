@@ -1,0 +1,199 @@
+"""What carries: ways of choosing among the texts tried, and what each keeps of the real ones.
+
+    python -m benchmarks.ablation SET.csv.gz … --k 10 --times 1 4 --out ablation.json
+
+From `--k` real texts of each class, SMOTE's points are written once, with `--n-candidates` tries
+each. Every way of choosing takes its texts from the same tries, so that nothing but the choice
+differs; a classifier is trained on them alone and tested on real texts. *Kept* is its macro-F1
+above guessing, as a share of that of the real texts. What is refused is left out here, where the
+sampler writes it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.machine import described
+from smotext_lab import Guards, SMOTEInterpolator, named_decoder
+from smotext_lab.bridges import split_words
+from smotext_lab.candidates import LABEL_WEIGHT
+from smotext_lab.evaluation.classifiers import Remembering, text_classifier
+from smotext_lab.evaluation.splits import Split
+from smotext_lab.evaluation.statistics import retention
+from smotext_lab.evaluation.training import TrainingTexts
+from smotext_lab.forms import TextForm
+from smotext_lab.interpolators.blends import Blends
+from smotext_lab.reports import evidence
+from smotext_lab.sampler.generation import Source
+
+CLASSIFIERS = ("embedding-logreg", "tfidf-logreg")
+VOTE = replace(Guards.off(), label_neighbors=20)
+LABELS = replace(VOTE, label_classifier=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("sets", nargs="+", metavar="SET", type=Path)
+    parser.add_argument("--k", type=int, default=10)
+    parser.add_argument("--times", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--resamples", type=int, default=10)
+    parser.add_argument("--max-classes", type=int, default=4)
+    parser.add_argument("--test-rows", type=int, default=300)
+    parser.add_argument("--n-candidates", type=int, default=4)
+    parser.add_argument("--random-state", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("ablation.json"))
+    given = parser.parse_args()
+    decoder = named_decoder(n_candidates=given.n_candidates, max_new_tokens=64)
+    rows: list[dict[str, Any]] = []
+    for path in given.sets:
+        rows += _measured(path, given, decoder)
+        told = {"machine": described(), "asked": _asked(given), "kept": rows}
+        given.out.write_text(json.dumps(told, indent=1) + "\n")
+    _print(rows)
+
+
+def _asked(given: argparse.Namespace) -> dict[str, Any]:
+    asked = {name: value for name, value in vars(given).items() if name != "out"}
+    return asked | {"sets": [path.name for path in given.sets]}
+
+
+def _measured(path: Path, given: argparse.Namespace, decoder: Any) -> list[dict[str, Any]]:
+    split = evidence.prepared(
+        str(path),
+        text=None,
+        label=None,
+        max_classes=given.max_classes,
+        test_rows=given.test_rows,
+        overlap="drop",
+        random_state=given.random_state,
+    ).with_texts(given.k)
+    encoder = Remembering(decoder.encoder)
+    said: dict[tuple[str, int, str], list[np.ndarray]] = defaultdict(list)
+    for resample in tqdm(range(given.resamples), split.name):
+        seed = int(np.random.SeedSequence([given.random_state, resample]).generate_state(1)[0])
+        real = _real(split, given.k, seed)
+        for how, times, train in (("real", 1, real), *_chosen(real, given, decoder, seed)):
+            for judge in CLASSIFIERS:
+                if train.points is None or judge == "embedding-logreg":
+                    model = text_classifier(judge, encoder, resample)
+                    model.fit(train, split.classes)
+                    chances = model.predict_proba(split.test_texts)
+                    said[how, times, judge].append(chances.argmax(axis=1))
+    truth = np.searchsorted(split.classes, split.test_labels)
+    rows = []
+    for (how, times, judge), ours in said.items():
+        theirs = np.array(said["real", 1, judge])
+        kept = retention(truth, np.array(ours), theirs, len(split.classes))
+        what = {"dataset": split.name, "k": given.k, "times": times, "classifier": judge}
+        rows.append({**what, "chosen": how, "kept": kept.value, "low": kept.low, "high": kept.high})
+    return rows
+
+
+def _real(split: Split, k: int, seed: int) -> TrainingTexts:
+    order = np.random.default_rng(seed).permutation(len(split.train_texts))
+    rows = np.concatenate([order[split.train_labels[order] == c][:k] for c in split.classes])
+    return TrainingTexts([split.train_texts[row] for row in rows], split.train_labels[rows])
+
+
+def _chosen(
+    real: TrainingTexts, given: argparse.Namespace, decoder: Any, seed: int
+) -> Iterator[tuple[str, int, TrainingTexts]]:
+    """Yield every way of choosing, how many new texts for a real one, and the texts."""
+    vectors = decoder.encoder.encode(real.texts)
+    source = Source(
+        vectors,
+        real.labels,
+        SMOTEInterpolator(5),
+        seed,
+        forms=[TextForm.of(text) for text in real.texts],
+        lengths=np.array([len(split_words(text)) for text in real.texts]),
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "SMOTEInterpolator: class", UserWarning)
+        most = dict.fromkeys(np.unique(real.labels).tolist(), given.k * max(given.times))
+        blends = source.draw(most)
+    points = source.points(blends)
+    known = (real.texts, vectors, real.labels)
+    tries = _tries(source, blends, points, decoder)
+    wanted = blends.label.repeat(tries.each)
+    vote, every = (
+        LABEL_WEIGHT * guards.fit(*known).agreement(tries.vectors, wanted)
+        for guards in (VOTE, LABELS)
+    )
+    ways = {  # each with what those before it look at
+        "any of the tries": np.random.default_rng(seed).random(len(tries.texts)),
+        "the nearest to the point": tries.cosines,
+        "and likely, in form": tries.scores,
+        "and of the label by its nearest real texts": tries.scores + vote,
+        "and of the label by all real texts": tries.scores + every,
+    }
+    for times in given.times:
+        first = _first(blends.label, given.k * times)
+        at = blends.label[first]
+        none = TrainingTexts([], at[:0], points=points[first], point_labels=at)
+        yield "the points, nothing written", times, none
+        for how, rank in ways.items():
+            best = tries.best(rank)[first]
+            yield how, times, TrainingTexts([tries.texts[i] for i in best], at)
+        for what, guards in (("label", LABELS), ("any", Guards())):
+            texts = [tries.texts[i] for i in best]
+            verdicts = guards.fit(*known).judge(texts, tries.vectors[best], at)
+            kept = [i for i, verdict in enumerate(verdicts) if verdict.accepted]
+            train = TrainingTexts([texts[i] for i in kept], at[kept])
+            yield f"and not refused by {what} guard", times, train
+
+
+class _Tries:
+    """All texts that were tried, row after row, so many for each point."""
+
+    def __init__(self, trace: Any, n: int, encoder: Any) -> None:
+        trace = trace.sort_values(["row", "rank"])
+        self.each = len(trace) // n
+        self.texts: list[str] = trace["text"].tolist()
+        self.cosines = trace["cosine"].to_numpy()
+        self.scores = trace["score"].to_numpy()
+        self.vectors: np.ndarray = encoder.encode(self.texts)
+
+    def best(self, rank: np.ndarray) -> np.ndarray:
+        """Return which text each point gets."""
+        best = rank.reshape(-1, self.each).argmax(axis=1)
+        found: np.ndarray = best + self.each * np.arange(len(best))
+        return found
+
+
+def _tries(source: Source, blends: Blends, points: np.ndarray, decoder: Any) -> _Tries:
+    how = {"forms": source.forms_of(blends), "lengths": source.lengths_of(blends)}
+    trace = decoder.decode(points, seeds=blends.seed, candidates_trace=True, **how)
+    return _Tries(trace, len(points), decoder.encoder)
+
+
+def _first(labels: np.ndarray, n: int) -> np.ndarray:
+    return np.sort(np.concatenate([np.flatnonzero(labels == c)[:n] for c in np.unique(labels)]))
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    print("| set | new for each real | chosen | " + " | ".join(CLASSIFIERS) + " |")
+    print("|---|---|---|" + "---|" * len(CLASSIFIERS))
+    lines = dict.fromkeys((row["dataset"], row["times"], row["chosen"]) for row in rows)
+    told = {(r["dataset"], r["times"], r["chosen"], r["classifier"]): r for r in rows}
+    for line in lines:
+        found = [told.get((*line, judge)) for judge in CLASSIFIERS]
+        cells = [
+            "" if row is None else f"{row['kept']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+            for row in found
+        ]
+        print("| " + " | ".join([*map(str, line), *cells]) + " |")
+
+
+if __name__ == "__main__":
+    main()
