@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.machine import described
 from smotext_lab import named_decoder
 from smotext_lab.evaluation import protocols
@@ -29,10 +31,14 @@ from smotext_lab.reports import evidence
 WRITERS = ("smotext", "paraphrase")  # methods that decode; the others cost next to nothing
 OTHERS = ("duplication", "smote on vectors", "eda", "aeda")
 CLASSIFIERS = ("embedding-logreg", "tfidf-logreg")
-PROTOCOLS = ("synthetic_only", "few_shot", "class_imbalance", "robustness")
+PROTOCOLS = ("synthetic_only", "few_shot", "class_imbalance", "own_imbalance", "robustness")
 RATIO = 50  # of the imbalance
 NO_WORSE = "few-shot, no worse"
 UNDECODED = "imbalance, over what decodes nothing"
+OWN = "own imbalance"
+OWN_UNDECODED = "own imbalance, over what decodes nothing"
+OWN_CLASSES = 20  # drawn, where the data's own imbalance is measured
+OWN_TEST_ROWS = 5000  # of all classes, before some are drawn
 NOISY_K = 20  # real texts of each class under noise
 LEAST = {10: 0.92, 50: 0.97}  # retention that is the goal, by real texts of each class
 
@@ -92,31 +98,44 @@ def main() -> None:
     decoder = named_decoder(n_candidates=given.n_candidates, max_new_tokens=64)
     models = Models(decoder.encoder, decoder, k_neighbors=5)
     splits = [_split(path, 20, given) for path in given.sets]
-    plan = _planned(splits, given, _seconds_a_text(models, splits))
+    owns = [_own_split(path, given) for path in given.sets]
+    plan = _planned(splits, owns, given, _seconds_a_text(models, splits))
     print(
         f"{plan.resamples} resamples, at most {plan.max_classes} classes a set, k = {plan.ks}, "
         f"{plan.times} new for each real text: {plan.texts} texts, about {plan.hours:.2f} h to "
         f"write{'' if plan.hours <= given.hours else ', more than was given: there is no less'}"
     )
     claims: list[Claim] = []
-    for path in given.sets:
+    for path, own in zip(given.sets, owns, strict=True):
         split = _split(path, plan.max_classes, given)
         setup = Setup(split, models, CLASSIFIERS, plan.resamples, given.store, given.random_state)
         claims += _measured(setup, plan, given.protocols)
+        if "own_imbalance" in given.protocols and own is not None:
+            claims += _own_imbalance(replace(setup, split=own), plan.most)
         _write(given.out, plan, claims)
     print((given.out / "paper.md").read_text())
 
 
-def _split(path: Path, max_classes: int, given: argparse.Namespace) -> Split:
+def _split(path: Path, max_classes: int | None, given: argparse.Namespace, most: int = 0) -> Split:
     return evidence.prepared(
         str(path),
         text=None,
         label=None,
         max_classes=max_classes,
-        test_rows=given.test_rows,
+        test_rows=most or given.test_rows,
         overlap="drop",
         random_state=given.random_state,
     )
+
+
+def _own_split(path: Path, given: argparse.Namespace) -> Split | None:
+    """Return the set with some of its classes, whatever their size; None where none is rare."""
+    split = _split(path, None, given, most=OWN_TEST_ROWS)
+    rng = np.random.default_rng(given.random_state)
+    n = min(OWN_CLASSES, len(split.classes))
+    split = split.only(rng.choice(split.classes, n, replace=False))
+    _, sizes = np.unique(split.train_labels, return_counts=True)
+    return None if sizes.min() > sizes.max() / 2 else split
 
 
 def _seconds_a_text(models: Models, splits: list[Split]) -> float:
@@ -128,7 +147,9 @@ def _seconds_a_text(models: Models, splits: list[Split]) -> float:
     return 1.3 * (time.perf_counter() - start) / len(texts)  # some texts are refused
 
 
-def _planned(splits: list[Split], given: argparse.Namespace, seconds: float) -> Plan:
+def _planned(
+    splits: list[Split], owns: list[Split | None], given: argparse.Namespace, seconds: float
+) -> Plan:
     """Return the largest plan that fits, or the smallest there is."""
     for plan in PLANS:
         classes = [min(plan.max_classes, len(split.classes)) for split in splits]
@@ -137,6 +158,7 @@ def _planned(splits: list[Split], given: argparse.Namespace, seconds: float) -> 
             "synthetic_only": len(WRITERS) * sum(classes) * sum(ks) * plan.times,
             "few_shot": len(WRITERS) * sum(classes) * sum(ks) * plan.times,
             "class_imbalance": len(WRITERS) * sum(n // 2 for n in classes) * plan.most,
+            "own_imbalance": len(WRITERS) * sum(_lacking(own, plan.most) for own in owns if own),
             "robustness": sum(classes) * NOISY_K * plan.times,
         }
         if "synthetic_only" in given.protocols:  # the two share theirs
@@ -146,6 +168,12 @@ def _planned(splits: list[Split], given: argparse.Namespace, seconds: float) -> 
         if cut.hours <= given.hours:
             break
     return cut
+
+
+def _lacking(split: Split, most: int) -> int:
+    """Return how many texts make the classes equal, of which the largest has `most` at most."""
+    _, sizes = np.unique(split.train_labels, return_counts=True)
+    return round(min(most, sizes.max()) * (len(sizes) - sizes.sum() / sizes.max()))
 
 
 @dataclass(frozen=True)
@@ -188,6 +216,16 @@ def _measured(setup: Setup, plan: Plan, asked: Sequence[str]) -> list[Claim]:
         )
         found += [_robust(noisy, judge, plan.times) for judge in CLASSIFIERS]
     return found
+
+
+def _own_imbalance(setup: Setup, most: int) -> list[Claim]:
+    own = protocols.class_imbalance(setup, ratios=[1], most=most, methods=(*WRITERS, *OTHERS))
+    ours = Arm("smotext", None)
+    return [
+        _above(own, judge, 1, ours, claim, but)
+        for claim, but in ((OWN, ("smotext",)), (OWN_UNDECODED, WRITERS))
+        for judge in CLASSIFIERS
+    ]
 
 
 def _retention(results: Results, judge: str, k: int, times: int, most: int) -> Claim:
@@ -242,6 +280,8 @@ GOALS = (
     (NO_WORSE, "tfidf-logreg", 5, "not below duplication by more than the interval"),
     ("imbalance", "embedding-logreg", 3, f"at 1:{RATIO} above every control, clear of 0"),
     (UNDECODED, "embedding-logreg", 3, f"at 1:{RATIO} above the other controls, clear of 0"),
+    (OWN, "embedding-logreg", 1, "CLINC150's own: above every control, clear of 0"),
+    (OWN_UNDECODED, "embedding-logreg", 1, "the same, above the other controls"),
     ("robustness", "tfidf-logreg", 4, "smaller relative loss under noise"),
 )
 """Claim, classifier, on how many of five sets, and what."""

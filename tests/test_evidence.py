@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -205,6 +207,23 @@ def test_rare_classes_are_cut_and_filled_up_again(split, models):
     assert made.eq(15 - 2).all()  # one of three classes, from 2 to 15
     vectors = frame[frame["method"] == "smote on vectors"]
     assert set(vectors["classifier"]) == {"embedding-logreg"}
+
+
+def test_a_ratio_of_1_fills_up_the_classes_that_are_rare_as_they_are(split, models):
+    left = {label: 12 // 2**i for i, label in enumerate(split.classes.tolist())}  # 12, 6, 3
+    rows = np.concatenate([np.flatnonzero(split.train_labels == c)[:n] for c, n in left.items()])
+    texts, labels = [split.train_texts[row] for row in rows], split.train_labels[rows]
+    skewed = replace(split, train_texts=texts, train_labels=labels)
+    setup = Setup(skewed, models, ["tfidf-logreg"], resamples=2, progress=False)
+    for most, real, made in ((200, 12 + 6 + 3, 6 + 9), (8, 8 + 4 + 2, 4 + 6)):
+        found = protocols.class_imbalance(setup, ratios=[1], most=most, methods=["smotext"])
+        frame = found.frame.set_index(["metric", "method"])["value"]
+        assert frame["n_train", "real"].eq(real).all()
+        assert frame["n_new", "smotext"].eq(made).all()
+        assert "minority_recall" in frame.index.get_level_values("metric")
+    even = Setup(split, models, ["tfidf-logreg"], resamples=2, progress=False)
+    with pytest.raises(DataError, match="15 to 15 training texts: ask for ratios of 2 or more"):
+        protocols.class_imbalance(even, ratios=[1], methods=["eda"])
 
 
 def test_a_teacher_that_knows_nothing_teaches_nothing(split, models):

@@ -136,15 +136,17 @@ def class_imbalance(
     most: int = 200,
     methods: Sequence[str] = ("smotext", *_CONTROLS),
 ) -> Results:
-    """Ask whether filling up rare classes helps: half of them are cut to one in `ratio`.
+    """Ask whether filling up rare classes helps: those there are, or half of them, cut.
 
     Parameters
     ----------
     setup : Setup
     ratios : sequence of int
-        The rare classes have one text for so many of the others, and at least two.
+        The rare classes have one text for so many of the others, and at least two. 1: the
+        imbalance that the data have; rare are the classes at most half as large as the largest.
     most : int
-        Texts of the classes that are not cut, at most.
+        Texts of the classes that are not cut, at most. For a ratio of 1, of the largest class;
+        the others are cut in proportion.
     methods : sequence of str
         Each fills the rare classes up to the size of the others.
 
@@ -152,6 +154,11 @@ def class_imbalance(
     -------
     Results
         `k` is the ratio.
+
+    Raises
+    ------
+    DataError
+        If the ratio is 1 and no class is rare.
 
     Examples
     --------
@@ -168,12 +175,8 @@ def class_imbalance(
     split = setup.split
 
     def draw(ratio: int, rng: np.random.Generator) -> Resample:
-        rare = rng.choice(split.classes, len(split.classes) // 2, replace=False)
-        labels, there = np.unique(split.train_labels, return_counts=True)
-        counts = {str(c): min(most, int(n)) for c, n in zip(labels, there, strict=True)}
-        few = max(2, round(max(counts.values()) / ratio))
-        counts |= {str(label): min(counts[str(label)], few) for label in rare}
-        return Resample(_drawn(split, counts, rng)[0], rare=np.sort(rare))
+        counts, rare = _own(split, most) if ratio == 1 else _cut(split, ratio, most, rng)
+        return Resample(_drawn(split, counts, rng)[0], rare=rare)
 
     return Study("class_imbalance", setup).run(arms, ratios, draw)
 
@@ -305,6 +308,37 @@ def _enough(setup: Setup, ks: Sequence[int]) -> Setup:
 
 def _few(split: Split, k: int, rng: np.random.Generator) -> Resample:
     return Resample(_drawn(split, {str(label): k for label in split.classes}, rng)[0])
+
+
+def _cut(
+    split: Split, ratio: int, most: int, rng: np.random.Generator
+) -> tuple[dict[str, int], np.ndarray]:
+    """Return how many texts of each class, and which classes are rare: a half, drawn."""
+    rare = rng.choice(split.classes, len(split.classes) // 2, replace=False)
+    counts = {label: min(most, n) for label, n in _sizes(split).items()}
+    few = max(2, round(max(counts.values()) / ratio))
+    counts |= {str(label): min(counts[str(label)], few) for label in rare}
+    return counts, np.sort(rare)
+
+
+def _own(split: Split, most: int) -> tuple[dict[str, int], np.ndarray]:
+    """Return how many texts of each class, and which classes are rare, as the data have it."""
+    sizes = _sizes(split)
+    largest, least = max(sizes.values()), min(sizes.values())
+    if least > largest / 2:
+        msg = (
+            f"{split.name}: a ratio of 1 asks for the data's own imbalance, and its classes have "
+            f"{least} to {largest} training texts: ask for ratios of 2 or more"
+        )
+        raise DataError(msg)
+    share = min(1.0, most / largest)
+    counts = {label: max(2, round(n * share)) for label, n in sizes.items()}
+    return counts, np.array([label for label, n in sizes.items() if n <= largest / 2])
+
+
+def _sizes(split: Split) -> dict[str, int]:
+    labels, there = np.unique(split.train_labels, return_counts=True)
+    return dict(zip(labels.tolist(), there.tolist(), strict=True))
 
 
 def _drawn(
