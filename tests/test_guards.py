@@ -10,7 +10,7 @@ import pytest
 from smotext_lab import Guards
 from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.guards import BlockedWords
-from smotext_lab.guards.evidence import LabelEvidence
+from smotext_lab.guards.label_evidence import LabelEvidence
 from smotext_lab.guards.words import SharedRuns, ends_sentence, find_loop, fold, longest_runs
 
 REAL = ["The bank raised its rates again on Thursday.", "Rain is due tonight.", "Rain fell."]
@@ -319,18 +319,23 @@ def test_agreement_is_what_all_real_texts_say_or_else_the_vote_or_nothing():
     assert (nothing == 0).all()
 
 
-def test_a_large_class_says_no_more_than_a_small_one_and_learning_from_many_is_bounded(monkeypatch):
+def test_a_large_class_says_no_more_than_a_small_one():
     vectors, labels = in_two_classes(40)
-    few = list(range(43))
-    codes = np.array([label == "down" for label in labels])[few].astype(int)
-    assert LabelEvidence(vectors[few], codes).shares(np.eye(81)[:1] * 1e-6)[0, 1] > 0.25
-    monkeypatch.setattr("smotext_lab.guards.evidence._MOST", 20)
+    codes = np.array([label == "down" for label in labels])[:43].astype(int)  # 40 and 3
+    nowhere = np.zeros((1, 81))
+    assert LabelEvidence(vectors[:43], codes).shares(nowhere)[0, 1] > 0.25  # 0.11 by numbers
+
+
+def test_of_many_real_texts_a_part_of_each_class_is_learnt_from(monkeypatch):
+    vectors, labels = in_two_classes(40)
+    codes = np.array([label == "down" for label in labels])[:43].astype(int)
+    monkeypatch.setattr("smotext_lab.guards.label_evidence._MOST", 20)
     fitted = []
     monkeypatch.setattr(
         "sklearn.linear_model.LogisticRegression.fit",
         lambda self, X, y: fitted.append(np.bincount(y).tolist()),
     )
-    LabelEvidence(vectors[few], codes)
+    LabelEvidence(vectors[:43], codes)
     assert fitted == [[10, 3]]
 
 

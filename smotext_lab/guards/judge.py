@@ -12,7 +12,7 @@ import numpy as np
 
 from smotext_lab.errors import DataError
 from smotext_lab.guards.blocked import masked
-from smotext_lab.guards.evidence import LabelEvidence
+from smotext_lab.guards.label_evidence import LabelEvidence
 from smotext_lab.guards.words import SharedRuns, ends_sentence, find_loop, fold
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class Judge:
                     or self._unsafe(texts[at], () if parents is None else parents[at])
                     or (None if exempt[at] else self._copied(texts[at], nearest[i], cosine[i]))
                     or self._repeated(texts[at], twins, i)
-                    or self._mislabelled(shares[i], evidence[i], wanted[at])
+                    or self._mislabelled(shares[i], evidence[i], wanted[at], probability)
                 )
                 if reason is None:
                     self._accepted.setdefault(fold(texts[at]), int(rows[at]))
@@ -255,14 +255,13 @@ class Judge:
         return None
 
     def _mislabelled(
-        self, shares: np.ndarray, evidence: np.ndarray, wanted: np.ndarray
+        self, shares: np.ndarray, evidence: np.ndarray, wanted: np.ndarray, probability: float
     ) -> str | None:
         for who, said in (("nearest real texts", shares), ("all real texts together", evidence)):
             best = int(said.argmax())
             if said[wanted].max(initial=0.0) < said[best]:
                 name = self.classes[best : best + 1].tolist()[0]
                 return f"label: {who} say {name!r} ({said[best]:.2f})"
-        probability = _probability(shares, wanted)
         if probability < self.guards.min_label_probability:
             return f"label: probability {probability:.2f}"
         return None

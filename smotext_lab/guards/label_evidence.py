@@ -7,7 +7,7 @@ from threadpoolctl import threadpool_limits
 
 __all__ = ["LabelEvidence"]
 
-_MOST = 20_000  # real texts that are learnt from, the same share of each class
+_MOST = 20_000  # real texts that are learnt from; of each class at most an equal part
 _INVERSE_REGULARISATION = 10.0
 
 
