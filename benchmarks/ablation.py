@@ -6,7 +6,8 @@ From `--k` real texts of each class, SMOTE's points are written once, with `--n-
 each. Every way of choosing takes its texts from the same tries, so that nothing but the choice
 differs; a classifier is trained on them alone and tested on real texts. *Kept* is its macro-F1
 above guessing, as a share of that of the real texts. What is refused is left out here, where the
-sampler writes it again.
+sampler writes it again. At the end the same with `guidance_scale`: the decoder is asked to
+go beyond the points, which gives other tries.
 """
 
 from __future__ import annotations
@@ -24,14 +25,16 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.machine import described
-from smotext_lab import Guards, SMOTEInterpolator, named_decoder
+from smotext_lab import Guards, SMOTEInterpolator, SMOTExT, named_decoder
 from smotext_lab.bridges import split_words
 from smotext_lab.candidates import LABEL_WEIGHT
+from smotext_lab.decoded import Decoded
 from smotext_lab.evaluation.classifiers import Remembering, text_classifier
 from smotext_lab.evaluation.splits import Split
 from smotext_lab.evaluation.statistics import retention
 from smotext_lab.evaluation.training import TrainingTexts
 from smotext_lab.forms import TextForm
+from smotext_lab.guards import Judge
 from smotext_lab.interpolators.blends import Blends
 from smotext_lab.reports import evidence
 from smotext_lab.sampler.generation import Source
@@ -125,6 +128,8 @@ def _chosen(
     points = source.points(blends)
     known = (real.texts, vectors, real.labels)
     tries = _tries(source, blends, points, decoder)
+    beyond = SMOTExT().guidance_scale * LABELS.fit(*known).outward(blends.label)
+    guided = _tries(source, blends, points, decoder, beyond)
     wanted = blends.label.repeat(tries.each)
     vote, every = (
         LABEL_WEIGHT * guards.fit(*known).agreement(tries.vectors, wanted)
@@ -146,22 +151,32 @@ def _chosen(
             best = tries.best(rank)[first]
             yield how, times, TrainingTexts([tries.texts[i] for i in best], at)
         for what, guards in (("label", LABELS), ("any", Guards())):
-            texts = [tries.texts[i] for i in best]
-            verdicts = guards.fit(*known).judge(texts, tries.vectors[best], at)
-            kept = [i for i, verdict in enumerate(verdicts) if verdict.accepted]
-            train = TrainingTexts([texts[i] for i in kept], at[kept])
-            yield f"and not refused by {what} guard", times, train
+            kept = _not_refused(guards.fit(*known), tries, best, at)
+            yield f"and not refused by {what} guard", times, kept
+        agreed = LABELS.fit(*known).agreement(guided.vectors, wanted)
+        best = guided.best(guided.scores + LABEL_WEIGHT * agreed)[first]
+        written = TrainingTexts([guided.texts[i] for i in best], at)
+        yield "guided, and of the label by all real texts", times, written
+        kept = _not_refused(Guards().fit(*known), guided, best, at)
+        yield "guided, and not refused by any guard", times, kept
+
+
+def _not_refused(judge: Judge, tries: _Tries, best: np.ndarray, at: np.ndarray) -> TrainingTexts:
+    texts = [tries.texts[i] for i in best]
+    verdicts = judge.judge(texts, tries.vectors[best], at)
+    kept = [i for i, verdict in enumerate(verdicts) if verdict.accepted]
+    return TrainingTexts([texts[i] for i in kept], at[kept])
 
 
 class _Tries:
     """All texts that were tried, row after row, so many for each point."""
 
-    def __init__(self, trace: Any, n: int, encoder: Any) -> None:
-        trace = trace.sort_values(["row", "rank"])
-        self.each = len(trace) // n
-        self.texts: list[str] = trace["text"].tolist()
-        self.cosines = trace["cosine"].to_numpy()
-        self.scores = trace["score"].to_numpy()
+    def __init__(self, decoded: list[Decoded], encoder: Any) -> None:
+        trace = [tried for each in decoded for tried in each.trace]
+        self.each = len(decoded[0].trace)
+        self.texts = [tried.text for tried in trace]
+        self.cosines = np.array([tried.cosine for tried in trace])
+        self.scores = np.array([tried.score for tried in trace])
         self.vectors: np.ndarray = encoder.encode(self.texts)
 
     def best(self, rank: np.ndarray) -> np.ndarray:
@@ -171,10 +186,16 @@ class _Tries:
         return found
 
 
-def _tries(source: Source, blends: Blends, points: np.ndarray, decoder: Any) -> _Tries:
+def _tries(
+    source: Source,
+    blends: Blends,
+    points: np.ndarray,
+    decoder: Any,
+    guidance: np.ndarray | None = None,
+) -> _Tries:
     how = {"forms": source.forms_of(blends), "lengths": source.lengths_of(blends)}
-    trace = decoder.decode(points, seeds=blends.seed, candidates_trace=True, **how)
-    return _Tries(trace, len(points), decoder.encoder)
+    rows = decoder.decode_rows(points, seeds=blends.seed, guidance=guidance, **how)
+    return _Tries(list(rows), decoder.encoder)
 
 
 def _first(labels: np.ndarray, n: int) -> np.ndarray:

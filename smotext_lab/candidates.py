@@ -17,6 +17,7 @@ __all__ = [
     "Candidate",
     "at_length_of",
     "broken",
+    "guided",
     "in_form",
     "moved_on",
     "score",
@@ -138,6 +139,22 @@ def moved_on(vectors: np.ndarray, written: Sequence[Candidate]) -> np.ndarray:
     """
     found = np.stack([candidate.vector for candidate in written])
     return at_length_of(vectors, 2 * vectors - found)
+
+
+def guided(vectors: np.ndarray, guidance: np.ndarray) -> np.ndarray:
+    """Return vectors moved by `guidance`, which is for vectors of length 1, at their old length.
+
+    Parameters
+    ----------
+    vectors, guidance : ndarray of float32, shape (n, d)
+
+    Examples
+    --------
+    >>> guided(np.array([[0.0, 2.0]]), np.array([[1.0, 0.0]])).round(2)
+    array([[1.41, 1.41]], dtype=float32)
+    """
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return at_length_of(vectors, vectors + lengths * guidance)
 
 
 def at_length_of(vectors: np.ndarray, moved: np.ndarray) -> np.ndarray:

@@ -299,6 +299,7 @@ class XRAGDecoder(LazyWeights):
         seeds: Sequence[int] | np.ndarray | None = None,
         forms: Sequence[TextForm | None] | None = None,
         lengths: Sequence[int | None] | None = None,
+        guidance: np.ndarray | None = None,
         agreement: Agreement | None = None,
         steering: Steering | None = None,
         written: Written | None = None,
@@ -318,6 +319,10 @@ class XRAGDecoder(LazyWeights):
         lengths : sequence of int or None, length n, optional
             About how many words each text should have (None: as the vector says), as far as
             the bridge has learnt lengths.
+        guidance : ndarray of float32, shape (n, d), optional
+            What each vector, at length 1, is moved by before the LLM reads it (see `SMOTExT`,
+            ``guidance_scale``). Texts are still ranked by the vector itself, and corrections are
+            towards it.
         agreement : callable, optional
             ``(rows, vectors) -> array``: how surely (0 to 1) texts with these vectors, tried for
             these rows, are of the label their row should have. It counts in the ranking.
@@ -335,7 +340,8 @@ class XRAGDecoder(LazyWeights):
         DataError
             If the vectors are not finite or not of the encoder's length.
         ParameterError
-            If there is not one seed, form or length a vector, or a word is none of the bridge's.
+            If there is not one seed, form, length or guidance a vector, or a word is none of the
+            bridge's.
         BridgeError
             If bridge, encoder and LLM do not fit.
         """
@@ -346,7 +352,8 @@ class XRAGDecoder(LazyWeights):
         how = self.n_candidates, self.corrections, self.batch_size
         search = Search(self._writer(), self.encoder, self.sampling, *how)
         steering = steering or Steering()
-        wanted = Wanted(vectors, keys, forms, lengths, agreement, steering, written)
+        guidance = None if guidance is None else self._guidance(guidance, len(vectors))
+        wanted = Wanted(vectors, keys, forms, lengths, guidance, agreement, steering, written)
         size = self.rows_together
         for start in range(0, len(vectors), size):
             if cancelled is not None and cancelled.is_set():
@@ -431,6 +438,13 @@ class XRAGDecoder(LazyWeights):
             msg = f"vector {int(bad.argmax())} holds NaN or infinity"
             raise DataError(msg)
         return vectors
+
+    def _guidance(self, guidance: np.ndarray, n: int) -> np.ndarray:
+        moves = np.asarray(guidance, np.float32)
+        if moves.shape != (n, self.encoder.dim):
+            msg = f"guidance has shape {moves.shape}; expected ({n}, {self.encoder.dim})"
+            raise ParameterError(msg)
+        return moves
 
     def _keys(self, n: int, seeds: Sequence[int] | np.ndarray | None) -> np.ndarray:
         if seeds is None:

@@ -12,7 +12,15 @@ import torch
 
 from smotext_lab.bridges import LexicalBridge
 from smotext_lab.bridges.hints import hint_ids
-from smotext_lab.candidates import NO_GAIN, Candidate, at_length_of, in_form, moved_on, score
+from smotext_lab.candidates import (
+    NO_GAIN,
+    Candidate,
+    at_length_of,
+    guided,
+    in_form,
+    moved_on,
+    score,
+)
 from smotext_lab.edits import Editor
 from smotext_lab.encoders import Encoder
 from smotext_lab.engines.base import Generated, Sampling, Watch, uniforms
@@ -180,6 +188,8 @@ class Search:
         """Return the LLM's input for every try; a correction asks for what the best text lacks."""
         bridge = self.writer.bridge
         vectors, scores = wanted.vectors[rows], None
+        if best is None and wanted.guidance is not None:
+            vectors = guided(vectors, wanted.guidance[rows])
         if best is not None:
             moved = moved_on(vectors, best)
             scores = bridge.lacking(

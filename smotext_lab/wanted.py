@@ -32,6 +32,8 @@ class Wanted:
     forms : list of (TextForm or None), length n
     lengths : list of (int or None), length n
         In words.
+    guidance : ndarray of float32, shape (n, d), or None
+        What the vectors are moved by before they are read; texts are ranked by those themselves.
     agreement : Agreement or None
         Its rows count from the block's first.
     steering : Steering
@@ -43,6 +45,7 @@ class Wanted:
     keys: np.ndarray
     forms: list[TextForm | None]
     lengths: list[int | None]
+    guidance: np.ndarray | None = None
     agreement: Agreement | None = None
     steering: Steering = field(default_factory=Steering)
     written: Written | None = None
@@ -55,6 +58,7 @@ class Wanted:
             self.keys[rows],
             self.forms[rows],
             self.lengths[rows],
+            None if self.guidance is None else self.guidance[rows],
             agreement and (lambda at, vectors: agreement(at + first, vectors)),
             self.steering,
             written and (lambda row, text: written(row + first, text)),

@@ -14,6 +14,7 @@ import torch
 
 from smotext_lab import search
 from smotext_lab.bridges import BridgeFacts, LexicalBridge, load_bridge
+from smotext_lab.candidates import guided
 from smotext_lab.decoders import XRAGDecoder
 from smotext_lab.encoders import BertEncoder
 from smotext_lab.engines.base import Sampling
@@ -115,6 +116,27 @@ def test_agreement_with_the_label_decides_between_candidates(make: Any) -> None:
     assert sorted(asked) == sorted(list(range(4)) * 6)
     for before, after in zip(plain, turned, strict=True):
         assert after.cosine == pytest.approx(min(t.cosine for t in before.trace if t.score > -1))
+
+
+def test_guidance_moves_what_is_read_and_not_what_texts_are_ranked_by(make: Any) -> None:
+    decoder = make(n_candidates=3, batch_size=2)
+    vectors = decoder.encoder.encode(TEXTS)
+    moves = vectors[::-1] - vectors  # to the next text but one, at full length
+    guided = list(decoder.decode_rows(vectors, guidance=moves))
+    there = list(decoder.decode_rows(vectors[::-1]))
+    tried = [{t.text for t in decoded.trace} for decoded in guided]
+    assert tried == [{t.text for t in decoded.trace} for decoded in there]
+    assert tried != [{t.text for t in decoded.trace} for decoded in decoder.decode_rows(vectors)]
+    for decoded in guided:
+        assert decoded.cosine == pytest.approx(decoded.vector @ vectors[decoded.row], abs=1e-5)
+    nowhere = list(decoder.decode_rows(vectors, guidance=np.zeros_like(vectors)))
+    assert [d.text for d in nowhere] == decoder.decode(vectors)
+
+
+def test_guidance_is_of_a_vectors_length_and_makes_none_longer() -> None:
+    vectors = np.array([[0.0, 0.5], [0.0, 2.0]], np.float32)
+    moved = guided(vectors, np.array([[1.0, 0.0]] * 2, np.float32))
+    np.testing.assert_allclose(moved, [[0.5**0.5 / 2] * 2, [2**0.5] * 2], rtol=1e-6)
 
 
 def test_a_decode_that_is_cancelled_stops_and_yields_what_it_has(make: Any) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.exceptions import NotFittedError
 
 from smotext_lab import Guards
 from smotext_lab.errors import DataError, ParameterError
@@ -319,6 +320,35 @@ def test_agreement_is_what_all_real_texts_say_or_else_the_vote_or_nothing():
     assert (nothing == 0).all()
 
 
+def test_outward_leads_from_the_mean_of_all_classes_to_that_of_the_wanted_one():
+    vectors = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], dtype=float)
+    judge = Guards.off().fit(["text"] * 4, vectors, ["a", "a", "b", "c"])
+    ways = judge.outward(["a", "c"])
+    np.testing.assert_allclose(ways, [[2 / 3, -1 / 3, -1 / 3], [-1 / 3, -1 / 3, 2 / 3]], atol=1e-6)
+    soft = {"label_weights": np.array([[0.5, 0.4, 0.1]]), "classes": np.array(["a", "b", "c"])}
+    np.testing.assert_allclose(judge.outward(["a"], **soft), [[1 / 6, 1 / 6, -1 / 3]], atol=1e-6)
+
+
+def test_of_a_single_class_nothing_leads_outward():
+    judge = Guards.off().fit(["text"] * 2, np.eye(2), ["a", "a"])
+    assert judge.outward(["a", "a", "a"]).tolist() == [[0, 0]] * 3
+
+
+def test_judges_of_the_same_real_texts_learn_the_labels_once(monkeypatch):
+    from sklearn.linear_model import LogisticRegression
+
+    vectors, labels = in_two_classes()
+    judge = Guards().fit([f"text {i}" for i in range(len(labels))], vectors, labels)
+    fitted = []
+    fit = LogisticRegression.fit
+    monkeypatch.setattr(
+        LogisticRegression, "fit", lambda *given: (fitted.append(1), fit(*given))[1]
+    )
+    agreed = [judge.anew().agreement(vectors, labels) for _ in range(3)]
+    assert len(fitted) == 1
+    assert (agreed[0] == agreed[2]).all()
+
+
 def test_a_large_class_says_no_more_than_a_small_one():
     vectors, labels = in_two_classes(40)
     codes = np.array([label == "down" for label in labels])[:43].astype(int)  # 40 and 3
@@ -335,7 +365,11 @@ def test_of_many_real_texts_a_part_of_each_class_is_learnt_from(monkeypatch):
         "sklearn.linear_model.LogisticRegression.fit",
         lambda self, X, y: fitted.append(np.bincount(y).tolist()),
     )
-    LabelEvidence(vectors[:43], codes)
+    evidence = LabelEvidence(vectors[:43], codes)
+    assert len(evidence.outward) == 2
+    assert not fitted
+    with pytest.raises(NotFittedError):
+        evidence.shares(vectors[:1])
     assert fitted == [[10, 3]]
 
 

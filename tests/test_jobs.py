@@ -87,6 +87,7 @@ def test_a_job_gives_the_rows_of_generate(create, tiny, tickets):
         {"interpolator": MixupInterpolator()},
         {"interpolator": BorderlineSMOTEInterpolator(k_neighbors=2, m_neighbors=6)},
         {"blending": "slerp", "max_blends": 1},
+        {"guidance_scale": 4.0},
     ],
 )
 def test_whatever_is_interpolated_the_rows_are_those_of_generate(create, tiny, tickets, settings):

@@ -178,6 +178,7 @@ def test_options_are_named_and_default_as_in_the_library():
     library = {**defaults(XRAGDecoder), **defaults(SMOTExT)}
     given = vars(options.parser_of("generate").read(["tickets"]))
     shared = ["max_attempts", "max_blends", "blending", "long_texts", "strict", "random_state"]
+    shared += ["guidance_scale"]
     assert {name: given[name] for name in shared} == {name: library[name] for name in shared}
     walk = vars(options.parser_of("path").read([]))
     shared = ["steps", "blending", "random_state"]

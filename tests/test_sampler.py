@@ -233,6 +233,31 @@ class Unused:
         pytest.fail("nothing was to be made")
 
 
+def test_the_decoder_is_asked_to_go_beyond_a_blend_away_from_other_classes(data, word_decoder):
+    class Watching(word_decoder):
+        def decode_rows(self, vectors, *, guidance=None, **given):
+            asked.append((vectors, guidance))
+            return super().decode_rows(vectors, **given)
+
+    texts, labels = data
+    asked: list = []
+    how = {"decoder": Watching(), "random_state": 0, "progress": False}
+    SMOTExT(guidance_scale=2.0, **how).generate(texts, labels, {"sport": 3})
+    vectors = Watching().encoder.encode(texts)
+    means = {c: vectors[np.array(labels) == c].mean(axis=0) for c in set(labels)}
+    way = 2.0 * (means["sport"] - np.mean(list(means.values()), axis=0))
+    for points, guidance in asked:
+        np.testing.assert_allclose(guidance, [way] * len(points), atol=1e-5)
+    asked.clear()
+    SMOTExT(guidance_scale=0, **how).generate(texts, labels, {"sport": 3})
+    assert [guidance for _, guidance in asked] == [None] * len(asked) != []
+
+
+def test_a_negative_guidance_scale_is_refused(sampler, data):
+    with pytest.raises(ParameterError, match="guidance_scale"):
+        sampler(guidance_scale=-1).generate(*data, n=3)
+
+
 def test_generate_shares_a_total_in_proportion(sampler, data):
     made = sampler().generate(*data, n=10)
     assert made.counts().to_dict() == {"money": 5, "sport": 3, "weather": 2}

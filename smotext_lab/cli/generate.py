@@ -111,6 +111,13 @@ Alpha = Annotated[
 Blending = Annotated[
     Literal["lerp", "slerp"], typer.Option(help="Along the straight line, or along the sphere.")
 ]
+GuidanceScale = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        help="How far beyond a blend to ask for, away from other classes; 0: as it is.",
+    ),
+]
 Guard = Annotated[
     list[str] | None,
     typer.Option(
@@ -197,6 +204,7 @@ def generate(
     m_neighbors: M = None,
     alpha: Alpha = None,
     blending: Blending = "lerp",
+    guidance_scale: GuidanceScale = 0.5,
     n_candidates: Candidates = 4,
     corrections: Corrections = 0,
     temperature: Temperature = 0.7,
@@ -240,6 +248,7 @@ def generate(
         guards=guards,
         random_state=random_state,
         blending=blending,
+        guidance_scale=guidance_scale,
         max_attempts=max_attempts,
         max_blends=max_blends,
         long_texts=long_texts,
@@ -283,6 +292,7 @@ def sampler_of(
     guards: Any,
     random_state: int | None,
     blending: Any,
+    guidance_scale: float,
     max_attempts: int,
     max_blends: int,
     long_texts: Any,
@@ -298,6 +308,7 @@ def sampler_of(
         decoder=XRAGDecoder(encoder=BertEncoder(encoder), **decoding),
         random_state=random_state,
         blending=blending,
+        guidance_scale=guidance_scale,
         guards=guards,
         max_attempts=max_attempts,
         max_blends=max_blends,

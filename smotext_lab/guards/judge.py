@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -88,6 +87,8 @@ class Judge:
         self._equal = {text: place for place, text in reversed(list(enumerate(folded))) if text}
         longest = guards.max_shared_words
         self._runs = None if longest is None else SharedRuns(folded, longest + 1)
+        self._evidence = LabelEvidence(self._vectors, codes)
+        self._asked = guards.label_classifier and len(classes) > 1
         self._accepted: dict[str, int] = {}
         self._accepted_rows: list[int] = []
         self._accepted_vectors = np.empty((0, self._vectors.shape[1]), dtype=np.float32)
@@ -204,11 +205,35 @@ class Judge:
             See `judge`.
         """
         shares = self._evident(_unit(vectors))
-        if self._evidence is None:
+        if not self._asked:
             _, _, shares = self._compare(_unit(vectors))
         wanted = self._wanted(np.asarray(labels), label_weights, classes)
         agreed: np.ndarray = np.nan_to_num((shares * wanted).sum(axis=1))
         return agreed
+
+    def outward(
+        self,
+        labels: Any,
+        *,
+        label_weights: np.ndarray | None = None,
+        classes: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Return the way from the mean of all classes to that of each wanted one.
+
+        Parameters
+        ----------
+        labels, label_weights, classes
+            See `judge`. Of several labels that are wanted, the mean of their ways.
+
+        Returns
+        -------
+        ndarray of float32, shape (m, d)
+            In the space of the real texts' vectors at length 1; zeros where there is one class.
+        """
+        wanted = self._wanted(np.asarray(labels), label_weights, classes)
+        shares = wanted / np.maximum(wanted.sum(axis=1, keepdims=True), 1)
+        ways: np.ndarray = (shares @ self._evidence.outward).astype(np.float32)
+        return ways
 
     def _broken(self, text: str, cut: bool) -> str | None:
         guards, folded = self.guards, fold(text)
@@ -266,15 +291,9 @@ class Judge:
             return f"label: probability {probability:.2f}"
         return None
 
-    @cached_property
-    def _evidence(self) -> LabelEvidence | None:
-        if not self.guards.label_classifier or len(self.classes) < 2:
-            return None
-        return LabelEvidence(self._vectors, self._codes)
-
     def _evident(self, vectors: np.ndarray) -> np.ndarray:
         """Return what all real texts say together, (m, c); NaN where they are not asked."""
-        if self._evidence is None:
+        if not self._asked:
             return np.full((len(vectors), len(self.classes)), np.nan)
         return self._evidence.shares(vectors)
 

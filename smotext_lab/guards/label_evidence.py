@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from typing import Any
+
 import numpy as np
 from threadpoolctl import threadpool_limits
 
@@ -16,7 +19,7 @@ class LabelEvidence:
 
     A text that was written for a blend lies nearest to its parents, which vote for their own label
     even where what tells the classes apart got lost on the way. Every class counts the same,
-    whatever its size.
+    whatever its size. It is learnt when it is first asked, once for all that share it.
 
     Parameters
     ----------
@@ -33,14 +36,7 @@ class LabelEvidence:
     """
 
     def __init__(self, vectors: np.ndarray, codes: np.ndarray) -> None:
-        from sklearn.linear_model import LogisticRegression
-
-        rows = _spread(codes, max(1, _MOST // (int(codes.max()) + 1)))
-        self._model = LogisticRegression(
-            C=_INVERSE_REGULARISATION, class_weight="balanced", max_iter=300
-        )
-        with threadpool_limits(1):  # few rows: more threads only wait for each other
-            self._model.fit(vectors[rows], codes[rows])
+        self._vectors, self._codes = vectors, codes
 
     def shares(self, vectors: np.ndarray) -> np.ndarray:
         """Return probabilities, float64 (m, c).
@@ -52,6 +48,28 @@ class LabelEvidence:
         """
         found: np.ndarray = self._model.predict_proba(vectors)
         return found
+
+    @cached_property
+    def outward(self) -> np.ndarray:
+        """The way from the mean of all classes to that of each, float32 (c, d)."""
+        vectors, codes = self._learnt
+        means = np.stack([vectors[codes == code].mean(axis=0) for code in np.unique(codes)])
+        away: np.ndarray = (means - means.mean(axis=0)).astype(np.float32)
+        return away
+
+    @cached_property
+    def _model(self) -> Any:
+        from sklearn.linear_model import LogisticRegression
+
+        model = LogisticRegression(C=_INVERSE_REGULARISATION, class_weight="balanced", max_iter=300)
+        with threadpool_limits(1):  # few rows: more threads only wait for each other
+            model.fit(*self._learnt)
+        return model
+
+    @cached_property
+    def _learnt(self) -> tuple[np.ndarray, np.ndarray]:
+        rows = _spread(self._codes, max(1, _MOST // (int(self._codes.max()) + 1)))
+        return self._vectors[rows], self._codes[rows]
 
 
 def _spread(codes: np.ndarray, most: int) -> np.ndarray:

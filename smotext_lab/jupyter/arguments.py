@@ -136,6 +136,13 @@ def add_sampling(parser: Parser) -> None:
     )
     add_blending(how)
     how.add_argument(
+        "--guidance-scale",
+        type=number,
+        default=0.5,
+        metavar="SCALE",
+        help="how far beyond a blend to ask for, away from other classes (default: 0.5)",
+    )
+    how.add_argument(
         "--guard",
         action="append",
         default=[],

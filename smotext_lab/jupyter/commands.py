@@ -229,6 +229,7 @@ class Run:
             interpolator=interpolator,
             random_state=self._equipment.random_state,
             blending=given.blending,
+            guidance_scale=given.guidance_scale,
             guards=guards,
             max_attempts=given.max_attempts,
             max_blends=given.max_blends,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Mapping
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -60,6 +60,11 @@ class SMOTExT(BaseOverSampler):
         clones share it.
     blending : {"lerp", "slerp"}, default="lerp"
         See `Blends.points`.
+    guidance_scale : float, default=0.5
+        How far beyond a blend the decoder is asked to go: so many times the way from the mean of
+        all classes to that of the blend's own, since what tells the classes apart is what gets
+        lost in writing. Of the texts tried, the best is still found by its cosine to the blend
+        itself. 0: the decoder reads the blend as it is.
     guards : Guards or bool, default=True
         True for `Guards` with its defaults, False for `Guards.off`.
     max_attempts : int, default=3
@@ -98,7 +103,9 @@ class SMOTExT(BaseOverSampler):
     References
     ----------
     SMOTExT, arXiv 2505.13434, section 3. N. V. Chawla et al., "SMOTE: synthetic minority
-    over-sampling technique", JAIR 16, 2002, section 4.2.
+    over-sampling technique", JAIR 16, 2002, section 4.2. The scale is named after that of
+    J. Ho and T. Salimans, arXiv 2207.12598, equation 6, where a model is moved on from what it
+    says without a label to what it says with one; here the means of vectors are.
 
     Examples
     --------
@@ -122,6 +129,7 @@ class SMOTExT(BaseOverSampler):
         "encoder": [HasMethods(["encode"]), None],
         "decoder": [HasMethods(["decode_rows"]), None],
         "blending": [StrOptions({"lerp", "slerp"})],
+        "guidance_scale": [Interval(Real, 0, None, closed="left")],
         "guards": [Guards, "boolean"],
         "max_attempts": [Interval(Integral, 1, None, closed="left")],
         "max_blends": [Interval(Integral, 1, None, closed="left")],
@@ -140,6 +148,7 @@ class SMOTExT(BaseOverSampler):
         encoder: Any = None,
         decoder: Any = None,
         blending: Blending = "lerp",
+        guidance_scale: float = 0.5,
         guards: Guards | bool = True,
         max_attempts: int = 3,
         max_blends: int = 3,
@@ -154,6 +163,7 @@ class SMOTExT(BaseOverSampler):
         self.encoder = encoder
         self.decoder = decoder
         self.blending = blending
+        self.guidance_scale = guidance_scale
         self.guards = guards
         self.max_attempts = max_attempts
         self.max_blends = max_blends
@@ -286,6 +296,7 @@ class SMOTExT(BaseOverSampler):
             self._guards().fit(texts, vectors, labels, positions=usable),
             max_attempts=self.max_attempts,
             max_blends=self.max_blends,
+            guidance_scale=self.guidance_scale,
             positions=usable,
             progress=self.progress,
             watch=watch,
@@ -336,6 +347,7 @@ class SMOTExT(BaseOverSampler):
     ) -> Synthesis:
         info = facts and {
             "blending": self.blending,
+            "guidance_scale": self.guidance_scale,
             "guards": self._guards().described(),
             "max_attempts": self.max_attempts,
             "max_blends": self.max_blends,

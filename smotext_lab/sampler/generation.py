@@ -33,6 +33,7 @@ class Decodes(Protocol):
         seeds: Any = None,
         forms: Any = None,
         lengths: Any = None,
+        guidance: Any = None,
         agreement: Any = None,
     ) -> Iterator[Any]:
         """Yield a `Decoded` for each vector, in any order; see `XRAGDecoder.decode_rows`."""
@@ -180,6 +181,8 @@ class Generation:
         Decodings of one blend.
     max_blends : int
         Blends that are drawn for one row.
+    guidance_scale : float, default=0
+        See `SMOTExT`.
     positions : sequence of int, optional
         What the source's rows are called in `records`; by default as in the blends.
     progress : bool
@@ -205,6 +208,7 @@ class Generation:
         *,
         max_attempts: int,
         max_blends: int,
+        guidance_scale: float = 0.0,
         positions: Sequence[int] | None = None,
         progress: bool = False,
         watch: Watch | None = None,
@@ -215,6 +219,7 @@ class Generation:
         self._judge = judge
         self._max_attempts = max_attempts
         self._max_blends = max_blends
+        self._guidance_scale = guidance_scale
         self._positions = positions
         self._n = dict(n)
         self._progress = progress
@@ -278,11 +283,15 @@ class Generation:
 
     def _decode(self, rows: np.ndarray, attempt: int) -> Iterator[Any]:
         blends = self._current[rows]
+        guidance = None
+        if self._guidance_scale:
+            guidance = self._guidance_scale * self._judge.outward(**_labels_of(blends))
         return self._decoder.decode_rows(
             self._source.points(blends),
             seeds=attempt_seeds(blends.seed, attempt),
             forms=self._source.forms_of(blends),
             lengths=self._source.lengths_of(blends),
+            guidance=guidance,
             agreement=lambda at, vectors: self._judge.agreement(vectors, **_labels_of(blends[at])),
         )
 

@@ -67,6 +67,7 @@ class KeptBatches:
         seeds: Any = None,
         forms: Any = None,
         lengths: Any = None,
+        guidance: Any = None,
         agreement: Any = None,
     ) -> Iterator[Any]:
         """Yield a `Decoded` for each vector; see `XRAGDecoder.decode_rows`."""
@@ -80,6 +81,7 @@ class KeptBatches:
                 agreement=agreement and _from_row(agreement, start),
                 forms=forms and forms[rows],
                 lengths=lengths and lengths[rows],
+                guidance=None if guidance is None else guidance[rows],
             )
             yield from (_moved(decoded, start) for decoded in batch)
             if self._calls == 1:

@@ -69,6 +69,7 @@ def create(
         decoder=own,
         settings={
             "blending": sampler.blending,
+            "guidance_scale": sampler.guidance_scale,
             "guards": asdict(guards),
             "max_attempts": sampler.max_attempts,
             "max_blends": sampler.max_blends,

@@ -140,6 +140,7 @@ class Workshop:
             self._judge.anew(),
             max_attempts=settings["max_attempts"],
             max_blends=settings["max_blends"],
+            guidance_scale=settings["guidance_scale"],
         )
         generation.run()
         judged = time.perf_counter() - began - batches.decoding - batches.writing

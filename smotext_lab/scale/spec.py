@@ -56,7 +56,8 @@ class JobSpec:
     interpolator, decoder : dict
         Class and parameters, as `described` gives them.
     settings : dict
-        ``blending``, ``guards``, ``max_attempts``, ``max_blends``, ``long_texts``.
+        ``blending``, ``guidance_scale``, ``guards``, ``max_attempts``, ``max_blends``,
+        ``long_texts``.
     models : dict
         Fingerprints of encoder and LLM, SHA-256 of the bridge.
     rows_per_part : int
