@@ -106,6 +106,15 @@ def test_a_quick_run_is_cut_down_and_a_full_one_is_as_asked():
         )
 
 
+def test_the_numbers_of_a_comparison_are_called_what_they_are(shown):
+    rows = [{"trained on": "eda", "classifier": "tfidf-logreg", "k": 50, "gain": 0.1}]
+    frame = pd.DataFrame(rows).assign(low=0.0, high=0.2)
+    evidence.show_compared(frame, title="gain")
+    evidence.show_compared(frame, title="gain", k="ratio")
+    assert ["k = 50" in page["image/svg+xml"] for page in shown] == [True, False]
+    assert "ratio = 50" in shown[1]["image/svg+xml"]
+
+
 def test_a_report_refuses_test_texts_in_the_training_part(topics, tmp_path):
     texts, labels = topics(weather=20, money=20)
     frame = pd.DataFrame({"text": texts, "label": labels, "split": ["train"] * 20 + ["test"] * 20})

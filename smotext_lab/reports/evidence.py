@@ -227,16 +227,18 @@ def examples(frame: pd.DataFrame, methods: Sequence[str] | None = None) -> HTML:
     return html_page(f"<table>{head}{rows}</table>")
 
 
-def show_compared(frame: pd.DataFrame, *, value: str = "gain", title: str) -> None:
-    """Display what each way of training gives over the real texts, with its interval."""
+def show_compared(frame: pd.DataFrame, *, title: str, k: str = "k") -> None:
+    """Display what each way of training gives over the real texts, with its interval.
+
+    `k` is what the numbers in the column of that name are called.
+    """
     import altair as alt
 
-    drawn = frame.dropna(subset=[value])
-    drawn = drawn.assign(
-        group=[f"{c}, k = {k}" for c, k in zip(drawn["classifier"], drawn["k"], strict=True)]
-    )
+    drawn = frame.dropna(subset=["gain"])
+    pairs = zip(drawn["classifier"], drawn["k"], strict=True)
+    drawn = drawn.assign(group=[f"{classifier}, {k} = {number}" for classifier, number in pairs])
     parts = [
-        _gains(rows, value, title).properties(title=charts.label(group, 60))
+        _gains(rows, title).properties(title=charts.label(group, 60))
         for group, rows in drawn.groupby("group", sort=False)
     ]
     # the text of an axis is drawn a little wider than it is measured
@@ -244,11 +246,11 @@ def show_compared(frame: pd.DataFrame, *, value: str = "gain", title: str) -> No
     charts.show(charts.styled(whole), title)
 
 
-def _gains(frame: pd.DataFrame, value: str, title: str) -> Any:
+def _gains(frame: pd.DataFrame, title: str) -> Any:
     """Draw one classifier's means and intervals, way by way, with a line at nothing gained."""
     import altair as alt
 
-    names = ["trained on", value, "low", "high"]
+    names = ["trained on", "gain", "low", "high"]
     records: Any = frame[names].rename(columns={"trained on": "way"}).to_dict("records")
     base = alt.Chart(alt.Data(values=charts.plain_rows(records))).encode(
         y=alt.Y("way:N", sort=list(frame["trained on"]), title=None, axis=alt.Axis(labelLimit=260))
@@ -256,7 +258,7 @@ def _gains(frame: pd.DataFrame, value: str, title: str) -> Any:
     bars = base.mark_rule(strokeWidth=2, color=charts.PALETTE[0]).encode(
         x=alt.X("low:Q", title=title), x2="high:Q"
     )
-    dots = base.mark_circle(size=70, opacity=1, color=charts.PALETTE[0]).encode(x=f"{value}:Q")
+    dots = base.mark_circle(size=70, opacity=1, color=charts.PALETTE[0]).encode(x="gain:Q")
     zero = alt.Chart(alt.Data(values=[{"x": 0}])).mark_rule(color=charts.MUTED).encode(x="x:Q")
     return alt.layer(bars, dots, zero).properties(width=420, height=alt.Step(22))
 
