@@ -55,6 +55,27 @@ def test_one_seed_gives_one_table(split, models):
     assert not quick(split, models, seed=1).frame.drop(columns="seconds").equals(first)
 
 
+@pytest.mark.parametrize("kept", [{"sport"}, set()])
+def test_new_texts_of_one_class_or_none_are_worth_a_guess_and_end_no_run(
+    split, models, monkeypatch, kept
+):
+    def made(real, n, models, random_state):
+        rows = np.isin(real.labels, list(kept))
+        return TrainingTexts(
+            [t for t, row in zip(real.texts, rows, strict=True) if row], real.labels[rows]
+        )
+
+    monkeypatch.setitem(METHODS, "smotext", made)
+    setup = Setup(split, models, ("tfidf-logreg", "embedding-logreg"), 2, None, 0, progress=False)
+    found = protocols.synthetic_only(setup, ks=[4], times=[1], methods=["smotext", "eda"])
+    rows = found.frame.query("metric == 'accuracy'").set_index(["method", "classifier"])["value"]
+    truth = pd.Series(split.test_labels).value_counts(normalize=True)
+    said = "sport" if kept else split.classes[0]
+    for judge in ("tfidf-logreg", "embedding-logreg"):
+        assert rows["smotext", judge].tolist() == pytest.approx([truth[said]] * 2)
+        assert rows["eda", judge].min() > truth[said]
+
+
 def test_a_run_killed_twice_gives_the_table_of_an_unbroken_one(split, models, tmp_path):
     whole = quick(split, models).frame.drop(columns="seconds")
     cache.clear()

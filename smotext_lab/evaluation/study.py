@@ -254,7 +254,10 @@ class Study:
         if found is not None:
             return found
         start = perf_counter()
-        model.fit(pools.training(arm), self.split.classes)
+        train = pools.training(arm)
+        if arm.makes and not arm.with_real and len(_classes_in(train)) < 2:
+            model = _Constant(_classes_in(train))
+        model.fit(train, self.split.classes)
         rows, predicted = [], {}
         for test, texts in self.tests.items():
             chances = model.predict_proba(texts)
@@ -305,6 +308,31 @@ class Study:
             {name: content_key(texts) for name, texts in self.tests.items()},
             None if self.teacher is None else repr(self.teacher),
         )
+
+
+class _Constant:
+    """What new texts of one class teach, the others having been refused: to say that one always.
+
+    Where there are none at all, every class is as likely.
+    """
+
+    reads_points = True
+
+    def __init__(self, classes: np.ndarray) -> None:
+        self._known = classes
+
+    def fit(self, train: TrainingTexts, classes: np.ndarray) -> None:  # noqa: ARG002
+        chances = np.isin(classes, self._known) if len(self._known) else np.ones(len(classes))
+        self._chances = chances.astype(float) / chances.sum()
+
+    def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
+        return np.tile(self._chances, (len(texts), 1))
+
+
+def _classes_in(train: TrainingTexts) -> np.ndarray:
+    there = [train.labels, *([] if train.point_labels is None else [train.point_labels])]
+    found: np.ndarray = np.unique(np.concatenate(there))
+    return found
 
 
 class _Pools:
