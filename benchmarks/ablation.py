@@ -128,12 +128,13 @@ def _chosen(
     points = source.points(blends)
     known = (real.texts, vectors, real.labels)
     tries = _tries(source, blends, points, decoder)
-    beyond = SMOTExT().guidance_scale * LABELS.fit(*known).outward(blends.label)
+    labels = LABELS.fit(*known)
+    beyond = SMOTExT().guidance_scale * labels.outward(blends.label)
     guided = _tries(source, blends, points, decoder, beyond)
     wanted = blends.label.repeat(tries.each)
     vote, every = (
-        LABEL_WEIGHT * guards.fit(*known).agreement(tries.vectors, wanted)
-        for guards in (VOTE, LABELS)
+        LABEL_WEIGHT * judge.agreement(tries.vectors, wanted)
+        for judge in (VOTE.fit(*known), labels)
     )
     ways = {  # each with what those before it look at
         "any of the tries": np.random.default_rng(seed).random(len(tries.texts)),
@@ -153,7 +154,7 @@ def _chosen(
         for what, guards in (("label", LABELS), ("any", Guards())):
             kept = _not_refused(guards.fit(*known), tries, best, at)
             yield f"and not refused by {what} guard", times, kept
-        agreed = LABELS.fit(*known).agreement(guided.vectors, wanted)
+        agreed = labels.agreement(guided.vectors, wanted)
         best = guided.best(guided.scores + LABEL_WEIGHT * agreed)[first]
         written = TrainingTexts([guided.texts[i] for i in best], at)
         yield "guided, and of the label by all real texts", times, written

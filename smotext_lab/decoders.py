@@ -444,6 +444,9 @@ class XRAGDecoder(LazyWeights):
         if moves.shape != (n, self.encoder.dim):
             msg = f"guidance has shape {moves.shape}; expected ({n}, {self.encoder.dim})"
             raise ParameterError(msg)
+        if not np.isfinite(moves).all():
+            msg = "guidance holds NaN or infinity: guidance_scale must be a finite number"
+            raise ParameterError(msg)
         return moves
 
     def _keys(self, n: int, seeds: Sequence[int] | np.ndarray | None) -> np.ndarray:

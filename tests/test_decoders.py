@@ -121,16 +121,25 @@ def test_agreement_with_the_label_decides_between_candidates(make: Any) -> None:
 def test_guidance_moves_what_is_read_and_not_what_texts_are_ranked_by(make: Any) -> None:
     decoder = make(n_candidates=3, batch_size=2)
     vectors = decoder.encoder.encode(TEXTS)
-    moves = vectors[::-1] - vectors  # to the next text but one, at full length
-    guided = list(decoder.decode_rows(vectors, guidance=moves))
+    moves = vectors[::-1] - vectors  # all the way to the text as far from the other end
+    moved = list(decoder.decode_rows(vectors, guidance=moves))
     there = list(decoder.decode_rows(vectors[::-1]))
-    tried = [{t.text for t in decoded.trace} for decoded in guided]
+    tried = [{t.text for t in decoded.trace} for decoded in moved]
     assert tried == [{t.text for t in decoded.trace} for decoded in there]
     assert tried != [{t.text for t in decoded.trace} for decoded in decoder.decode_rows(vectors)]
-    for decoded in guided:
+    for decoded in moved:
         assert decoded.cosine == pytest.approx(decoded.vector @ vectors[decoded.row], abs=1e-5)
     nowhere = list(decoder.decode_rows(vectors, guidance=np.zeros_like(vectors)))
     assert [d.text for d in nowhere] == decoder.decode(vectors)
+
+
+@pytest.mark.parametrize(
+    ("guidance", "told"), [(np.zeros((4, 3)), "shape"), (np.full((4, 16), np.inf), "infinity")]
+)
+def test_guidance_that_cannot_be_used_is_refused(make: Any, guidance: Any, told: str) -> None:
+    decoder = make()
+    with pytest.raises(ParameterError, match=told):
+        list(decoder.decode_rows(decoder.encoder.encode(TEXTS), guidance=guidance))
 
 
 def test_guidance_is_of_a_vectors_length_and_makes_none_longer() -> None:

@@ -246,6 +246,7 @@ def test_the_decoder_is_asked_to_go_beyond_a_blend_away_from_other_classes(data,
     vectors = Watching().encoder.encode(texts)
     means = {c: vectors[np.array(labels) == c].mean(axis=0) for c in set(labels)}
     way = 2.0 * (means["sport"] - np.mean(list(means.values()), axis=0))
+    assert asked
     for points, guidance in asked:
         np.testing.assert_allclose(guidance, [way] * len(points), atol=1e-5)
     asked.clear()

@@ -255,8 +255,9 @@ class Study:
             return found
         start = perf_counter()
         train = pools.training(arm)
-        if arm.makes and not arm.with_real and len(_classes_in(train)) < 2:
-            model = _Constant(_classes_in(train))
+        known = _classes_in(train)
+        if arm.makes and not arm.with_real and train.shares is None and len(known) < 2:
+            model = _Constant(known)
         model.fit(train, self.split.classes)
         rows, predicted = [], {}
         for test, texts in self.tests.items():
