@@ -143,4 +143,4 @@ def _batches(n: int, size: int, steps: int, random_state: int) -> Any:
 def _pretrained(name: str) -> tuple[Any, Any]:
     from smotext_lab.models import load_encoder_model
 
-    return load_encoder_model(name, "float32")
+    return load_encoder_model(name, "float32", "cpu")

@@ -184,7 +184,7 @@ class DPProjector:
             raise ParameterError(msg)
         given = read_private(list(texts), [0] * len(texts), users, self.texts_per_user).texts
         encoder = self.encoder or BertEncoder()
-        model, tokenizer = load_llm(self.llm)
+        model, tokenizer = load_llm(self.llm, device="cpu")
         start = load_bridge(self.bridge)
         hidden = model.get_input_embeddings().weight.shape[1]
         start.check(encoder.fingerprint, encoder.dim, fingerprint(self.llm), hidden)
