@@ -13,6 +13,7 @@ from smotext_lab import charts
 from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.evaluation.splits import Split
 from smotext_lab.evaluation.study import CLEAN, Arm, Results
+from smotext_lab.evaluation.thesaurus import wordnet
 from smotext_lab.markup import inert, shortened
 from smotext_lab.reports.pieces import html_page
 
@@ -126,6 +127,7 @@ def about(split: Split, resamples: int, models: str, *, left_out: Collection[int
     left_out : collection of int
         Numbers of texts of each class that there are too few texts for.
     """
+    found = wordnet()
     told = [
         f"{len(split.train_texts)} training texts of {split.name} to draw from, "
         f"{len(split.classes)} classes",
@@ -133,6 +135,7 @@ def about(split: Split, resamples: int, models: str, *, left_out: Collection[int
         f"{resamples} resamples",
         "95% intervals by a bootstrap over resamples and test texts",
         models,
+        f"synonyms from {found}" if found else "no synonyms in EDA and noise: WordNet is not there",
     ]
     if split.overlap:
         told.append(f"{split.overlap} test texts left out that stand in the training part")
