@@ -18,20 +18,25 @@ _NEAR = 0.95  # cosine above which a text says nearly the same as a real one
 def nearness(new: Sequence[str], real: Sequence[str], encoder: Encoder) -> list[tuple[str, float]]:
     """Return how much the new texts have in common with the real ones.
 
-    ``near_real`` is the share of new texts above 0.95 cosine to a real one, ``shared_run`` the
-    mean length in words of the longest run that both have.
+    ``near_real`` is the share of new texts above 0.95 cosine to a real one. ``shared_run`` is how
+    many words in a row a new text has in common with a real one, in the mean over the new texts;
+    ``longest_shared_run`` the most that any of them has.
 
     Examples
     --------
     >>> class One:
     ...     def encode(self, texts, *, progress=False):
     ...         return np.ones((len(texts), 1), np.float32)
-    >>> nearness(["a b c"], ["b c d"], One())
-    [('near_real', 1.0), ('shared_run', 2.0)]
+    >>> nearness(["a b c", "d"], ["b c d"], One())
+    [('near_real', 1.0), ('shared_run', 1.5), ('longest_shared_run', 2.0)]
     """
     cosines = nearest_cosines(encoder.encode(list(new)), encoder.encode(list(real)))
     runs = longest_runs(new, real)
-    return [("near_real", float(np.mean(cosines > _NEAR))), ("shared_run", float(np.mean(runs)))]
+    return [
+        ("near_real", float(np.mean(cosines > _NEAR))),
+        ("shared_run", float(np.mean(runs))),
+        ("longest_shared_run", float(np.max(runs))),
+    ]
 
 
 def nearest_cosines(vectors: np.ndarray, real: np.ndarray) -> np.ndarray:
