@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from smotext_lab.errors import DataError
 from smotext_lab.evaluation.cells import COLUMNS, Cell
 from smotext_lab.evaluation.splits import Split
-from smotext_lab.evaluation.statistics import Effect, difference, retention, win_tie_loss
+from smotext_lab.evaluation.statistics import (
+    Effect,
+    difference,
+    drop,
+    drop_difference,
+    drop_win_tie_loss,
+    retention,
+    win_tie_loss,
+)
 
 __all__ = ["CLEAN", "Arm", "Results"]
 
@@ -111,3 +120,45 @@ class Results:
     def truth(self) -> np.ndarray:
         """The classes of the test texts, int (n_test,)."""
         return np.searchsorted(self.split.classes, self.split.test_labels)
+
+    @property
+    def noises(self) -> list[str]:
+        """The tests beside the clean one."""
+        cells = next(iter(self.cells.values()))
+        return [test for test in cells[0].predicted if test != CLEAN]
+
+    def drop(
+        self, arm: Arm, classifier: str, k: Any, noises: Sequence[str] | None = None
+    ) -> Effect:
+        """Return the share of accuracy lost under `noises`, by default all that were tested.
+
+        Raises
+        ------
+        DataError
+            If nothing was tested under noise, or no clean text was classified right.
+        """
+        return drop(self.truth, self._under(noises, arm, classifier, k))
+
+    def drop_difference(self, arm: Arm, over: Arm, classifier: str, k: Any) -> Effect:
+        """Return how much less of its accuracy `arm` loses under all noises than `over`: paired.
+
+        Raises
+        ------
+        DataError
+            See `drop`.
+        """
+        both = [self._under(None, each, classifier, k) for each in (arm, over)]
+        return drop_difference(self.truth, both[0], both[1])
+
+    def drop_wins(self, arm: Arm, over: Arm, classifier: str, k: Any) -> tuple[int, int, int]:
+        """Return in how many resamples `arm` loses less under all noises, as much, more."""
+        both = [self._under(None, each, classifier, k) for each in (arm, over)]
+        return drop_win_tie_loss(self.truth, both[0], both[1])
+
+    def _under(self, noises: Sequence[str] | None, arm: Arm, classifier: str, k: Any) -> np.ndarray:
+        """Return the classes said, the clean texts first, int (1 + noises, resamples, n_test)."""
+        tests = self.noises if noises is None else list(noises)
+        if not tests:
+            msg = f"{self.protocol} tested nothing under noise: robustness does"
+            raise DataError(msg)
+        return np.stack([self.predicted(arm, classifier, k, test) for test in (CLEAN, *tests)])
