@@ -20,7 +20,8 @@ def nearness(new: Sequence[str], real: Sequence[str], encoder: Encoder) -> list[
 
     ``near_real`` is the share of new texts above 0.95 cosine to a real one, 0 to 1;
     ``shared_run`` the mean length in words of the longest run that both have, 0 to the length of
-    the texts. High, both say that real texts are repeated.
+    the texts, and ``longest_shared_run`` the most that any of them has. High, all say that real
+    texts are repeated.
 
     A text above 0.95 says nearly the same in words that may all be others; one below it may hold
     a name or a number of a real text. Both grow with the number of real texts, and real texts of
@@ -46,12 +47,16 @@ def nearness(new: Sequence[str], real: Sequence[str], encoder: Encoder) -> list[
     >>> class One:
     ...     def encode(self, texts, *, progress=False):
     ...         return np.ones((len(texts), 1), np.float32)
-    >>> nearness(["a b c"], ["b c d"], One())
-    [('near_real', 1.0), ('shared_run', 2.0)]
+    >>> nearness(["a b c", "d"], ["b c d"], One())
+    [('near_real', 1.0), ('shared_run', 1.5), ('longest_shared_run', 2.0)]
     """
     cosines = nearest_cosines(encoder.encode(list(new)), encoder.encode(list(real)))
     runs = longest_runs(new, real)
-    return [("near_real", float(np.mean(cosines > _NEAR))), ("shared_run", float(np.mean(runs)))]
+    return [
+        ("near_real", float(np.mean(cosines > _NEAR))),
+        ("shared_run", float(np.mean(runs))),
+        ("longest_shared_run", float(np.max(runs))),
+    ]
 
 
 def nearest_cosines(vectors: np.ndarray, real: np.ndarray) -> np.ndarray:
