@@ -22,6 +22,7 @@ import math
 import time
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,13 @@ def main() -> None:
         frame = load_dataset(name)
         rows = found["sets"][Path(name).name.partition(".")[0]] = {}
         encoder = Remembering(decoder.encoder)
+        alone = Remembering(decoder.encoder)  # what mechanisms read, each text by itself, once
         for seed in range(given.resamples):
-            for method, figures in measured(frame, given, decoder, encoder, seed):
+            parts = cut(frame, given.per_part, seed)
+            if seed == 0 or given.per_part:
+                real = above_guessing(encoder, parts["train"], parts["test"])
+            writer = Writer(given, decoder, alone, seed)
+            for method, figures in measured(parts, real, writer, encoder):
                 rows.setdefault(method, []).append(figures)
                 print(name, seed, method, figures, flush=True)
                 given.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
@@ -68,64 +74,75 @@ def main() -> None:
 METHODS = ("copying", "SMOTExT", "DPAnchors")
 
 
-def measured(
-    frame: pd.DataFrame, given: argparse.Namespace, decoder: Any, encoder: Any, seed: int
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each method with its figures."""
+def cut(frame: pd.DataFrame, per_part: int, seed: int) -> dict[str, pd.DataFrame]:
+    """Return train, holdout and test; no holdout where train is the whole training part."""
     rows = frame[frame["split"] == "train"].drop_duplicates("text")
     rows = rows.sample(frac=1, random_state=seed)
-    size = given.per_part or len(rows)
-    train, holdout, test = rows[:size], rows[size : 2 * size], frame[frame["split"] == "test"]
-    real = above_guessing(encoder, train, test)
-    classes = sorted(train["label"].unique())
-    for method in methods(given):
+    size = per_part or len(rows)
+    test = frame[frame["split"] == "test"]
+    return {"train": rows[:size], "holdout": rows[size : 2 * size], "test": test}
+
+
+def measured(
+    parts: dict[str, pd.DataFrame], real: float, writer: Writer, encoder: Any
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each method with its figures."""
+    train, holdout, test = parts["train"], parts["holdout"], parts["test"]
+    for method in writer.methods():
         started = time.perf_counter()
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             try:
-                new = made(method, train, given, decoder, seed)
+                new = writer.made(method, train)
             except SmotextError as error:
                 yield method, {"error": str(error)}
                 continue
         texts = new if isinstance(new, pd.DataFrame) else new.accepted
         figures: dict[str, Any] = {"synthetic": len(texts), "train": len(train)}
-        if given.per_part:
+        if len(holdout):
             attacked = new["text"].tolist() if isinstance(new, pd.DataFrame) else new
             figures = audit(
                 attacked, train["text"], holdout["text"], encoder=encoder, reconstruction=False
             ).figures()
         figures["retention"] = kept(above_guessing(encoder, texts, test), real)
-        figures["classes_left_out"] = sorted(set(classes) - set(texts["label"]))
+        figures["classes_left_out"] = sorted(set(train["label"]) - set(texts["label"]))
         figures["warnings"] = [str(w.message)[:300] for w in said if w.category is UserWarning]
         figures["delta"] = delta_for(train)
         figures["seconds"] = round(time.perf_counter() - started, 1)
         yield method, figures
 
 
-def methods(given: argparse.Namespace) -> list[str]:
-    """Return the methods asked for, the mechanism once for each ε."""
-    named = [method for method in given.methods if method != "DPAnchors"]
-    mechanisms = [f"DPAnchors {e:g}" for e in given.epsilon if "DPAnchors" in given.methods]
-    return named + mechanisms
+@dataclass(frozen=True)
+class Writer:
+    """Makes texts by the methods that are asked for."""
 
+    given: argparse.Namespace
+    decoder: Any
+    alone: Any
+    seed: int
 
-def made(
-    method: str, train: pd.DataFrame, given: argparse.Namespace, decoder: Any, seed: int
-) -> Any:
-    """Return the texts of a method: a frame of copies, or a synthesis."""
-    classes = sorted(train["label"].unique())
-    wanted = {label: math.ceil(given.n / len(classes)) for label in classes}
-    settings = {"guidance_scale": given.guidance_scale, "random_state": seed, "progress": False}
-    if method == "copying":
-        return train.groupby("label").head(max(wanted.values()))
-    if method == "SMOTExT":
-        sampler = SMOTExT(decoder=decoder, **settings)
-        return sampler.generate(train["text"], train["label"], wanted)
-    epsilon = float(method.rpartition(" ")[2])
-    mechanism = DPAnchors(epsilon, delta_for(train), decoder=decoder, **settings)
-    mechanism.fit(train["text"].tolist(), train["label"].tolist())
-    usable = set(mechanism.released_.centroids()[1].tolist())
-    return mechanism.generate({c: m for c, m in wanted.items() if c in usable})
+    def methods(self) -> list[str]:
+        """Return the methods, the mechanism once for each ε."""
+        asked = self.given.methods
+        named = [method for method in asked if method != "DPAnchors"]
+        return named + [f"DPAnchors {e:g}" for e in self.given.epsilon if "DPAnchors" in asked]
+
+    def made(self, method: str, train: pd.DataFrame) -> Any:
+        """Return the texts of a method: a frame of copies, or a synthesis."""
+        classes = sorted(train["label"].unique())
+        wanted = {label: math.ceil(self.given.n / len(classes)) for label in classes}
+        if method == "copying":
+            shuffled = train.sample(frac=1, random_state=self.seed)
+            return shuffled.groupby("label").head(max(wanted.values()))
+        settings: dict[str, Any] = {"decoder": self.decoder, "random_state": self.seed}
+        settings |= {"guidance_scale": self.given.guidance_scale, "progress": False}
+        if method == "SMOTExT":
+            return SMOTExT(**settings).generate(train["text"], train["label"], wanted)
+        epsilon = float(method.rpartition(" ")[2])
+        mechanism = DPAnchors(epsilon, delta_for(train), encoder=self.alone, **settings)
+        mechanism.fit(train["text"].tolist(), train["label"].tolist())
+        usable = set(mechanism.released_.centroids()[1].tolist())
+        return mechanism.generate({c: m for c, m in wanted.items() if c in usable})
 
 
 def delta_for(train: pd.DataFrame) -> float:
