@@ -10,6 +10,7 @@ from smotext_lab.errors import BudgetError, DataError, ParameterError
 from smotext_lab.privacy import Anchors, DPAnchors, PrivacyBudget
 from smotext_lab.privacy.accounting import epsilon_of, mu_of
 from smotext_lab.privacy.guarantee import stated_in
+from smotext_lab.privacy.noise import GRID
 from smotext_lab.privacy.release import release, sensitivity
 from smotext_lab.privacy.writing import WITHHELD
 
@@ -75,6 +76,18 @@ def test_the_noise_is_what_epsilon_asks_for(anchors):
     counts = np.stack([made.counts for made in drawn])
     assert sums.std() == pytest.approx(sigma, rel=0.03)
     assert counts.std() == pytest.approx(sigma, rel=0.1)
+
+
+def test_what_a_text_adds_does_not_hang_on_the_others(anchors):
+    rows = np.random.default_rng(0).normal(size=(60, anchors.vectors.shape[1]))
+
+    def steps(some):
+        made = release(some, ["a"] * len(some), ["a"], anchors, clip=1.0, sigma=0.0)
+        return np.rint(made.sums * GRID).astype(int)
+
+    alone = [steps(rows[row : row + 1]) for row in range(60)]
+    np.testing.assert_array_equal(steps(rows), np.sum(alone, axis=0))
+    assert not steps(rows[:0]).any()
 
 
 @pytest.mark.parametrize("relation", ["add_or_remove", "replace"])

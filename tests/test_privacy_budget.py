@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from dp_accounting.gaussian_mechanism import get_epsilon_gaussian, get_sigma_gaussian
 
-from smotext_lab.errors import BudgetError, ParameterError
+from smotext_lab.errors import BudgetError, DataError, ParameterError
 from smotext_lab.privacy import Guarantee, PrivacyBudget
 from smotext_lab.privacy.accounting import composed, delta_of, epsilon_of, mu_of
 from smotext_lab.privacy.guarantee import stated_in
@@ -84,6 +84,13 @@ def test_releases_state_together_what_they_cost_together():
     unlike = stated_in({"parts": [parts[0], other]})
     assert "epsilon" not in unlike
     assert "cannot be added up" in unlike["sentence"]
+
+
+@pytest.mark.parametrize("stated", ["private", {"epsilon": "1"}, {"epsilon": 1, "delta": []}])
+def test_a_statement_that_cannot_be_read_is_none(stated):
+    for info in ({"guarantee": stated}, {"parts": [{"guarantee": stated}, {}]}):
+        with pytest.raises(DataError, match="cannot be read"):
+            stated_in(info)
 
 
 def test_the_sentence_says_unit_relation_and_what_is_public():

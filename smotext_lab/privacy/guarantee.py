@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from smotext_lab.errors import ParameterError, did_you_mean
+from smotext_lab.errors import DataError, ParameterError, did_you_mean
 from smotext_lab.privacy.accounting import composed, epsilon_of
 
 __all__ = ["Guarantee", "Neighbouring", "Unit", "stated_in"]
@@ -129,6 +129,11 @@ def stated_in(info: Mapping[str, Any]) -> dict[str, Any]:
         As `Guarantee.described` has it; with a sentence alone where the parts' guarantees are of
         kinds that cannot be added up.
 
+    Raises
+    ------
+    DataError
+        If what is stated cannot be read, as in a file that was changed.
+
     Examples
     --------
     >>> one, other = (
@@ -139,14 +144,25 @@ def stated_in(info: Mapping[str, Any]) -> dict[str, Any]:
     >>> stated_in({"parts": [one, {}]})
     {}
     """
+    parts = [info] if "guarantee" in info else info.get("parts", [])
+    found = [_checked(part.get("guarantee") or {}) for part in parts]
     if "guarantee" in info:
-        return dict(info["guarantee"])
-    found = [part.get("guarantee") or {} for part in info.get("parts", [])]
+        return found[0]
     if any(each.get("epsilon") is None for each in found):
         return {}
     # what has no name may be a release of its own
     named = {each.get("release") or str(row): each for row, each in enumerate(found)}
     return _together(list(named.values())) if named else {}
+
+
+def _checked(stated: Any) -> dict[str, Any]:
+    numbers = ("epsilon", "delta", "mu")
+    if isinstance(stated, Mapping) and all(
+        isinstance(stated.get(name), int | float | None) for name in numbers
+    ):
+        return dict(stated)
+    msg = "The provenance states a guarantee that cannot be read: its ε, δ and μ must be numbers."
+    raise DataError(msg)
 
 
 def _together(stated: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
