@@ -6,6 +6,7 @@ what a method brings, and tests them on real texts that nothing was made from.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -89,7 +90,7 @@ def few_shot(
     middle = sorted(times)[len(times) // 2]
     arms += [Arm(name, middle) for name in controls]
     setup = _enough(setup, ks)
-    return Study("few_shot", setup).run(arms, ks, lambda k, rng: _few(setup.split, k, rng))
+    return Study("few_shot", setup).run(arms, ks, lambda k, rng: _few(_part(setup, rng), k, rng))
 
 
 def synthetic_only(
@@ -126,7 +127,8 @@ def synthetic_only(
     """
     arms = [Arm(), *(Arm(name, each, with_real=False) for name in methods for each in times)]
     setup = _enough(setup, ks)
-    return Study("synthetic_only", setup).run(arms, ks, lambda k, rng: _few(setup.split, k, rng))
+    study = Study("synthetic_only", setup)
+    return study.run(arms, ks, lambda k, rng: _few(_part(setup, rng), k, rng))
 
 
 def class_imbalance(
@@ -142,8 +144,10 @@ def class_imbalance(
     ----------
     setup : Setup
     ratios : sequence of int
-        The rare classes have one text for so many of the others, and at least two. 1: the
-        imbalance that the data have; rare are the classes at most half as large as the largest.
+        The rare classes have one text for so many of the largest of the others, and at least
+        two: where that makes the ratio another, a warning says which. 1: the imbalance that the
+        data have; rare are the classes at most half as large as the largest. (Where classes are
+        drawn for each resample, they are drawn again until one is.)
     most : int
         Texts of the classes that are not cut, at most. For a ratio of 1, of the largest class;
         the others are cut in proportion.
@@ -172,11 +176,18 @@ def class_imbalance(
     True
     """
     arms = [Arm(), Arm("class weights"), *(Arm(name, None) for name in methods)]
-    split = setup.split
+    for ratio in ratios:
+        if ratio == 1:
+            _check_rare(setup.split)
+        else:
+            _say_ratio(setup, ratio, most)
 
     def draw(ratio: int, rng: np.random.Generator) -> Resample:
-        counts, rare = _own(split, most) if ratio == 1 else _cut(split, ratio, most, rng)
-        return Resample(_drawn(split, counts, rng)[0], rare=rare)
+        part = _part(setup, rng)
+        while ratio == 1 and not len(_rare(part)):
+            part = _part(setup, rng)
+        counts, rare = _own(part, most) if ratio == 1 else _cut(part, ratio, most, rng)
+        return Resample(_drawn(part, counts, rng)[0], rare=rare)
 
     return Study("class_imbalance", setup).run(arms, ratios, draw)
 
@@ -241,8 +252,9 @@ def distillation(
     arms += [Arm(name, each, teacher=True) for name in (*methods, OTHERS) for each in times]
 
     def draw(k: int, rng: np.random.Generator) -> Resample:
-        real, left = _drawn(split, {str(label): k for label in split.classes}, rng)
-        others = _firsts(split, left, round(max(times) * k))
+        part = _part(setup, rng)
+        real, left = _drawn(part, {str(label): k for label in part.classes}, rng)
+        others = _firsts(part, left, round(max(times) * k))
         return Resample(real, others=others)
 
     study = Study("distillation", setup, teacher=_Named(model, str(teacher)))
@@ -288,7 +300,7 @@ def robustness(
         for strength in STRENGTHS
     }
     study = Study("robustness", setup, tests=tests)
-    return study.run(arms, ks, lambda k, rng: _few(split, k, rng))
+    return study.run(arms, ks, lambda k, rng: _few(_part(setup, rng), k, rng))
 
 
 class _Named:
@@ -306,6 +318,14 @@ def _enough(setup: Setup, ks: Sequence[int]) -> Setup:
     return replace(setup, split=setup.split.with_texts(max(ks)))
 
 
+def _part(setup: Setup, rng: np.random.Generator) -> Split:
+    """Return the split with the classes of one resample."""
+    split, n = setup.split, setup.classes_per_resample
+    if n is None or n >= len(split.classes):
+        return split
+    return split.only(rng.choice(split.classes, n, replace=False))
+
+
 def _few(split: Split, k: int, rng: np.random.Generator) -> Resample:
     return Resample(_drawn(split, {str(label): k for label in split.classes}, rng)[0])
 
@@ -316,24 +336,48 @@ def _cut(
     """Return how many texts of each class, and which classes are rare: a half, drawn."""
     rare = rng.choice(split.classes, len(split.classes) // 2, replace=False)
     counts = {label: min(most, n) for label, n in _sizes(split).items()}
-    few = max(2, round(max(counts.values()) / ratio))
+    few = max(2, round(max(n for c, n in counts.items() if c not in rare) / ratio))
     counts |= {str(label): min(counts[str(label)], few) for label in rare}
     return counts, np.sort(rare)
+
+
+def _say_ratio(setup: Setup, ratio: int, most: int) -> None:
+    """Warn where `_cut` leaves more of a rare class than the ratio says, in some resample."""
+    sizes = sorted(min(most, n) for n in _sizes(setup.split).values())
+    n = min(setup.classes_per_resample or len(sizes), len(sizes))
+    # the largest class that is not cut, at its smallest: all that are smaller are drawn, not cut
+    least, largest = (min(ratio, round(sizes[at] / 2)) for at in (n - n // 2 - 1, -1))
+    if least < ratio:
+        msg = (
+            f"{setup.split.name}: 1:{ratio} was asked for, and as no class is cut to less than 2 "
+            f"texts the ratio is {f'1:{least} to ' if least < largest else ''}1:{largest}: that "
+            f"needs classes with {2 * ratio} training texts, and `most` of as many"
+        )
+        warnings.warn(msg, UserWarning, stacklevel=3)
+
+
+def _check_rare(split: Split) -> None:
+    if not len(_rare(split)):
+        sizes = _sizes(split).values()
+        msg = (
+            f"{split.name}: a ratio of 1 asks for the data's own imbalance, and its classes have "
+            f"{min(sizes)} to {max(sizes)} training texts: ask for ratios of 2 or more"
+        )
+        raise DataError(msg)
+
+
+def _rare(split: Split) -> np.ndarray:
+    """Return the classes that are at most half as large as the largest."""
+    sizes = _sizes(split)
+    largest = max(sizes.values())
+    return np.array([label for label, n in sizes.items() if n <= largest / 2])
 
 
 def _own(split: Split, most: int) -> tuple[dict[str, int], np.ndarray]:
     """Return how many texts of each class, and which classes are rare, as the data have it."""
     sizes = _sizes(split)
-    largest, least = max(sizes.values()), min(sizes.values())
-    if least > largest / 2:
-        msg = (
-            f"{split.name}: a ratio of 1 asks for the data's own imbalance, and its classes have "
-            f"{least} to {largest} training texts: ask for ratios of 2 or more"
-        )
-        raise DataError(msg)
-    share = min(1.0, most / largest)
-    counts = {label: max(2, round(n * share)) for label, n in sizes.items()}
-    return counts, np.array([label for label, n in sizes.items() if n <= largest / 2])
+    share = min(1.0, most / max(sizes.values()))
+    return {label: max(2, round(n * share)) for label, n in sizes.items()}, _rare(split)
 
 
 def _sizes(split: Split) -> dict[str, int]:

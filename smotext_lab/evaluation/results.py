@@ -87,7 +87,7 @@ class Results:
         return pd.DataFrame(rows, columns=list(COLUMNS))
 
     def predicted(self, arm: Arm, classifier: str, k: Any, test: str = CLEAN) -> np.ndarray:
-        """Return the classes said, int (resamples, n_test)."""
+        """Return the classes said, int (resamples, n_test); -1 where a text was not tested."""
         cells = self.cells[arm, classifier, k]
         return np.array([cell.predicted[test] for cell in cells], dtype=np.int64)
 

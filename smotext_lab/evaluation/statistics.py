@@ -63,7 +63,8 @@ def difference(
     ----------
     truth : ndarray of int, shape (n_test,)
     ours, theirs : ndarray of int, shape (resamples, n_test)
-        Predictions of two ways on the same resamples and the same test texts.
+        Predictions of two ways on the same resamples and the same test texts; -1 where a
+        resample did not test a text, which then counts in the others alone.
     n_classes : int
     draws : int, default=1000
         Bootstrap draws. Each draws resamples and, apart from that, test texts with replacement,
@@ -79,7 +80,7 @@ def difference(
     Raises
     ------
     DataError
-        If the shapes differ.
+        If the shapes differ, or what was tested does.
 
     References
     ----------
@@ -94,6 +95,7 @@ def difference(
     >>> print(difference(truth, right, wrong, 2))
     1.000 [1.000, 1.000]
     """
+    _check(truth, ours, theirs)
     bootstrap = _Bootstrap(draws, random_state, np.subtract)
     return bootstrap.interval(truth, ours, theirs, n_classes)
 
@@ -120,7 +122,8 @@ def retention(
     >>> print(retention(truth, right, right, 2))
     1.000 [1.000, 1.000]
     """
-    guess = prior_macro_f1(truth)
+    _check(truth, ours, theirs)
+    guess = prior_macro_f1(truth[ours[0] >= 0])  # every resample has as many classes
 
     def kept(a: float, b: float) -> float:
         return (a - guess) / (b - guess) if b > guess else float("nan")
@@ -141,7 +144,8 @@ def drop(
     ----------
     truth : ndarray of int, shape (n_test,)
     said : ndarray of int, shape (1 + noises, resamples, n_test)
-        Predictions for the clean test texts, then for the same texts under each noise.
+        Predictions for the clean test texts, then for the same texts under each noise; -1 where a
+        resample did not test a text, which then counts neither as kept nor as lost.
     draws, random_state
         See `difference`. A draw takes the same resamples and test texts clean and under every
         noise; the noises are those there are, not drawn.
@@ -243,19 +247,13 @@ class _Bootstrap:
     def interval(
         self, truth: np.ndarray, ours: np.ndarray, theirs: np.ndarray, n_classes: int
     ) -> Effect:
-        if ours.shape != theirs.shape or ours.shape[1:] != truth.shape or not len(ours):
-            msg = (
-                f"paired predictions must have the same shape (resamples, {len(truth)}), not "
-                f"{ours.shape} and {theirs.shape}"
-            )
-            raise DataError(msg)
         rng = np.random.default_rng(self.random_state)
         runs, rows = len(ours), len(truth)
 
         def compared(chosen: np.ndarray, tested: np.ndarray) -> float:
             drawn = truth[tested]
             means = [
-                float(np.mean([macro_f1(drawn, said[run, tested], n_classes) for run in chosen]))
+                float(np.mean([_tested_f1(drawn, said[run, tested], n_classes) for run in chosen]))
                 for said in (ours, theirs)
             ]
             return float(self.compare(means[0], means[1]))
@@ -266,6 +264,24 @@ class _Bootstrap:
         ]
         low, high = np.nanpercentile(found, [2.5, 97.5])
         return Effect(compared(np.arange(runs), np.arange(rows)), float(low), float(high), runs)
+
+
+def _check(truth: np.ndarray, ours: np.ndarray, theirs: np.ndarray) -> None:
+    if ours.shape != theirs.shape or ours.shape[1:] != truth.shape or not len(ours):
+        msg = (
+            f"paired predictions must have the same shape (resamples, {len(truth)}), not "
+            f"{ours.shape} and {theirs.shape}"
+        )
+        raise DataError(msg)
+    if not np.array_equal(ours < 0, theirs < 0):
+        msg = "paired predictions must be of the same test texts: some are -1 on one side only"
+        raise DataError(msg)
+
+
+def _tested_f1(truth: np.ndarray, said: np.ndarray, n_classes: int) -> float:
+    """Return macro-F1 over the texts that were tested; of none, which a draw may give, nan."""
+    there = said >= 0
+    return macro_f1(truth[there], said[there], n_classes) if there.any() else float("nan")
 
 
 def win_tie_loss(
@@ -281,7 +297,7 @@ def win_tie_loss(
     """
     gaps = np.array(
         [
-            macro_f1(truth, a, n_classes) - macro_f1(truth, b, n_classes)
+            _tested_f1(truth, a, n_classes) - _tested_f1(truth, b, n_classes)
             for a, b in zip(ours, theirs, strict=True)
         ]
     )

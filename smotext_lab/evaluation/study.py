@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from smotext_lab.cache import code_key, content_key
+from smotext_lab.errors import ParameterError
 from smotext_lab.evaluation import scores
 from smotext_lab.evaluation.cells import Cell, Cells
 from smotext_lab.evaluation.classifiers import Remembering, text_classifier
@@ -21,6 +22,7 @@ from smotext_lab.evaluation.metrics import distinct_2
 from smotext_lab.evaluation.nearness import nearness
 from smotext_lab.evaluation.results import CLEAN, Arm, Results
 from smotext_lab.evaluation.splits import Split
+from smotext_lab.evaluation.thesaurus import wordnet
 from smotext_lab.evaluation.training import TrainingTexts
 from smotext_lab.identity import described, models_of
 
@@ -47,6 +49,14 @@ class Setup:
     random_state : int
     progress : bool
         Show a bar.
+    classes_per_resample : int, optional
+        So many classes are drawn for each resample, of data that have more: its real and new
+        texts and its test texts are of these alone. None: all classes, every time.
+
+    Raises
+    ------
+    ParameterError
+        If fewer than two classes are to be drawn.
 
     Examples
     --------
@@ -64,6 +74,14 @@ class Setup:
     store: str | Path | None = None
     random_state: int = 0
     progress: bool = True
+    classes_per_resample: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.classes_per_resample is not None and self.classes_per_resample < 2:
+            msg = (
+                f"classes_per_resample must be 2 or more, or None, not {self.classes_per_resample}"
+            )
+            raise ParameterError(msg)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +91,7 @@ class Resample:
     Attributes
     ----------
     real : TrainingTexts
+        The classes of the resample are those that it has texts of.
     rare : ndarray of str
         The classes that were cut, in `class_imbalance`.
     others : TrainingTexts
@@ -113,7 +132,6 @@ class Study:
         self.store = Cells(setup.store)
         self.tests = {CLEAN: self.split.test_texts, **(tests or {})}
         self.teacher = teacher
-        self._truth = np.searchsorted(self.split.classes, self.split.test_labels)
         self._identity = self._identified()
 
     def run(
@@ -161,12 +179,16 @@ class Study:
         known = _classes_in(train)
         if arm.makes and not arm.with_real and train.shares is None and len(known) < 2:
             model = _Constant(known)
-        model.fit(train, self.split.classes)
+        classes = np.unique(pools.sample.real.labels)
+        model.fit(train, classes)
+        tested = np.flatnonzero(np.isin(self.split.test_labels, classes))
         rows, predicted = [], {}
         for test, texts in self.tests.items():
-            chances = model.predict_proba(texts)
-            predicted[test] = chances.argmax(axis=1).tolist()
-            rows += [(test, *each) for each in self._scored(chances, pools.sample.rare)]
+            chances = model.predict_proba([texts[row] for row in tested])
+            predicted[test] = self._said(chances, classes, tested)
+            truth = np.searchsorted(classes, self.split.test_labels[tested])
+            few = np.searchsorted(classes, pools.sample.rare)
+            rows += [(test, *each) for each in _scored(truth, chances, few)]
         rows += [(CLEAN, *each) for each in pools.facts(arm)]
         shared = {
             "dataset": self.split.name,
@@ -185,19 +207,11 @@ class Study:
         self.store.put(key, cell)
         return cell
 
-    def _scored(self, chances: np.ndarray, rare: np.ndarray) -> list[tuple[str, float]]:
-        truth, said, n = self._truth, chances.argmax(axis=1), len(self.split.classes)
-        found = [
-            ("macro_f1", scores.macro_f1(truth, said, n)),
-            ("accuracy", scores.accuracy(truth, said)),
-            ("g_mean", scores.g_mean(truth, said, n)),
-            ("pr_auc", scores.pr_auc(truth, chances)),
-            ("calibration_error", scores.calibration_error(truth, chances)),
-        ]
-        if len(rare):
-            few = np.searchsorted(self.split.classes, rare)
-            found.append(("minority_recall", scores.minority_recall(truth, said, n, few)))
-        return found
+    def _said(self, chances: np.ndarray, classes: np.ndarray, tested: np.ndarray) -> list[int]:
+        """Return the classes said, of all; -1 for test texts of classes that were not drawn."""
+        said = np.full(len(self.split.test_labels), -1)
+        said[tested] = np.searchsorted(self.split.classes, classes)[chances.argmax(axis=1)]
+        return said.tolist()
 
     def _identified(self) -> tuple[Any, ...]:
         decoder = self.models.decoder
@@ -212,7 +226,22 @@ class Study:
             models_of(decoder),
             {name: content_key(texts) for name, texts in self.tests.items()},
             None if self.teacher is None else repr(self.teacher),
+            wordnet(),  # EDA's synonyms
         )
+
+
+def _scored(truth: np.ndarray, chances: np.ndarray, few: np.ndarray) -> list[tuple[str, float]]:
+    said, n = chances.argmax(axis=1), chances.shape[1]
+    found = [
+        ("macro_f1", scores.macro_f1(truth, said, n)),
+        ("accuracy", scores.accuracy(truth, said)),
+        ("g_mean", scores.g_mean(truth, said, n)),
+        ("pr_auc", scores.pr_auc(truth, chances)),
+        ("calibration_error", scores.calibration_error(truth, chances)),
+    ]
+    if len(few):
+        found.append(("minority_recall", scores.minority_recall(truth, said, n, few)))
+    return found
 
 
 class _Constant:
@@ -271,9 +300,16 @@ class _Pools:
         train = real
         if arm.makes:
             train = real + self._new(arm) if arm.with_real else self._new(arm)
-        return (
-            train.softened(self.study.teacher.predict_proba(train.texts)) if arm.teacher else train
-        )
+        return train.softened(self._shares(train.texts)) if arm.teacher else train
+
+    def _shares(self, texts: list[str]) -> np.ndarray:
+        """Return what the teacher says, among the classes of the resample."""
+        shares = self.study.teacher.predict_proba(texts)
+        there = np.isin(self.study.split.classes, self.sample.real.labels)
+        if there.all():
+            return shares
+        shares = shares[:, there]
+        return shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-12)
 
     def facts(self, arm: Arm) -> list[tuple[str, float]]:
         """Return how many new texts there are, how near to real ones and to each other."""
