@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from smotext_lab import BertEncoder, SMOTExT, XRAGDecoder
 from smotext_lab.errors import DataError, ParameterError
@@ -477,3 +478,51 @@ def test_a_ray_cluster_that_loses_a_node_gives_the_same_rows(create):
         cluster.shutdown()
     pd.testing.assert_frame_equal(rows_of(job), rows_of(whole))
     assert not job.verify()
+
+
+class CutShort(LocalFileSystem):
+    """A file system whose writings are cut short, so many times."""
+
+    protocol = "cut"
+    cachable = False
+    left = 0
+
+    def pipe_file(self, path, value, **how):
+        if self.left:
+            self.left -= 1
+            Path(path).write_bytes(value[: len(value) // 2])
+            raise OSError("the connection is gone")
+        super().pipe_file(path, value, **how)
+
+
+def test_a_writing_that_is_cut_short_is_no_file(monkeypatch, tmp_path):
+    monkeypatch.setattr("smotext_lab.scale.store._FIRST_WAIT", 0.001)
+    system = CutShort()
+    store = Bucket("cut://job", system, str(tmp_path / "job"))
+    system.left = 8
+    with pytest.raises(DataError, match="Could not write"):
+        store.write("out/part-00000.parquet", b"whole")
+    assert not store.exists("out/part-00000.parquet")
+    assert store.names("out") == []
+    assert list((tmp_path / "job" / "out").iterdir()) == []
+    for data in (b"whole", b"whole again"):
+        system.left = 2
+        store.write("out/part-00000.parquet", data)
+        assert store.read("out/part-00000.parquet") == data
+        assert store.names("out") == ["part-00000.parquet"]
+
+
+def test_a_file_takes_the_place_of_another_where_moving_does_not(monkeypatch, tmp_path):
+    system = LocalFileSystem()
+    store = Bucket("webhdfs://job", system, str(tmp_path / "job"))
+    store.write("finished.json", b"1")
+    real = system.mv
+
+    def onto_nothing(old, new):  # as WebHDFS does
+        if not system.exists(new):
+            real(old, new)
+
+    monkeypatch.setattr(system, "mv", onto_nothing)
+    store.write("finished.json", b"2")
+    assert store.read("finished.json") == b"2"
+    assert store.names("") == ["finished.json"]
