@@ -83,21 +83,10 @@ def round_of(part: str) -> int:
 
 
 def check_near(threshold: float | None) -> None:
-    """Raise `ParameterError` if near duplicates cannot be looked for."""
-    if threshold is None:
-        return
-    if not 0.5 <= threshold <= 1:
+    """Raise `ParameterError` if that is no share of word pairs to look for duplicates by."""
+    if threshold is not None and not 0.5 <= threshold <= 1:
         msg = f"near_duplicates must be from 0.5 to 1, or None, not {threshold!r}."
         raise ParameterError(msg)
-    try:
-        import datasketch  # noqa: F401
-    except ImportError as error:
-        msg = (
-            "Near duplicates are found with the package `datasketch`: pip install "
-            "'smotext-lab[scale]', or leave them in with near_duplicates=None "
-            "(--near-duplicates none)."
-        )
-        raise ParameterError(msg) from error
 
 
 def shingles(folded: str) -> set[str]:
