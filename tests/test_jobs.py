@@ -681,6 +681,15 @@ def test_a_run_gives_signs_of_life(create, monkeypatch):
     assert (last["event"], last["run"]) == ("end", log.run)
 
 
+def test_on_object_storage_a_log_does_not_grow_with_signs_of_life(tmp_path):
+    store = open_store(f"memory://{tmp_path.name}")
+    log = Log(store)
+    with log.kept():
+        for event in ("run", "alive", "alive", "part", "alive", "alive"):
+            log.add(event)
+    assert [e["event"] for e in read_log(store)] == ["run", "alive", "part", "alive", "end"]
+
+
 def test_a_line_that_a_full_disk_has_cut_takes_no_other_with_it(create, monkeypatch):
     job = create()
     log, real = Log(job._store), os.write

@@ -41,6 +41,7 @@ class Log:
         self._path = store.local("log.jsonl")
         self._name = f"log-{time.time():.0f}-{self.run}.jsonl"
         self._lines: list[str] = []
+        self._last = ""
         self._written = 0.0
         self._lock = threading.Lock()
 
@@ -53,7 +54,10 @@ class Log:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 _append(self._path, line.encode())
                 return
+            if event == self._last == "alive":
+                self._lines.pop()  # the newest says it all, and all lines are written each time
             self._lines.append(line)
+            self._last = event
             if time.monotonic() - self._written > _PAUSE:
                 self._put()
 
