@@ -222,6 +222,10 @@ class XRAGDecoder(LazyWeights):
         twin = XRAGDecoder(self.llm, self.bridge, prompt=self.prompt, **(own | settings))
         return twin.sharing(self)
 
+    def loaded_bridge(self) -> Bridge:
+        """Return the bridge that is in memory, with all else if need be."""
+        return self._writer().bridge
+
     def __repr__(self) -> str:
         bridge = self.bridge.facts.kind if isinstance(self.bridge, Bridge) else str(self.bridge)
         return f"XRAGDecoder({self.llm!r}, bridge={bridge!r})"

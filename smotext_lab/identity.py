@@ -1,15 +1,20 @@
-"""What encoders, decoders and interpolators are, as JSON can keep it, and made anew from that."""
+"""What data, models and interpolators are, as JSON can keep it; the latter made anew from that."""
 
 from __future__ import annotations
 
+import hashlib
 import inspect
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from smotext_lab.errors import ParameterError
 
-__all__ = ["described", "models_of", "remade"]
+__all__ = ["data_sha256", "decoding_of", "described", "digest_of", "models_of", "remade"]
 
 _HOMES = {
     "XRAGDecoder": "smotext_lab.decoders",
@@ -110,7 +115,65 @@ def models_of(decoder: Any) -> dict[str, str]:
         found["llm"] = fingerprint(decoder.llm)
     if isinstance(getattr(decoder, "bridge", None), str | Path | Bridge):
         given = decoder.bridge
+        if hasattr(decoder, "loaded_bridge") and decoder.is_loaded:
+            given = decoder.loaded_bridge()
         bridge = given if isinstance(given, Bridge) else load_bridge(given)
         # an xRAG checkpoint's projector lies in the LLM's own files, whose identity is above
         found["bridge"] = bridge.facts.sha256 or bridge.facts.kind
     return found
+
+
+def decoding_of(decoder: Any) -> dict[str, Any]:
+    """Return how a decoder writes: its parameters but for the models.
+
+    Of a decoder that is none of smotext-lab's own, nothing is known.
+
+    Examples
+    --------
+    >>> from smotext_lab import XRAGDecoder
+    >>> decoding_of(XRAGDecoder(temperature=0))["n_candidates"]
+    4
+    """
+    from smotext_lab.decoders import XRAGDecoder
+
+    if not isinstance(decoder, XRAGDecoder):
+        return {}
+    engine = decoder.engine if isinstance(decoder.engine, str) else type(decoder.engine).__name__
+    return {
+        "prompt": decoder.prompt,
+        **asdict(decoder.sampling),
+        "n_candidates": decoder.n_candidates,
+        "corrections": decoder.corrections,
+        "batch_size": decoder.batch_size,
+        "dtype": decoder.dtype,
+        "engine": "a vLLM server" if "://" in engine else engine,  # whose address tells nothing
+    }
+
+
+def digest_of(texts: Sequence[str], codes: Sequence[int] | np.ndarray) -> bytes:
+    """Return the digest of a chunk of texts and of their labels' places among the classes."""
+    total = hashlib.sha256(np.array(codes, np.int32).tobytes())
+    for text in texts:
+        data = text.encode("utf-8", "surrogatepass")
+        total.update(len(data).to_bytes(8, "little") + data)
+    return total.digest()
+
+
+def data_sha256(digests: Iterable[bytes], classes: Sequence[Any]) -> str:
+    """Return what all texts and labels are known by.
+
+    Parameters
+    ----------
+    digests : iterable of bytes
+        Of the chunks (`digest_of`): one, unless there are more texts than a job reads at a time.
+    classes : sequence
+        The labels, in the order in which they first come.
+
+    Examples
+    --------
+    >>> data_sha256([digest_of(["Rain is due."], [0])], ["weather"])[:12]
+    '09ed99cef3d3'
+    """
+    whole = hashlib.sha256(b"".join(digests))
+    whole.update(json.dumps(list(classes), default=str).encode())
+    return whole.hexdigest()

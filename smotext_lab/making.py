@@ -86,7 +86,7 @@ def new_texts(
     DataError, ParameterError
         As `SMOTExT.generate`.
     """
-    from smotext_lab.datasets import as_given, given_names
+    from smotext_lab.datasets import as_given, given_names, source_of
     from smotext_lab.synthesis import Synthesis
 
     texts: Any = rows["text"]
@@ -98,7 +98,8 @@ def new_texts(
     if masked_names is not None:
         made.info |= _personal(made, masked_names)
     names = dict(zip(("text_column", "label_column"), given_names(rows), strict=True))
-    return Synthesis(made.frame, originals=as_given(rows), info=made.info, **names)
+    info = made.info and {"source": source_of(rows), **made.info}
+    return Synthesis(made.frame, originals=as_given(rows), info=info, **names)
 
 
 def _personal(made: Synthesis, names: Sequence[str]) -> dict[str, Any]:

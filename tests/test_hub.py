@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -11,9 +12,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from smotext_lab import Synthesis
+from smotext_lab import BertEncoder, SMOTExT, Synthesis, XRAGDecoder, load_dataset
+from smotext_lab.datasets import DataWarning
 from smotext_lab.errors import DataError
 from smotext_lab.hub import data_card, write_repository
+from smotext_lab.identity import decoding_of
+from smotext_lab.making import new_texts
 
 HOSTILE = "a|b <script>alert(1)</script> `c` [d](javascript:e) $$x$$"
 
@@ -123,6 +127,39 @@ def test_a_dataset_has_the_rows_and_the_card(made: Synthesis) -> None:
     dataset = made.to_dataset()
     assert dataset["text"][:] == ["Rain is due.", "Rates fell.\nTwice."]
     assert "synthetic" in dataset.info.description
+
+
+def test_the_folder_is_a_data_set_that_loads(made: Synthesis, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets", reason="datasets is not installed (extra hub)")
+    folder = write_repository(made, tmp_path / "set")
+    loaded = datasets.load_dataset(str(folder), split="train", cache_dir=str(tmp_path / "cache"))
+    pd.testing.assert_frame_equal(
+        loaded.to_pandas()[["text", "label", "cosine_to_target"]],
+        made.to_pandas()[["text", "label", "cosine_to_target"]],
+        check_dtype=False,
+    )
+
+
+def test_the_card_of_generate_says_what_the_texts_were_made_from_and_how(
+    topics: Any, tmp_path: Path, tiny_encoder: Path, tiny_llm: Path, tiny_bridge: Path
+) -> None:
+    texts, labels = topics(money=8)
+    pd.DataFrame({"body": texts, "queue": labels}).to_csv(tmp_path / "news.csv", index=False)
+    encoder = BertEncoder(str(tiny_encoder), dtype="float32")
+    how = {"temperature": 0.375, "n_candidates": 2, "max_new_tokens": 8, "dtype": "float32"}
+    decoder = XRAGDecoder(str(tiny_llm), tiny_bridge, encoder=encoder, **how)
+    sampler = SMOTExT(decoder=decoder, random_state=0, guards=False, progress=False)
+    with pytest.warns(DataWarning):
+        rows = load_dataset(tmp_path / "news.csv")
+    made = new_texts(sampler, rows, {"money": 2})
+    bridge = json.loads((tiny_bridge / "bridge.json").read_text())["sha256"]
+    assert made.info["models"]["bridge"] == bridge
+    assert made.info["decoding"] == decoding_of(decoder)
+    card = data_card(made, name="x")
+    for told in ("| source | news.csv |", bridge, "0.375", made.info["data_sha256"]):
+        assert told in card
+    other = rows.assign(text=rows["text"].str.upper())
+    assert new_texts(sampler, other, {"money": 2}).info["data_sha256"] != made.info["data_sha256"]
 
 
 def test_without_the_package_the_sentence_says_what_to_install(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,15 +14,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from smotext_lab import BertEncoder, SMOTExT, XRAGDecoder
 from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.guards import Guards
 from smotext_lab.interpolators import BorderlineSMOTEInterpolator, MixupInterpolator
-from smotext_lab.scale import Job
+from smotext_lab.scale import Job, local
 from smotext_lab.scale.batches import KeptBatches
-from smotext_lab.scale.duplicates import shingles
+from smotext_lab.scale.duplicates import find, searched, shingles
+from smotext_lab.scale.log import Log, read_log
 from smotext_lab.scale.store import Bucket, Folder, open_store
 
 OPEN = dataclasses.replace(Guards.off(), allow_equal=True)
@@ -79,6 +84,8 @@ def test_a_job_gives_the_rows_of_generate(create, tiny, tickets):
     pd.testing.assert_frame_equal(rows, made.frame, atol=1e-6)
     assert done.accepted == len(made)
     assert done.rejected == made.reasons().to_dict()
+    assert job.provenance()["models"] == made.info["models"]
+    assert job.provenance()["data_sha256"] == made.info["data_sha256"]
 
 
 @pytest.mark.parametrize(
@@ -176,6 +183,77 @@ def test_several_workers_give_the_same_rows(create):
     job = create(rows_per_part=8)
     assert job.run(workers=2, progress=False).state == "finished"
     pd.testing.assert_frame_equal(rows_of(job), rows_of(whole), atol=1e-6)
+
+
+def _workers_of(process: psutil.Process) -> list[psutil.Process]:
+    children = process.children(recursive=True)
+    return [child for child in children if "LokyProcess" in " ".join(child.cmdline())]
+
+
+def _wait_for_a_part(job: Job, still=lambda: True) -> None:
+    until = time.monotonic() + 240
+    while not list(Path(job.url).glob("out/*.parquet")):
+        assert time.monotonic() < until, "no part was finished"
+        assert still(), "the run has ended"
+        time.sleep(0.005)
+
+
+def test_a_worker_that_is_killed_costs_no_row(create):
+    whole = create("whole", 120, rows_per_part=8)
+    whole.run(progress=False)
+    job = create(n=120, rows_per_part=4)
+    left = []
+
+    def kill() -> None:
+        _wait_for_a_part(job)
+        _workers_of(psutil.Process())[0].kill()
+        left.append(30 - len(list(Path(job.url).glob("out/*.parquet"))))
+
+    thread = threading.Thread(target=kill, daemon=True)
+    thread.start()
+    assert job.run(workers=2, progress=False).state == "finished"
+    thread.join(timeout=30)
+    assert left[0] > 0
+    assert job.verify() == []
+    pd.testing.assert_frame_equal(rows_of(job), rows_of(whole), atol=1e-6)
+
+
+def test_ctrl_c_ends_a_run_of_two_workers_and_them(create):
+    job = create(n=400, rows_per_part=4)
+    command = [sys.executable, "-m", "smotext_lab", "job", "run", job.url, "--workers", "2"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    _wait_for_a_part(job, lambda: process.poll() is None)
+    workers = _workers_of(psutil.Process(process.pid))
+    os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to all of them
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "of 400 rows are decoded; `smotext-lab job resume" in told
+    assert "Traceback" not in told
+    psutil.wait_procs(workers, timeout=30)
+    assert not [worker for worker in workers if _lives(worker.pid)]
+    status = job.status()
+    assert status.state == "stopped"
+    assert 0 < status.decoded < 400
+
+
+def test_two_drivers_at_one_job_make_the_same_table(repeating):
+    whole, decoder = repeating("whole")
+    whole.run(decoder=decoder, progress=False)
+    job, _ = repeating("job")
+    start, ended = threading.Barrier(2), []
+
+    def drive(decoder) -> None:
+        start.wait()
+        ended.append(Job(job.url).run(decoder=decoder, progress=False).state)
+
+    threads = [threading.Thread(target=drive, args=(repeating.decoder(),)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=240)
+    assert ended == ["finished"] * 2
+    assert job.verify() == []
+    pd.testing.assert_frame_equal(rows_of(job, rejected=True), rows_of(whole, rejected=True))
 
 
 def _lives(pid: int) -> bool:
@@ -319,8 +397,6 @@ def test_near_duplicates_are_found_by_their_word_pairs(word_decoder, tickets, tm
 
 
 def test_a_plan_holds_neither_texts_nor_vectors_and_is_small(create):
-    import pyarrow.parquet as pq
-
     job = create()
     schema = pq.read_schema(Path(job.url) / "plan" / "part-00000.parquet")
     assert schema.names == ["row", "label", "parents", "weights", "seed"]
@@ -330,8 +406,6 @@ def test_a_plan_holds_neither_texts_nor_vectors_and_is_small(create):
 
 
 def test_another_model_is_refused(create, tiny, tmp_path, tiny_llm):
-    import shutil
-
     job = create()
     told = json.loads((Path(job.url) / "job.json").read_text())
     other = shutil.copytree(tiny_llm, tmp_path / "other-llm")
@@ -402,6 +476,305 @@ def test_a_full_disk_loses_nothing(create, monkeypatch):
     assert real is os.write
     assert job.run(progress=False).state == "finished"
     pd.testing.assert_frame_equal(rows_of(job), rows_of(whole))
+
+
+# --- what lies in a job's folder --------------------------------------------------------------
+
+
+def _changed(job: Job, **values) -> Job:
+    """Change ``job.json``; a name with __ is one of the first shard's."""
+    path = Path(job.url) / "job.json"
+    told = json.loads(path.read_text())
+    for name, value in values.items():
+        where = told["shards"][0] if name.startswith("shard__") else told
+        where[name.removeprefix("shard__")] = value
+    path.write_text(json.dumps(told))
+    return Job(job.url)
+
+
+def _texts_changed(job: Job, change) -> None:
+    path = Path(job.url) / job.spec.shards[0].texts
+    pq.write_table(change(pq.read_table(path)), path)
+
+
+def test_texts_that_were_changed_are_found_and_not_worked_with(create):
+    job = create()
+    _texts_changed(job, lambda table: table.slice(1))
+    (fault,) = job.verify()
+    assert fault.startswith("texts/")
+    assert fault.endswith(
+        "is not what job.json says: copy it again from where it is whole, or make a new job."
+    )
+    with pytest.raises(DataError, match=r"texts/.* is not what job.json says"):
+        job.run(progress=False)
+
+
+def test_texts_of_jobs_without_their_hash_are_counted_and_compared(create):
+    job = create("counted")
+    old = _changed(job, shard__texts_sha256=None)
+    assert old.verify() == []
+    _texts_changed(old, lambda table: table.slice(1))
+    assert "has 47 rows and vectors/" in old.verify()[0]
+    job = create("compared")
+    told = dataclasses.asdict(job.spec.shards[0])
+    del told["texts_sha256"]
+    old = _changed(job, shards=[told])
+    assert old.spec.shards[0].texts_sha256 is None
+    other = pa.array(["another text"] + ["rain"] * 47)
+    _texts_changed(old, lambda table: table.set_column(0, "text", other))
+    (fault,) = old.verify()
+    assert "The texts in texts/ are not those that job.json says" in fault
+
+
+def test_no_row_is_made_of_changed_vectors(create):
+    job = create()
+    path = Path(job.url) / job.spec.shards[0].vectors
+    vectors = np.load(path)
+    vectors[3, 0] += 1
+    np.save(path, vectors)
+    with pytest.raises(DataError, match=r"vectors/.* is not what job.json says"):
+        job.run(progress=False)
+
+
+def test_a_damaged_plan_costs_no_finished_part(create):
+    job = create()
+    job.run(progress=False)
+    before = rows_of(job)
+    plan = Path(job.url) / "plan" / "part-00001.parquet"
+    plan.write_bytes(plan.read_bytes()[:-20])
+    (Path(job.url) / "spare" / "part-00002.4.parquet").unlink()
+    damaged, missing = job.verify(repair=True)
+    assert "part-00001.parquet is damaged" in damaged
+    assert "spare/part-00002.4.parquet cannot be found" in missing
+    for fault in (damaged, missing):
+        assert fault.endswith("copy it again from where it is whole, or make a new job.")
+    pd.testing.assert_frame_equal(rows_of(job), before)
+
+
+def test_a_job_that_says_it_is_finished_and_is_not_goes_on_after_repair(create):
+    job = create()
+    job.run(progress=False)
+    before = rows_of(job)
+    for folder in ("out", "rejected"):
+        (Path(job.url) / folder / "part-00001.parquet").unlink()
+    assert job.verify(repair=True) == ["The job says it is finished, and 1 parts are not there."]
+    job.run(progress=False)
+    assert job.verify() == []
+    pd.testing.assert_frame_equal(rows_of(job), before)
+
+
+@pytest.fixture
+def repeating(word_decoder, tickets, tmp_path):
+    """Return a maker of jobs whose decoder writes the same text again and again."""
+
+    same = ["the bank rate fell in the market", "GOAL by the team in the final match"]
+
+    def decoder_of(often=0.3):
+        return word_decoder(
+            lambda text, rng: same[int(rng.integers(2))] if rng.random() < often else text
+        )
+
+    def make(name="job", *, often=0.3, **settings) -> tuple[Job, object]:
+        decoder = decoder_of(often)
+        off = {"label_neighbors": None, "max_copy_cosine": None, "max_duplicate_cosine": None}
+        guards = Guards(**off, label_classifier=False)
+        sampler = SMOTExT(decoder=decoder, random_state=1, guards=guards, progress=False)
+        how = {"sampler": sampler, "rows_per_part": 7, "progress": False, **settings}
+        return Job.create(tmp_path / name, tickets, N, **how), decoder
+
+    make.decoder = decoder_of
+    return make
+
+
+def test_what_was_found_to_be_duplicates_is_found_again(repeating):
+    job, decoder = repeating()
+    job.run(decoder=decoder, progress=False)
+    before = rows_of(job, rejected=True)
+    folder = Path(job.url)
+    # as another driver may, that has not seen that this one has found them and gone on
+    assert find(job._store, job.spec, 0) == searched(job._store, 0)
+    for name in ("duplicates/round-0.parquet", "plan/extra-1-00000.parquet"):
+        (folder / name).write_bytes(b"PAR1")
+        (fault,) = job.verify(repair=True)
+        assert fault.endswith(
+            "after `smotext-lab job verify --repair` the next run makes it again."
+        )
+        assert job.run(decoder=decoder, progress=False).state == "finished"
+        assert job.verify() == []
+        pd.testing.assert_frame_equal(rows_of(job, rejected=True), before)
+
+
+# --- what is lacking --------------------------------------------------------------------------
+
+
+def test_status_and_merge_say_what_is_lacking_and_why(create, tiny, tmp_path):
+    strict = dataclasses.replace(OPEN, label_neighbors=3)
+    borderline = BorderlineSMOTEInterpolator(k_neighbors=2, m_neighbors=6)
+    job = create(sampler=tiny(guards=strict, interpolator=borderline))
+    done = job.run(progress=False)
+    assert done.lacking["money"] == {"nothing to blend": 20}
+    assert set(done.lacking) > {"money"}
+    made = rows_of(job)["label"].value_counts()
+    for label, counts in done.lacking.items():
+        assert sum(counts.values()) == N[label] - made.get(label, 0)
+    assert set(done.lacking.get("sport", {})) | set(done.lacking.get("weather", {})) == {"label"}
+    assert "20 of 'money' (nothing to blend 20)" in str(done)
+    told = f"Of the 40 texts asked for {40 - len(rows_of(job))} are lacking"
+    with pytest.warns(UserWarning, match=told):
+        job.merge(tmp_path / "new.csv")
+    (Path(job.url) / "log.jsonl").unlink()  # then the parts tell
+    assert job.status().lacking == done.lacking
+
+
+def test_duplicates_that_nothing_makes_up_for_are_lacking(repeating):
+    job, decoder = repeating(often=1.0)
+    done = job.run(decoder=decoder, progress=False)
+    assert done.state == "finished"
+    kept = rows_of(job)
+    assert len(kept) == done.accepted
+    assert sum(sum(counts.values()) for counts in done.lacking.values()) == 40 - len(kept)
+    assert {kind for counts in done.lacking.values() for kind in counts} == {"duplicate"}
+
+
+# --- signs of life ----------------------------------------------------------------------------
+
+
+def _logged(job: Job, *events: dict) -> None:
+    lines = "".join(json.dumps(event) + "\n" for event in events)
+    (Path(job.url) / "log.jsonl").write_text(lines)
+
+
+def test_a_run_elsewhere_that_gives_no_sign_of_life_is_not_said_to_be_running(create):
+    job, now = create(), time.time()
+    begun = {"event": "run", "run": "a", "host": "elsewhere", "pid": 1, "decoded": 0}
+    _logged(job, {**begun, "time": now - 7200}, {"event": "alive", "run": "a", "time": now - 30})
+    assert job.status().state == "running"
+    _logged(job, {**begun, "time": now - 7200}, {"event": "alive", "run": "a", "time": now - 1260})
+    told = job.status()
+    assert told.state == "silent"
+    assert "no sign of it for 21 min" in str(told)
+    # another run has come and gone since: nobody is at it
+    later = {**begun, "run": "b", "time": now - 900}
+    end = {"event": "end", "run": "b", "time": now - 800}
+    _logged(job, {**begun, "time": now - 7200}, later, end)
+    assert job.status().state == "stopped"
+
+
+def test_a_job_runs_as_long_as_one_of_its_runs_does(create):
+    job, now = create(), time.time()
+    first = {"event": "run", "run": "a", "host": "elsewhere", "pid": 1, "decoded": 0}
+    second = {**first, "run": "b", "time": now - 20}
+    _logged(job, {**first, "time": now - 60}, second, {"event": "end", "run": "b", "time": now})
+    assert job.status().state == "running"
+
+
+def test_a_run_gives_signs_of_life(create, monkeypatch):
+    monkeypatch.setattr("smotext_lab.scale.log.BEAT", 0.01)
+    job = create()
+    log = Log(job._store)
+    with log.kept():
+        until = time.monotonic() + 30
+        while not any(event["event"] == "alive" for event in read_log(job._store)):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+    last = read_log(job._store)[-1]
+    assert (last["event"], last["run"]) == ("end", log.run)
+
+
+def test_on_object_storage_a_log_does_not_grow_with_signs_of_life(tmp_path):
+    store = open_store(f"memory://{tmp_path.name}")
+    log = Log(store)
+    with log.kept():
+        for event in ("run", "alive", "alive", "part", "alive", "alive"):
+            log.add(event)
+    assert [e["event"] for e in read_log(store)] == ["run", "alive", "part", "alive", "end"]
+
+
+def test_a_line_that_a_full_disk_has_cut_takes_no_other_with_it(create, monkeypatch):
+    job = create()
+    log, real = Log(job._store), os.write
+    log.add("run")
+
+    def full(file, data):
+        if b"lost" in data:
+            return real(file, data[: len(data) // 2])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("smotext_lab.scale.log.os.write", full)
+        with pytest.raises(OSError, match="No space"):
+            log.add("lost")
+    log.add("part", part="part-00000")
+    assert [event["event"] for event in read_log(job._store)] == ["run", "part"]
+
+
+def test_a_log_that_cannot_be_written_hides_no_error(create, monkeypatch):
+    job, add = create(), Log.add
+
+    def full(self, event, **facts):
+        if event == "end":
+            raise OSError(28, "No space left on device")
+        add(self, event, **facts)
+
+    def fails(self, number, vectors, **asked):
+        raise DataError("what went wrong")
+
+    monkeypatch.setattr(Log, "add", full)
+    monkeypatch.setattr(KeptBatches, "_batch", fails)
+    with pytest.raises(DataError, match="what went wrong"):
+        job.run(progress=False)
+
+
+class Bar:
+    """Stands in for tqdm's and remembers what it showed."""
+
+    of_the_job: Bar
+
+    def __init__(self, *_, desc="", initial=0, total=0, **__) -> None:
+        self.n, self.total = initial, total
+        self.shown = [initial]
+        if desc == "job":
+            Bar.of_the_job = self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.shown.append(self.n)
+
+    def update(self, rows=1) -> None:
+        self.n += rows
+        self.shown.append(self.n)
+
+    def set_postfix(self, **_) -> None:
+        self.shown.append(self.n)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_progress_counts_no_row_twice_that_an_earlier_run_has_decoded(create, monkeypatch, workers):
+    job = create()
+    before, calls = KeptBatches._batch, []
+
+    def stopping(self, number, vectors, **asked):
+        calls.append(number)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return before(self, number, vectors, **asked)
+
+    monkeypatch.setattr(KeptBatches, "_batch", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        job.run(progress=False)
+    monkeypatch.setattr(KeptBatches, "_batch", before)
+    monkeypatch.setattr("tqdm.auto.tqdm", Bar)
+
+    def in_this_process(store, parts, decoder, workers):  # what workers tell, without them
+        yield from local.run_here(store, parts, decoder, lambda rows: None)
+
+    monkeypatch.setattr(local, "run_workers", in_this_process)
+    job.run(workers=workers, progress=False)
+    shown = Bar.of_the_job.shown
+    assert (shown[0], shown[-1]) == (24, 40)
+    assert shown == sorted(shown)
 
 
 # --- where a job lies -------------------------------------------------------------------------
@@ -477,3 +850,51 @@ def test_a_ray_cluster_that_loses_a_node_gives_the_same_rows(create):
         cluster.shutdown()
     pd.testing.assert_frame_equal(rows_of(job), rows_of(whole))
     assert not job.verify()
+
+
+class CutShort(LocalFileSystem):
+    """A file system whose writings are cut short, so many times."""
+
+    protocol = "cut"
+    cachable = False
+    left = 0
+
+    def pipe_file(self, path, value, **how):
+        if self.left:
+            self.left -= 1
+            Path(path).write_bytes(value[: len(value) // 2])
+            raise OSError("the connection is gone")
+        super().pipe_file(path, value, **how)
+
+
+def test_a_writing_that_is_cut_short_is_no_file(monkeypatch, tmp_path):
+    monkeypatch.setattr("smotext_lab.scale.store._FIRST_WAIT", 0.001)
+    system = CutShort()
+    store = Bucket("cut://job", system, str(tmp_path / "job"))
+    system.left = 8
+    with pytest.raises(DataError, match="Could not write"):
+        store.write("out/part-00000.parquet", b"whole")
+    assert not store.exists("out/part-00000.parquet")
+    assert store.names("out") == []
+    assert list((tmp_path / "job" / "out").iterdir()) == []
+    for data in (b"whole", b"whole again"):
+        system.left = 2
+        store.write("out/part-00000.parquet", data)
+        assert store.read("out/part-00000.parquet") == data
+        assert store.names("out") == ["part-00000.parquet"]
+
+
+def test_a_file_takes_the_place_of_another_where_moving_does_not(monkeypatch, tmp_path):
+    system = LocalFileSystem()
+    store = Bucket("webhdfs://job", system, str(tmp_path / "job"))
+    store.write("finished.json", b"1")
+    real = system.mv
+
+    def onto_nothing(old, new):  # as WebHDFS does
+        if not system.exists(new):
+            real(old, new)
+
+    monkeypatch.setattr(system, "mv", onto_nothing)
+    store.write("finished.json", b"2")
+    assert store.read("finished.json") == b"2"
+    assert store.names("") == ["finished.json"]

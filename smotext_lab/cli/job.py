@@ -86,7 +86,9 @@ def create(
 ) -> None:
     """Read and encode the real texts, and plan every new one.
 
-    The options are those of `generate`, and so are the rows; the docs (scale.md) say where not.
+    The options are those of `generate`. So are the rows, where the plan has up to 100,000, but
+    for duplicates: a worker sees those of its part, and the rest are taken out and made up for
+    when all parts are there (docs, scale.md).
     """
     number, strategy = options.how_many(n, balance=balance, sampling_strategy=sampling_strategy)
     sampler = sampler_of(
@@ -202,15 +204,18 @@ def verify(
     job: _Job,
     *,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Take damaged parts away, to be made again.")
+        bool,
+        typer.Option("--repair", help="Take away what is damaged and `run` can make again."),
     ] = False,
 ) -> None:
-    """Read all that is there and compare it with the plan."""
+    """Read all that is there and compare it with the plan; 1 if something is not right."""
     from smotext_lab.scale import Job
 
     faults = Job(job).verify(repair=repair)
     for fault in faults:
         say(fault)
+    if faults and repair:
+        say(f"What can be made again was taken away: smotext-lab job run {job}")
     if faults:
         raise typer.Exit(1)
     say("All that is there is right.")

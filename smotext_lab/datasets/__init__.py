@@ -22,7 +22,15 @@ from smotext_lab.datasets.labelled import ATTRS, with_roles, with_usable_rows
 from smotext_lab.datasets.readers import SUFFIXES, read_file, read_hub
 from smotext_lab.errors import DataError, ParameterError, did_you_mean
 
-__all__ = ["DataWarning", "DatasetInfo", "as_given", "datasets", "given_names", "load_dataset"]
+__all__ = [
+    "DataWarning",
+    "DatasetInfo",
+    "as_given",
+    "datasets",
+    "given_names",
+    "load_dataset",
+    "source_of",
+]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -177,6 +185,18 @@ def given_names(frame: pd.DataFrame) -> tuple[str, str]:
     """
     renamed = frame.attrs.get(ATTRS, {}).get("renamed", {})
     return renamed.get("text", "text"), renamed.get("label", "label")
+
+
+def source_of(frame: pd.DataFrame) -> str | None:
+    """Return what the source of a frame from `load_dataset` is called, None if that got lost.
+
+    Examples
+    --------
+    >>> source_of(load_dataset(pd.DataFrame({"body": ["a", "b"], "queue": [1, 2]})))
+    'the frame'
+    """
+    name: str | None = frame.attrs.get(ATTRS, {}).get("called")
+    return name
 
 
 def as_given(frame: pd.DataFrame) -> pd.DataFrame:

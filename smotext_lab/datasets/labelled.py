@@ -69,7 +69,7 @@ def with_roles(
     for column in added:
         result[column] = "train"
     renamed = {n: old for n, old in zip(new, frame.columns, strict=True) if n != old}
-    result.attrs[ATTRS] = {"renamed": renamed, "added": added}
+    result.attrs[ATTRS] = {"renamed": renamed, "added": added, "called": name}
     return result
 
 

@@ -23,6 +23,7 @@ from smotext_lab.equipment import equip
 from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.forms import TextForm
 from smotext_lab.guards import Guards
+from smotext_lab.identity import data_sha256, decoding_of, digest_of, models_of
 from smotext_lab.interpolators import Interpolator, SMOTEInterpolator
 from smotext_lab.interpolators.blends import Blending
 from smotext_lab.sampler.counts import by_strategy, per_class, plain
@@ -306,6 +307,9 @@ class SMOTExT(BaseOverSampler):
             "interpolator": repr(interpolator),
             "encoder": getattr(encoder, "fingerprint", repr(encoder)),
             "decoder": repr(decoder),
+            "models": models_of(decoder),
+            "decoding": decoding_of(decoder),
+            "data_sha256": _data_sha256(texts, labels.tolist()),
             "asked": {str(label): int(count) for label, count in n.items()},
             "texts": len(given.texts),
             "blank_texts": len(given.texts) - len(usable),
@@ -439,6 +443,13 @@ def _seed(random_state: Any, interpolator: Any) -> int:
     if isinstance(source, Integral):
         return int(source)
     return int(check_random_state(source).randint(2**32, dtype=np.uint64))
+
+
+def _data_sha256(texts: list[str], labels: list[Any]) -> str:
+    """Return what a job would call the same texts and labels."""
+    known: dict[Any, int] = {}
+    codes = [known.setdefault(label, len(known)) for label in labels]
+    return data_sha256([digest_of(texts, codes)], list(known))
 
 
 def _length_ratio(texts: list[str], records: list[dict[str, Any]]) -> float | None:

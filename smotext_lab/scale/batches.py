@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ class KeptBatches:
     before_each : callable, optional
         Called before a batch is decoded; may raise to stop there.
     after_each : callable, optional
-        Called with the number of rows whose first decoding is finished.
+        Called with the number of rows that were decoded here for the first time.
 
     Attributes
     ----------
@@ -84,8 +85,6 @@ class KeptBatches:
                 guidance=None if guidance is None else guidance[rows],
             )
             yield from (_moved(decoded, start) for decoded in batch)
-            if self._calls == 1:
-                self._after_each(len(batch))
 
     def _batch(self, number: int, vectors: np.ndarray, **asked: Any) -> list[Any]:
         name = f"{self._calls:02}-{number:05}-{len(vectors)}.parquet"
@@ -97,10 +96,12 @@ class KeptBatches:
         began = time.perf_counter()
         found = list(self._decoder.decode_rows(vectors, **asked))
         done = time.perf_counter()
-        self._store.write(f"{self._folder}/{name}", _bytes(found), durable=False)
+        with suppress(FileNotFoundError):  # another worker has finished the part: clears these
+            self._store.write(f"{self._folder}/{name}", _bytes(found), durable=False)
         self.decoding += done - began
         self.writing += time.perf_counter() - done
         self.decoded += len(found)
+        self._after_each(rows_in(name))
         return found
 
     def _kept(self, name: str, seeds: np.ndarray) -> list[Any] | None:

@@ -78,10 +78,13 @@ def create(
         models=models_of(decoder),
         rows_per_part=rows_per_part,
         near_duplicates=near_duplicates,
-        planned=planned,
+        planned=planned.total(),
         version=__version__,
         code=code_digest(),
-        facts={"long_texts": read.long_texts},
+        facts={
+            "long_texts": read.long_texts,
+            "planned": [planned[label] for label in read.classes],
+        },
     )
     _clear_leftovers(store, spec)
     store.write("job.json", spec.to_json())

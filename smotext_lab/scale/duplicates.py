@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -14,10 +14,23 @@ import pyarrow as pa
 from smotext_lab.errors import ParameterError
 from smotext_lab.guards.words import fold
 from smotext_lab.scale.spec import JobSpec
+from smotext_lab.scale.status import part_names
 from smotext_lab.scale.store import Store
 from smotext_lab.scale.tables import read_table, table_bytes
 
-__all__ = ["Duplicate", "Found", "check_near", "find", "round_of", "shingles", "taken_out"]
+__all__ = [
+    "Duplicate",
+    "Found",
+    "check_near",
+    "find",
+    "round_of",
+    "round_table",
+    "rounds_there",
+    "searched",
+    "shingles",
+    "taken_out",
+    "write_round",
+]
 
 _PERMUTATIONS, _BANDS = 64, 16
 """Texts of which 16 groups of 4 hashes have one in common are compared: 99.98% of those with a
@@ -83,21 +96,10 @@ def round_of(part: str) -> int:
 
 
 def check_near(threshold: float | None) -> None:
-    """Raise `ParameterError` if near duplicates cannot be looked for."""
-    if threshold is None:
-        return
-    if not 0.5 <= threshold <= 1:
+    """Raise `ParameterError` if that is no share of word pairs to look for duplicates by."""
+    if threshold is not None and not 0.5 <= threshold <= 1:
         msg = f"near_duplicates must be from 0.5 to 1, or None, not {threshold!r}."
         raise ParameterError(msg)
-    try:
-        import datasketch  # noqa: F401
-    except ImportError as error:
-        msg = (
-            "Near duplicates are found with the package `datasketch`: pip install "
-            "'smotext-lab[scale]', or leave them in with near_duplicates=None "
-            "(--near-duplicates none)."
-        )
-        raise ParameterError(msg) from error
 
 
 def shingles(folded: str) -> set[str]:
@@ -114,13 +116,15 @@ def shingles(folded: str) -> set[str]:
     return {folded[i : i + 3] for i in range(max(1, len(folded) - 2))}
 
 
-def find(store: Store, spec: JobSpec, parts: list[str]) -> list[Duplicate]:
-    """Return the duplicates among all texts of the finished `parts`, in the order of rows.
+def find(store: Store, spec: JobSpec, turn: int) -> list[Duplicate]:
+    """Return the duplicates among the texts that round `turn` has made, in the order of rows.
 
     Of texts that repeat one another the one of the lowest row is kept, and one that was kept in
-    an earlier round in any case.
+    an earlier round in any case. What later rounds have made, as another run may have, is not
+    looked at, so that a round can be searched again.
     """
-    known = _read(store, spec, parts)
+    parts = [part for part in part_names(store, "out") if round_of(part) <= turn]
+    known = _read(store, spec, parts, taken_out(store, before=turn))
     if not len(known.rows):
         return []
     found: dict[int, tuple[int, float]] = {}  # place -> place of the earlier one, similarity
@@ -136,9 +140,8 @@ def find(store: Store, spec: JobSpec, parts: list[str]) -> list[Duplicate]:
         )
         for place, others in sorted(pairs.items()):
             _judge(place, others, texts, spec.near_duplicates, found)
-    newest = known.rounds.max(initial=0)
     rows = known.rows.tolist()
-    found = {p: v for p, v in found.items() if known.rounds[p] == newest}
+    found = {p: v for p, v in found.items() if known.rounds[p] == turn}
     return [Duplicate(rows[p], rows[of], s) for p, (of, s) in sorted(found.items())]
 
 
@@ -165,9 +168,10 @@ def _judge(
             return
 
 
-def _read(store: Store, spec: JobSpec, parts: list[str]) -> Found:
+def _read(
+    store: Store, spec: JobSpec, parts: list[str], gone: Mapping[tuple[int, int], str]
+) -> Found:
     """Read all texts, and keep of each what tells whether it repeats another."""
-    gone = taken_out(store)
     rows, rounds, equal, groups = [], [], [], []
     for part in sorted(parts, key=lambda part: (round_of(part), part)):
         turn = round_of(part)
@@ -252,34 +256,62 @@ def _may_hold(part: str, spec: JobSpec, turn: int, wanted: Mapping[tuple[int, in
     return any((0, row) in wanted for row in range(first, first + spec.rows_per_part))
 
 
-def taken_out(store: Store) -> dict[tuple[int, int], str]:
-    """Return the reasons of all texts taken out so far, by round and row."""
+def taken_out(store: Store, *, before: int | None = None) -> dict[tuple[int, int], str]:
+    """Return the reasons of all texts taken out so far, by round and row.
+
+    Parameters
+    ----------
+    store : Store
+    before : int, optional
+        Only those of earlier rounds.
+    """
     return {
         (turn, duplicate.row): duplicate.reason
-        for turn, found in _rounds(store)
-        for duplicate in found
+        for turn in rounds_there(store)
+        if before is None or turn < before
+        for duplicate in _listed(round_table(store, turn))
     }
 
 
-def _rounds(store: Store) -> Iterator[tuple[int, list[Duplicate]]]:
-    for name in store.names("duplicates"):
-        table = read_table(store.read(f"duplicates/{name}"), name)
-        yield (
-            int(name.removeprefix("round-").partition(".")[0]),
-            [Duplicate(**each) for each in table.to_pylist()],
-        )
+def rounds_there(store: Store) -> list[int]:
+    """Return the rounds that have been searched."""
+    names = (name.removeprefix("round-").partition(".")[0] for name in store.names("duplicates"))
+    return sorted(int(name) for name in names)
+
+
+def round_table(store: Store, turn: int) -> pa.Table:
+    """Return what the search of a round found, with the facts that `write_round` was given."""
+    name = f"duplicates/round-{turn}.parquet"
+    return read_table(store.read(name), name)
 
 
 def searched(store: Store, turn: int) -> list[Duplicate] | None:
     """Return what an earlier search of that round found, None where there was none."""
-    return dict(_rounds(store)).get(turn)
+    return _listed(round_table(store, turn)) if turn in rounds_there(store) else None
 
 
-def write_round(store: Store, turn: int, found: list[Duplicate]) -> None:
-    """Write what the search of a round found."""
+def _listed(table: pa.Table) -> list[Duplicate]:
+    return [Duplicate(**each) for each in table.to_pylist()]
+
+
+def write_round(
+    store: Store, turn: int, found: list[Duplicate], lacking: Mapping[int, int]
+) -> None:
+    """Write what the search of a round found.
+
+    Parameters
+    ----------
+    store : Store
+    turn : int
+    found : list of Duplicate
+    lacking : dict of int -> int
+        Of each class, by its place, how many of them are not made up for.
+    """
     columns = {
         "row": pa.array([d.row for d in found], pa.int64()),
         "of": pa.array([d.of for d in found], pa.int64()),
         "similarity": pa.array([d.similarity for d in found], pa.float64()),
     }
-    store.write(f"duplicates/round-{turn}.parquet", table_bytes(pa.table(columns)))
+    short = {str(code): {"duplicate": count} for code, count in lacking.items() if count}
+    data = table_bytes(pa.table(columns), {"short": short})
+    store.write(f"duplicates/round-{turn}.parquet", data)

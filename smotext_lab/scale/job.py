@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -199,33 +198,31 @@ class Job:
         if self._store.exists("finished.json"):
             return self.status()
         self._warn_of_other_code()
-        log, run = Log(self._store), secrets.token_hex(4)
-        done = set(part_names(self._store, "out"))
-        decoded = decoded_rows(self._store, self.spec, done)
+        log = Log(self._store)
         who = {"host": socket.gethostname(), "pid": os.getpid(), "workers": workers}
-        log.add("run", run=run, decoded=decoded, version=__version__, **who)
+        log.add("run", decoded=self._decoded(), version=__version__, **who)
         how = {"workers": workers, "runner": runner, "decoder": decoder, "num_gpus": num_gpus}
-        try:
-            self._rounds(log, how, decoded, progress=progress)
-        except KeyboardInterrupt as interrupt:
-            status = self.status()
-            msg = (
-                f"Interrupted: {status.decoded:,} of {status.rows:,} rows are decoded; "
-                f"`smotext-lab job resume {self.url}` goes on."
-            )
-            raise KeyboardInterrupt(msg) from interrupt
-        finally:
-            log.add("end", run=run)
-            log.close()
+        with log.kept():
+            try:
+                self._rounds(log, how, progress=progress)
+            except KeyboardInterrupt as interrupt:
+                msg = (
+                    f"Interrupted: {self._decoded():,} of {self.spec.planned:,} rows are decoded; "
+                    f"`smotext-lab job resume {self.url}` goes on."
+                )
+                raise KeyboardInterrupt(msg) from interrupt
         return self.status()
 
-    def _rounds(self, log: Log, how: dict[str, Any], decoded: int, *, progress: bool) -> None:
+    def _decoded(self) -> int:
+        return decoded_rows(self._store, self.spec, set(part_names(self._store, "out")))
+
+    def _rounds(self, log: Log, how: dict[str, Any], *, progress: bool) -> None:
         from smotext_lab.scale.parts import Stopped
         from smotext_lab.scale.rounds import take_out_duplicates
 
         try:
             for turn in range(_ROUNDS + 1):
-                self._make_parts(log, how, decoded, progress=progress)
+                self._make_parts(log, how, progress=progress)
                 found = take_out_duplicates(self._store, self.spec, turn, _ROUNDS)
                 log.add("duplicates", round=turn, duplicates=len(found))
                 if not found:
@@ -234,7 +231,7 @@ class Job:
             return
         self._store.write("finished.json", b"{}\n")
 
-    def _make_parts(self, log: Log, how: dict[str, Any], decoded: int, *, progress: bool) -> None:
+    def _make_parts(self, log: Log, how: dict[str, Any], *, progress: bool) -> None:
         from tqdm.auto import tqdm
 
         done = set(part_names(self._store, "out"))
@@ -243,7 +240,7 @@ class Job:
             return
         with tqdm(
             total=self.spec.planned,
-            initial=decoded,
+            initial=self._decoded(),
             desc="job",
             unit="row",
             disable=not progress,
@@ -254,7 +251,8 @@ class Job:
                 if facts["made"]:
                     log.add(**{"event": "part", **facts})
                     refused += sum(facts["rejected"].values())
-                    bar.set_postfix(rejected=refused)
+                bar.n = self._decoded()  # others may be at the job too
+                bar.set_postfix(rejected=refused)
 
     def _made(self, parts: list[str], how: dict[str, Any], bar: Any) -> Iterator[dict[str, Any]]:
         from smotext_lab.scale.local import run_here, run_workers
@@ -269,9 +267,7 @@ class Job:
             made = run_on_ray(store, parts, decoder, workers, how["num_gpus"])
         else:
             made = run_workers(store, parts, decoder, workers)
-        for facts in made:
-            bar.update(facts.get("rows", 0))
-            yield facts
+        yield from made
 
     def _warn_of_other_code(self) -> None:
         import warnings
@@ -302,7 +298,9 @@ class Job:
         Parameters
         ----------
         repair : bool, default=False
-            Take parts that are damaged away, so that the next run makes them again.
+            Take away what is damaged and the next run can make again: parts, what was found to
+            be duplicates, and the plans of what makes up for them. Real texts, vectors and the
+            first plan no run makes again; the sentence then says what to do.
 
         Returns
         -------
@@ -331,7 +329,7 @@ class Job:
         return frames(self._store, self.spec, rejected=rejected)
 
     def merge(self, target: str | os.PathLike[str], *, rejected: bool = False) -> int:
-        """Write the new texts of the finished parts into one file; return how many.
+        """Write the new texts of the finished parts into one file; return how many rows.
 
         Parameters
         ----------
@@ -344,10 +342,26 @@ class Job:
         ------
         ParameterError
             If the format is not clear or nothing can be written there.
+
+        Warns
+        -----
+        UserWarning
+            If classes lack texts that no run can make any more, with how many and why.
         """
+        import warnings
+
         from smotext_lab.scale.merging import merge
 
-        return merge(self._store, self.spec, target, rejected=rejected)
+        written = merge(self._store, self.spec, target, rejected=rejected)
+        status = self.status()
+        if status.lacking:
+            total = sum(sum(counts.values()) for counts in status.lacking.values())
+            msg = (
+                f"Of the {sum(self.spec.n):,} texts asked for {total:,} are lacking: "
+                f"{status.told_lacking()}."
+            )
+            warnings.warn(msg, UserWarning, stacklevel=2)
+        return written
 
     def synthesis(self) -> Synthesis:
         """Return all rows of the finished parts in memory, refused ones too."""

@@ -171,7 +171,7 @@ class Workshop:
         facts = {
             "accepted": int(kept.sum()),
             "rejected": reasons,
-            "lacking": dict(generation.lacking()),
+            "short": self._short(frame),
         }
         schema = rows_schema(self.spec.classes)
         # what was rejected first: a part is finished once its accepted rows are there
@@ -179,6 +179,16 @@ class Workshop:
             table = rows_table(frame[chosen], schema)
             self.store.write(f"{folder}/{part}.parquet", table_bytes(table, facts))
         return facts
+
+    def _short(self, frame: pd.DataFrame) -> dict[str, dict[str, int]]:
+        """Return how many rows have no text, by the place of their class and by reason."""
+        last = frame.groupby("row").tail(1)
+        refused = last[last["status"] != "accepted"]
+        short: dict[str, Counter[str]] = {}
+        for label, reason in zip(refused["label"], refused["reason"], strict=True):
+            code = str(self.spec.classes.index(label))
+            short.setdefault(code, Counter())[reason.partition(":")[0]] += 1
+        return {code: dict(counts) for code, counts in short.items()}
 
 
 def check_models(spec: JobSpec, decoder: Any) -> None:

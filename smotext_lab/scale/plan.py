@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -40,7 +41,7 @@ def spare_turns(max_attempts: int, max_blends: int) -> list[int]:
 
 def write_plan(
     store: Store, source: Source, n: Mapping[Any, int], rows_per_part: int, turns: list[int]
-) -> int:
+) -> Counter[Any]:
     """Write the plan of ``n[label]`` rows a class, and what each row falls back to.
 
     Up to `PLANNED_AT_ONCE` rows are drawn as `SMOTExT.generate` draws them; of a larger plan
@@ -48,12 +49,14 @@ def write_plan(
 
     Returns
     -------
-    int
+    Counter of label -> int
         Rows in the plan.
     """
     written, part = 0, 0
+    planned = Counter[Any]()
     waiting: list[dict[int, Blends]] = []
     for piece in _pieces(source, n, turns):
+        planned.update(piece[0].label.tolist())
         waiting.append(piece)
         joined = {turn: Blends.concatenate([each[turn] for each in waiting]) for turn in piece}
         whole = len(joined[0]) // rows_per_part * rows_per_part
@@ -65,8 +68,7 @@ def write_plan(
     rest = waiting[0] if waiting else {}
     if rest and len(rest[0]):
         _write(store, base_part(part), written, rest)
-        written += len(rest[0])
-    return written
+    return planned
 
 
 def _pieces(source: Source, n: Mapping[Any, int], turns: list[int]) -> Iterator[dict[int, Blends]]:

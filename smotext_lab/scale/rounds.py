@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +14,9 @@ from smotext_lab.sampler.generation import Source
 from smotext_lab.scale.duplicates import Duplicate, find, searched, write_round
 from smotext_lab.scale.plan import again, spare_turns, write_part
 from smotext_lab.scale.spec import JobSpec
-from smotext_lab.scale.status import part_names
 from smotext_lab.scale.store import Store
 from smotext_lab.scale.tables import read_table
-from smotext_lab.scale.texts import mapped
+from smotext_lab.scale.texts import mapped, read_texts
 
 __all__ = ["take_out_duplicates"]
 
@@ -28,16 +29,19 @@ def take_out_duplicates(store: Store, spec: JobSpec, turn: int, last: int) -> li
     known = searched(store, turn)
     if known is not None:
         return known
-    found = find(store, spec, part_names(store, "out"))
+    found = find(store, spec, turn)
+    labels = _labels_of(store, spec, [duplicate.row for duplicate in found])
+    lacking = Counter(labels.values())
     if found and turn < last:
-        _plan_again(store, spec, turn + 1, found)
-    write_round(store, turn, found)  # last: where it is, the rows are planned again
+        lacking -= _plan_again(store, spec, turn + 1, labels)
+    short = {spec.classes.index(label): count for label, count in lacking.items()}
+    write_round(store, turn, found, short)  # last: where it is, the rows are planned again
     return found
 
 
-def _plan_again(store: Store, spec: JobSpec, turn: int, found: list[Duplicate]) -> None:
-    labels = _labels_of(store, spec, [duplicate.row for duplicate in found])
-    codes = [read_table(store.read(s.texts), s.texts)["code"].to_numpy() for s in spec.shards]
+def _plan_again(store: Store, spec: JobSpec, turn: int, labels: Mapping[int, Any]) -> Counter[Any]:
+    """Plan rows again; return how many of each class, which may be fewer than asked for."""
+    codes = [read_texts(store, shard)["code"].to_numpy() for shard in spec.shards]
     source = Source(
         mapped(store, spec.shards),
         np.array(spec.classes)[np.concatenate(codes)],
@@ -56,11 +60,12 @@ def _plan_again(store: Store, spec: JobSpec, turn: int, found: list[Duplicate]) 
         cut = slice(start, start + spec.rows_per_part)
         pieces = {each: some[cut] for each, some in blends.items()}
         write_part(store, f"extra-{turn}-{part:05}", rows[cut], pieces)
+    return Counter(blends[0].label.tolist())
 
 
-def _labels_of(store: Store, spec: JobSpec, rows: list[int]) -> dict[int, object]:
+def _labels_of(store: Store, spec: JobSpec, rows: list[int]) -> dict[int, Any]:
     """Return the labels of rows, as the plan has them."""
-    labels: dict[int, object] = {}
+    labels: dict[int, Any] = {}
     wanted = set(rows)
     for number in sorted({row // spec.rows_per_part for row in rows}):
         name = f"plan/part-{number:05}.parquet"

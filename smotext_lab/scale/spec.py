@@ -26,12 +26,15 @@ class Shard:
     rows : int
     sha256 : str
         Of the vectors' file.
+    texts_sha256 : str or None
+        Of the texts' file; None in jobs of before it was kept.
     """
 
     texts: str
     vectors: str
     rows: int
     sha256: str
+    texts_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class JobSpec:
     planned : int
         Rows of the plan: fewer than wanted where the interpolator found nothing to blend.
     facts : dict
-        Numbers of long texts and the like.
+        ``long_texts``, and ``planned``: rows of the plan by class, in the order of `classes`.
     version, code : str
         The package's, and a digest of its files.
     """

@@ -6,18 +6,21 @@ import os
 import socket
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from smotext_lab.scale.batches import rows_in
-from smotext_lab.scale.log import read_log
+from smotext_lab.scale.log import BEAT, read_log
 from smotext_lab.scale.spec import JobSpec
 from smotext_lab.scale.store import Store
 from smotext_lab.scale.tables import read_facts, read_table
 
 __all__ = ["JobStatus", "decoded_rows", "part_names", "status_of"]
 
-State = Literal["planned", "running", "stopped", "cancelled", "finished"]
+State = Literal["planned", "running", "silent", "stopped", "cancelled", "finished"]
+
+SILENCE = 5 * BEAT
+"""Seconds without a sign of life after which a run is no longer taken to be running."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,10 @@ class JobStatus:
     Attributes
     ----------
     url : str
-    state : {"planned", "running", "stopped", "cancelled", "finished"}
-        ``"stopped"``: begun, not finished, and nobody is at it.
+    state : {"planned", "running", "silent", "stopped", "cancelled", "finished"}
+        ``"stopped"``: begun, not finished, and nobody is at it. ``"silent"``: a run has not
+        ended, and given no sign of life for five minutes: killed, most likely, on a machine
+        whose processes cannot be seen from here.
     rows : int
         Of the plan.
     decoded : int
@@ -40,6 +45,10 @@ class JobStatus:
         Refused texts in finished parts, by reason.
     duplicates : int
         Texts that the search over the whole job took out.
+    lacking : dict of label -> dict of str -> int
+        Rows of each class that no run can make any more, by reason: the kinds of `rejected`
+        (the last refusal of a row that was given up), ``"duplicate"`` (taken out and not made up
+        for), ``"nothing to blend"``.
     rate : float or None
         Rows a second in the present or last run.
     remaining : float or None
@@ -57,6 +66,7 @@ class JobStatus:
     accepted: int
     rejected: dict[str, int]
     duplicates: int = 0
+    lacking: dict[Any, dict[str, int]] = field(default_factory=dict)
     rate: float | None = None
     remaining: float | None = None
     quiet: float | None = None
@@ -71,12 +81,34 @@ class JobStatus:
         ]
         if self.duplicates:
             lines.append(f"{self.duplicates:,} duplicates taken out")
+        if self.lacking:
+            lines.append(f"lacking: {self.told_lacking()}")
         if self.rate is not None:
             more = f", {span(self.remaining)} to go" if self.remaining is not None else ""
             lines.append(f"{self.rate:.3g} rows/s{more}")
         if self.state == "running" and self.quiet is not None:
             lines.append(f"last heard of {span(self.quiet)} ago")
+        if self.state == "silent":
+            lines.append(
+                f"no sign of it for {span(self.quiet)}: it has been killed, or its machine is out "
+                f"of reach; `smotext-lab job resume {self.url}` goes on"
+            )
         return "\n".join(lines)
+
+    def told_lacking(self) -> str:
+        """Return `lacking` in words.
+
+        Examples
+        --------
+        >>> from smotext_lab.scale import JobStatus
+        >>> lacking = {"sport": {"label": 2, "duplicate": 1}}
+        >>> JobStatus("job", "finished", 9, 9, 1, 1, 6, {}, lacking=lacking).told_lacking()
+        "3 of 'sport' (label 2, duplicate 1)"
+        """
+        return "; ".join(
+            f"{sum(counts.values()):,} of {label!r} ({_listed(counts)})"
+            for label, counts in self.lacking.items()
+        )
 
 
 def _listed(counts: dict[str, int]) -> str:
@@ -128,15 +160,16 @@ def status_of(store: Store, spec: JobSpec) -> JobStatus:
     """Read how far a job is."""
     planned, done = part_names(store, "plan"), set(part_names(store, "out"))
     events = read_log(store)
-    accepted, rejected = _results(store, done, events)
+    accepted, rejected, short = _results(store, done, events)
+    duplicates = _taken_out(store, short)
     decoded = decoded_rows(store, spec, done)
-    run = next((event for event in reversed(events) if event["event"] == "run"), None)
+    runs = [event for event in events if event["event"] == "run"]
     finished = store.exists("finished.json")
-    state = _state(finished, store.exists("cancelled"), run, events, started=bool(done or decoded))
+    state = _state(finished, store.exists("cancelled"), runs, events, started=bool(done or decoded))
+    run = runs[-1] if runs else None
     last = max((float(event["time"]) for event in events), default=None)
     rate = _rate(run, decoded, time.time() if state == "running" else last)
     left = (spec.planned - decoded) / rate if rate and state == "running" else None
-    duplicates = sum(int(e.get("duplicates", 0)) for e in _last_rounds(events))
     return JobStatus(
         url=store.url,
         state=state,
@@ -147,23 +180,51 @@ def status_of(store: Store, spec: JobSpec) -> JobStatus:
         accepted=accepted - duplicates,
         rejected=dict(rejected.most_common()),
         duplicates=duplicates,
+        lacking=_by_label(spec, short),
         rate=rate,
         remaining=left,
         quiet=None if last is None else time.time() - last,
     )
 
 
-def _last_rounds(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the last word on each search for duplicates."""
-    return list({e["round"]: e for e in events if e["event"] == "duplicates"}.values())
+def _taken_out(store: Store, short: Counter[tuple[int, str]]) -> int:
+    """Return how many duplicates were taken out; add those not made up for to `short`."""
+    duplicates = 0
+    for last in store.names("duplicates"):
+        name = f"duplicates/{last}"
+        table = read_table(store.read(name), name)
+        duplicates += table.num_rows
+        _add(short, read_facts(table))
+    return duplicates
+
+
+def _add(short: Counter[tuple[int, str]], facts: dict[str, Any]) -> None:
+    for code, counts in facts.get("short", {}).items():
+        for reason, count in counts.items():
+            short[int(code), reason] += count
+
+
+def _by_label(spec: JobSpec, short: Counter[tuple[int, str]]) -> dict[Any, dict[str, int]]:
+    planned = spec.facts.get("planned", spec.n)
+    lacking: dict[Any, dict[str, int]] = {}
+    for code, label in enumerate(spec.classes):
+        counts = {reason: count for (of, reason), count in short.most_common() if of == code}
+        if spec.n[code] > planned[code]:
+            counts["nothing to blend"] = spec.n[code] - planned[code]
+        if counts:
+            lacking[label] = counts
+    return lacking
 
 
 def _results(
     store: Store, done: set[str], events: list[dict[str, Any]]
-) -> tuple[int, Counter[str]]:
-    """Return accepted and rejected texts, from the log and, where it lacks a part, from there."""
+) -> tuple[int, Counter[str], Counter[tuple[int, str]]]:
+    """Return what finished parts accepted, rejected and lack.
+
+    From the log and, where it lacks a part, from there.
+    """
     told = {e["part"]: e for e in events if e["event"] == "part" and e.get("part") in done}
-    accepted, rejected = 0, Counter[str]()
+    accepted, rejected, short = 0, Counter[str](), Counter[tuple[int, str]]()
     for part in done:
         facts = told.get(part)
         if facts is None:
@@ -171,30 +232,34 @@ def _results(
             facts = read_facts(read_table(store.read(name), name))
         accepted += int(facts["accepted"])
         rejected.update(facts["rejected"])
-    return accepted, rejected
+        _add(short, facts)
+    return accepted, rejected, short
 
 
 def _state(
     finished: bool,
     cancelled: bool,
-    run: dict[str, Any] | None,
+    runs: list[dict[str, Any]],
     events: list[dict[str, Any]],
     *,
     started: bool,
 ) -> State:
     if finished:
         return "finished"
-    if run is not None and _is_alive(run, events):
+    ended = {event.get("run") for event in events if event["event"] == "end"}
+    heard = {event.get("run"): float(event["time"]) for event in events}  # the last of each
+    left = [run for run in runs if run["run"] not in ended and _may_live(run)]
+    if any(time.time() - heard[run["run"]] <= SILENCE for run in left):
         return "running"
     if cancelled:
         return "cancelled"
-    return "stopped" if started or run is not None else "planned"
+    if left and left[-1] is runs[-1]:
+        return "silent"
+    return "stopped" if started or runs else "planned"
 
 
-def _is_alive(run: dict[str, Any], events: list[dict[str, Any]]) -> bool:
-    """Return whether a run has not ended, as far as can be seen from this machine."""
-    if any(e["event"] == "end" and e.get("run") == run["run"] for e in events):
-        return False
+def _may_live(run: dict[str, Any]) -> bool:
+    """Return whether a run's process is there, as far as can be seen from this machine."""
     if run["host"] != socket.gethostname():
         return True
     try:

@@ -8,6 +8,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -137,7 +138,11 @@ class Folder:
 
 
 class Bucket:
-    """A place that fsspec reaches, such as object storage; requests that fail are repeated."""
+    """A place that fsspec reaches; requests that fail are repeated.
+
+    Object storage shows what one request puts there whole or not at all. Elsewhere (HDFS, SFTP,
+    …) a writing may be cut short, so files are written aside and moved.
+    """
 
     def __init__(self, url: str, system: Any, path: str) -> None:
         self.url, self._system, self._path = url, system, path.rstrip("/")
@@ -153,15 +158,32 @@ class Bucket:
 
     def _put(self, name: str, data: bytes) -> None:
         path = self._at(name)
-        if getattr(self._system, "local_file", False) or self._needs_folders:
-            self._system.makedirs(path.rpartition("/")[0], exist_ok=True)
-        self._system.pipe_file(path, data)
+        if self._holds_objects:
+            self._system.pipe_file(path, data)
+            return
+        folder, _, last = path.rpartition("/")
+        aside = f"{folder}/.{last}.{secrets.token_hex(6)}.part"
+        self._system.makedirs(folder, exist_ok=True)
+        try:
+            self._system.pipe_file(aside, data)
+            self._move(aside, path)
+        except BaseException:
+            with suppress(Exception):  # what went wrong first is what is to be told
+                self._system.rm_file(aside)
+            raise
+
+    def _move(self, aside: str, path: str) -> None:
+        self._system.mv(aside, path)
+        self._system.invalidate_cache()
+        if self._system.exists(aside):  # WebHDFS moves onto no file, and does not say so
+            self._system.rm_file(path)
+            self._system.mv(aside, path)
 
     @property
-    def _needs_folders(self) -> bool:
+    def _holds_objects(self) -> bool:
         protocol = self._system.protocol
         names = {protocol} if isinstance(protocol, str) else set(protocol)
-        return names.isdisjoint({"s3", "s3a", "gs", "gcs", "az", "abfs", "oci", "oss"})
+        return not names.isdisjoint({"s3", "s3a", "gs", "gcs", "az", "abfs", "oci", "oss"})
 
     def exists(self, name: str) -> bool:
         """See `Store`."""
@@ -186,7 +208,8 @@ class Bucket:
         except (FileNotFoundError, NotADirectoryError):
             return []
         last = (str(path).rstrip("/").rpartition("/")[2] for path in paths)
-        return sorted(name for name in last if name and name != folder.rpartition("/")[2])
+        own = folder.rpartition("/")[2]
+        return sorted(name for name in last if name and name[0] != "." and name != own)
 
     def remove(self, name: str) -> None:
         """See `Store`."""

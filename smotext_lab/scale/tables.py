@@ -12,9 +12,12 @@ import pyarrow.parquet as pq
 
 from smotext_lab.errors import DataError
 
-__all__ = ["read_facts", "read_table", "table_bytes"]
+__all__ = ["COPY_AGAIN", "read_facts", "read_table", "table_bytes"]
+
+COPY_AGAIN = "copy it again from where it is whole, or make a new job"
 
 _KEY = b"smotext_lab"
+_MADE_AGAIN = ("out/", "rejected/", "duplicates/", "plan/extra-", "spare/extra-")
 
 
 def table_bytes(table: pa.Table, facts: Mapping[str, Any] | None = None) -> bytes:
@@ -38,7 +41,10 @@ def read_table(data: bytes, name: str) -> pa.Table:
     try:
         return pq.read_table(pa.BufferReader(data))
     except (pa.ArrowException, OSError, ValueError) as error:
-        msg = f"{name} is damaged ({error}): `smotext-lab job verify --repair` takes it away."
+        way_out = COPY_AGAIN
+        if name.startswith(_MADE_AGAIN):
+            way_out = "after `smotext-lab job verify --repair` the next run makes it again"
+        msg = f"{name} is damaged ({error}): {way_out}."
         raise DataError(msg) from error
 
 

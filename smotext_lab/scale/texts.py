@@ -16,11 +16,19 @@ import pyarrow as pa
 
 from smotext_lab.datasets.streams import Stream
 from smotext_lab.errors import DataError
+from smotext_lab.identity import data_sha256, digest_of
 from smotext_lab.scale.spec import Shard
 from smotext_lab.scale.store import Store
-from smotext_lab.scale.tables import read_table, table_bytes
+from smotext_lab.scale.tables import COPY_AGAIN, read_table, table_bytes
 
-__all__ = ["Reading", "RealTexts", "mapped", "read_in"]
+__all__ = [
+    "Reading",
+    "RealTexts",
+    "mapped",
+    "read_in",
+    "read_texts",
+    "read_vectors",
+]
 
 
 @dataclass(frozen=True)
@@ -63,11 +71,17 @@ class RealTexts:
 
     @classmethod
     def load(cls, store: Store, shards: Sequence[Shard], classes: list[Any]) -> RealTexts:
-        """Read the texts; map the vectors."""
+        """Read the texts; map the vectors.
+
+        Raises
+        ------
+        DataError
+            If one of the files is not that of which ``job.json`` tells.
+        """
         texts: list[str] = []
         codes = []
         for shard in shards:
-            table = read_table(store.read(shard.texts), shard.texts)
+            table = read_texts(store, shard)
             texts += table["text"].to_pylist()
             codes.append(table["code"].to_numpy())
         labels = np.array(classes)[np.concatenate(codes)]
@@ -84,17 +98,15 @@ def read_in(store: Store, stream: Stream, encoder: Any, *, progress: bool) -> Re
 
     shards: list[Shard] = []
     known: dict[Any, int] = {}
-    codes, long_texts = [], 0
-    whole = hashlib.sha256()
+    codes, digests, long_texts = [], [], 0
     bar = tqdm(desc="read and encode", unit="text", disable=not progress, leave=False)
     with bar:
         for number, chunk in enumerate(stream):
             texts = chunk["text"].tolist()
             own = [known.setdefault(label, len(known)) for label in chunk["label"].tolist()]
             codes.append(np.array(own, np.int32))
-            digest = _digest(texts, own)
-            whole.update(digest)
-            name = f"{number:05}-{_key(encoder, digest)}"
+            digests.append(digest_of(texts, own))
+            name = f"{number:05}-{_key(encoder, digests[-1])}"
             shard, lengths = _shard(store, name, texts, codes[-1], encoder)
             shards.append(shard)
             long_texts += lengths
@@ -107,16 +119,8 @@ def read_in(store: Store, stream: Stream, encoder: Any, *, progress: bool) -> Re
     if len(kinds) > 1:
         msg = f"{stream.called}: labels are of several kinds: {', '.join(sorted(kinds))}."
         raise DataError(msg)
-    whole.update(json.dumps(classes).encode())
-    return Reading(shards, classes, np.concatenate(codes), whole.hexdigest(), long_texts)
-
-
-def _digest(texts: list[str], codes: list[int]) -> bytes:
-    total = hashlib.sha256(np.array(codes, np.int32).tobytes())
-    for text in texts:
-        data = text.encode("utf-8", "surrogatepass")
-        total.update(len(data).to_bytes(8, "little") + data)
-    return total.digest()
+    whole = data_sha256(digests, classes)
+    return Reading(shards, classes, np.concatenate(codes), whole, long_texts)
 
 
 def _key(encoder: Any, digest: bytes) -> str:
@@ -135,15 +139,45 @@ def _shard(
         vectors = np.ascontiguousarray(encoder.encode(texts), np.float32)
         lengths = getattr(getattr(encoder, "lengths_", None), "n_long", 0)
         table = pa.table({"text": pa.array(texts, pa.string()), "code": pa.array(codes)})
-        store.write(names[0], table_bytes(table))
         buffer = io.BytesIO()
         np.save(buffer, vectors)
-        data = buffer.getvalue()
-        store.write(names[1], data)
-        told = {"sha256": hashlib.sha256(data).hexdigest(), "long_texts": lengths}
+        files = table_bytes(table), buffer.getvalue()
+        for file, data in zip(names, files, strict=True):
+            store.write(file, data)
+        of_texts, of_vectors = (hashlib.sha256(data).hexdigest() for data in files)
+        told = {"sha256": of_vectors, "texts_sha256": of_texts, "long_texts": lengths}
         store.write(facts, json.dumps(told).encode())  # last: what it tells of is whole
     told = json.loads(store.read(facts))
-    return Shard(*names, len(texts), told["sha256"]), told["long_texts"]
+    shard = Shard(*names, len(texts), told["sha256"], told.get("texts_sha256"))
+    return shard, told["long_texts"]
+
+
+def read_texts(store: Store, shard: Shard) -> pa.Table:
+    """Return a shard's texts and the codes of their labels.
+
+    Raises
+    ------
+    DataError
+        If the file is another than when the job was made.
+    """
+    data = store.read(shard.texts)
+    if shard.texts_sha256 is not None:
+        _check(shard.texts, hashlib.sha256(data).hexdigest(), shard.texts_sha256)
+    return read_table(data, shard.texts)
+
+
+def read_vectors(store: Store, shard: Shard) -> np.ndarray:
+    """Return a shard's vectors, as `read_texts` its texts."""
+    data = store.read(shard.vectors)
+    _check(shard.vectors, hashlib.sha256(data).hexdigest(), shard.sha256)
+    vectors: np.ndarray = np.load(io.BytesIO(data))
+    return vectors
+
+
+def _check(name: str, found: str, told: str) -> None:
+    if found != told:
+        msg = f"{name} is not what job.json says: {COPY_AGAIN}."
+        raise DataError(msg)
 
 
 def mapped(store: Store, shards: Sequence[Shard]) -> np.ndarray:
@@ -151,9 +185,17 @@ def mapped(store: Store, shards: Sequence[Shard]) -> np.ndarray:
 
     One shard on a disk is mapped where it lies; otherwise they are put together in a file of
     the cache, once a machine.
+
+    Raises
+    ------
+    DataError
+        If a shard is not that of which ``job.json`` tells.
     """
     own = store.local(shards[0].vectors) if len(shards) == 1 else None
     if own is not None:
+        with own.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        _check(shards[0].vectors, found, shards[0].sha256)
         return np.load(own, mmap_mode="r")
     from smotext_lab.models import cache_dir
 
@@ -174,11 +216,7 @@ def _join(store: Store, shards: Sequence[Shard], path: os.PathLike[str]) -> None
     whole: Any = None
     start = 0
     for shard in shards:
-        data = store.read(shard.vectors)
-        if hashlib.sha256(data).hexdigest() != shard.sha256:
-            msg = f"{shard.vectors} is not what job.json says: copy it again, or make a new job."
-            raise DataError(msg)
-        part = np.load(io.BytesIO(data))
+        part = read_vectors(store, shard)
         if whole is None:
             shape = (sum(each.rows for each in shards), part.shape[1])
             whole = np.lib.format.open_memmap(path, "w+", np.float32, shape)

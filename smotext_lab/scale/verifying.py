@@ -2,100 +2,157 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from smotext_lab.errors import DataError
-from smotext_lab.scale.duplicates import round_of, taken_out
-from smotext_lab.scale.plan import read_plan, spare_turns
+from smotext_lab.identity import data_sha256, digest_of
+from smotext_lab.scale.duplicates import round_of, round_table, rounds_there, taken_out
+from smotext_lab.scale.plan import base_part, read_plan, spare_turns
 from smotext_lab.scale.spec import JobSpec
 from smotext_lab.scale.status import part_names
 from smotext_lab.scale.store import Store
-from smotext_lab.scale.tables import read_facts, read_table
+from smotext_lab.scale.tables import COPY_AGAIN, read_facts, read_table
+from smotext_lab.scale.texts import read_texts, read_vectors
 
 __all__ = ["faults"]
 
 
+@dataclass(frozen=True)
+class _Fault:
+    """What is not right.
+
+    Attributes
+    ----------
+    told : str
+    files : tuple of str
+        What has to go so that the next run makes it again; none if no run can.
+    """
+
+    told: str
+    files: tuple[str, ...] = ()
+
+
 def faults(store: Store, spec: JobSpec, *, repair: bool) -> list[str]:
     """Return what is not right; see `Job.verify`."""
-    found = [*_data(store, spec), *_plan(store, spec)]
-    done = part_names(store, "out")
-    for part in done:
-        wrong = list(_part(store, spec, part))
-        found += wrong
-        if wrong and repair:
-            for folder in ("out", "rejected"):
-                store.remove(f"{folder}/{part}.parquet")
-            store.remove("finished.json")
+    found = [*_data(store, spec), *_rounds(store), *_parts(store, spec)]
     if not found and store.exists("finished.json"):
-        found += _whole(store, done)
-    return found
+        found += _whole(store)
+    if repair:
+        gone = {name for fault in found for name in fault.files}
+        for name in sorted(gone | ({"finished.json"} if gone else set())):
+            store.remove(name)
+    return [fault.told for fault in found]
 
 
-def _data(store: Store, spec: JobSpec) -> Iterator[str]:
+def _data(store: Store, spec: JobSpec) -> Iterator[_Fault]:
+    digests = []
     for shard in spec.shards:
         try:
-            data = store.read(shard.vectors)
-            texts = read_table(store.read(shard.texts), shard.texts)
-        except (FileNotFoundError, DataError) as error:
-            yield f"{shard.vectors} or {shard.texts} cannot be read: {error}"
+            vectors, texts = read_vectors(store, shard), read_texts(store, shard)
+        except FileNotFoundError:
+            yield _missing(store, shard.vectors, shard.texts)
             continue
-        if hashlib.sha256(data).hexdigest() != shard.sha256:
-            yield f"{shard.vectors} is not what job.json says."
-        elif len(np.load(io.BytesIO(data), mmap_mode=None)) != shard.rows != texts.num_rows:
-            yield f"{shard.texts} has {texts.num_rows} rows where job.json says {shard.rows}."
+        except DataError as error:
+            yield _Fault(str(error))
+            continue
+        digests.append(digest_of(texts["text"].to_pylist(), texts["code"].to_numpy()))
+        if not len(vectors) == shard.rows == texts.num_rows:
+            yield _Fault(
+                f"{shard.texts} has {texts.num_rows} rows and {shard.vectors} {len(vectors)} "
+                f"where job.json says {shard.rows}: {COPY_AGAIN}."
+            )
+    whole = len(digests) == len(spec.shards)
+    if whole and data_sha256(digests, spec.classes) != spec.data_sha256:
+        yield _Fault(f"The texts in texts/ are not those that job.json says: {COPY_AGAIN}.")
 
 
-def _plan(store: Store, spec: JobSpec) -> Iterator[str]:
-    there = [part for part in part_names(store, "plan") if not round_of(part)]
-    if len(there) != spec.n_parts:
-        yield f"The plan has {len(there)} parts where job.json says {spec.n_parts}."
+def _missing(store: Store, *names: str) -> _Fault:
+    gone = [name for name in names if not store.exists(name)]
+    return _Fault(f"{' and '.join(gone)} cannot be found: {COPY_AGAIN}.")
 
 
-def _part(store: Store, spec: JobSpec, part: str) -> Iterator[str]:
-    settings = spec.settings
-    turns = spare_turns(settings["max_attempts"], settings["max_blends"])
+def _rounds(store: Store) -> Iterator[_Fault]:
+    for turn in rounds_there(store):
+        try:
+            round_table(store, turn)
+        except DataError as error:
+            yield _Fault(str(error), (f"duplicates/round-{turn}.parquet",))
+
+
+def _parts(store: Store, spec: JobSpec) -> Iterator[_Fault]:
+    """Read the plan of each part, and where that is right what was made of it."""
+    turns = spare_turns(spec.settings["max_attempts"], spec.settings["max_blends"])
+    base = {base_part(number): number for number in range(spec.n_parts)}
+    done = set(part_names(store, "out"))
+    for part in sorted({*base, *part_names(store, "plan"), *done}):
+        turn = round_of(part)
+        if not turn and part not in base:
+            yield _Fault(f"{part} is in no plan that job.json knows of: take its files away.")
+            continue
+        # which texts were taken out says what is planned again, and once more if it is not there
+        remade = (f"duplicates/round-{turn - 1}.parquet",) if turn else ()
+        try:
+            rows, plans, _ = read_plan(store, part, turns)
+        except FileNotFoundError:
+            names = [f"plan/{part}.parquet", *(f"spare/{part}.{at}.parquet" for at in turns)]
+            yield _Fault(_missing(store, *names).told, remade)
+            continue
+        except (DataError, pa.ArrowException, KeyError) as error:
+            yield _Fault(f"The plan of {part} cannot be read: {error}", remade)
+            continue
+        if not turn:
+            first = base[part] * spec.rows_per_part
+            last = min(first + spec.rows_per_part, spec.planned)
+            if not np.array_equal(rows, np.arange(first, last)):
+                yield _Fault(f"The plan of {part} has other rows than its own: {COPY_AGAIN}.")
+                continue
+        if part in done:
+            planned = dict(zip(rows.tolist(), plans[0].label.tolist(), strict=True))
+            files = (f"out/{part}.parquet", f"rejected/{part}.parquet")
+            yield from (_Fault(told, files) for told in _part(store, spec, part, planned))
+
+
+def _part(store: Store, spec: JobSpec, part: str, planned: dict[int, object]) -> Iterator[str]:
     names = [f"{folder}/{part}.parquet" for folder in ("out", "rejected")]
     try:
-        rows, plans, _ = read_plan(store, part, turns)
         kept, refused = (read_table(store.read(name), name) for name in names)
-    except (FileNotFoundError, DataError, pa.ArrowException) as error:
+    except (FileNotFoundError, DataError) as error:
         yield f"{part} cannot be read: {error}"
         return
-    planned = dict(zip(rows.tolist(), plans[0].label.tolist(), strict=True))
     accepted = kept["row"].to_pylist()
     if len(set(accepted)) < len(accepted):
         yield f"{part} has a row twice."
-    strange = set(accepted) | set(refused["row"].to_pylist())
-    if strange - set(planned):
-        yield f"{part} has rows that its plan has not: {sorted(strange - set(planned))[:5]}."
+    strange = (set(accepted) | set(refused["row"].to_pylist())) - set(planned)
+    if strange:
+        yield f"{part} has rows that its plan has not: {sorted(strange)[:5]}."
     labels = zip(accepted, kept["label"].to_pylist(), strict=True)
     if any(planned.get(row) != label for row, label in labels):
         yield f"{part} has rows of other classes than planned."
     if read_facts(kept).get("accepted") != len(accepted):
         yield f"{part} has {len(accepted)} rows where it says it has another number."
-    lacking = set(planned) - set(accepted)
-    gave_up = settings["max_attempts"] * settings["max_blends"]
+    gave_up = spec.settings["max_attempts"] * spec.settings["max_blends"]
     tries = Counter(refused["row"].to_pylist())
-    short = [row for row in lacking if tries[row] < gave_up]
+    short = [row for row in set(planned) - set(accepted) if tries[row] < gave_up]
     if short:
         yield f"{part} lacks rows that were not tried {gave_up} times: {sorted(short)[:5]}."
 
 
-def _whole(store: Store, done: list[str]) -> Iterator[str]:
+def _whole(store: Store) -> Iterator[_Fault]:
+    done = part_names(store, "out")
     missing = set(part_names(store, "plan")) - set(done)
     if missing:
-        yield f"The job says it is finished, and {len(missing)} parts are not there."
+        told = f"The job says it is finished, and {len(missing)} parts are not there."
+        yield _Fault(told, ("finished.json",))
     gone, seen = taken_out(store), set[int]()
     for part in done:
         name, turn = f"out/{part}.parquet", round_of(part)
         for row in read_table(store.read(name), name)["row"].to_pylist():
             if (turn, row) not in gone:
                 if row in seen:
-                    yield f"Row {row} is there twice."
+                    yield _Fault(f"Row {row} is there twice.")
                 seen.add(row)
