@@ -54,7 +54,7 @@ def create(
     vectors = mapped(store, read.shards)
     drawn = Source(vectors, labels, interpolator, seed, sampler.blending)
     turns = spare_turns(sampler.max_attempts, sampler.max_blends)
-    with remembered():
+    with remembered() as searches:
         planned = write_plan(store, drawn, asked, rows_per_part, turns)
     spec = JobSpec(
         source=stream.called,
@@ -81,7 +81,10 @@ def create(
         planned=planned,
         version=__version__,
         code=code_digest(),
-        facts={"long_texts": read.long_texts},
+        facts={
+            "long_texts": read.long_texts,
+            "approximate_neighbors": [asdict(search) for search in searches],
+        },
     )
     _clear_leftovers(store, spec)
     store.write("job.json", spec.to_json())
