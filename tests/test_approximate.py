@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import tracemalloc
+import warnings
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
+from smotext_lab import BertEncoder, SMOTExT, XRAGDecoder
 from smotext_lab.errors import DataError
 from smotext_lab.interpolators import IVFNeighbors, SMOTEInterpolator, approximate, neighborhoods
+from smotext_lab.interpolators.approximate import Rows
+from smotext_lab.scale import Job
 
 faiss = pytest.importorskip("faiss", reason="pip install 'smotext-lab[faiss]'")
 
@@ -71,3 +79,81 @@ def test_cells_that_hold_too_few_rows_are_named(rows: np.ndarray) -> None:
     search = IVFNeighbors(n_neighbors=200, n_probe=1).fit(rows)
     with pytest.raises(DataError, match="hold fewer than 200 rows: raise n_probe"):
         search.kneighbors(rows)
+
+
+def test_rows_of_a_memory_map_are_never_copied_as_a_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.save(tmp_path / "rows.npy", np.random.default_rng(0).normal(size=(20_000, 64)).astype("f4"))
+    mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
+    monkeypatch.setattr(approximate, "_BLOCK", 100)
+    monkeypatch.setattr(approximate, "_MOST_TRAINING", 2000)
+    IVFNeighbors().fit(mapped[:500]).kneighbors(mapped[:10])  # what is imported is no copy
+    tracemalloc.start()
+    try:
+        search = IVFNeighbors(6).fit(Rows(mapped, np.arange(1, 20_000)))
+        search.kneighbors(Rows(mapped, np.arange(1, 400)))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < mapped.nbytes / 4
+    assert faiss.serialize_index(search._index).nbytes < mapped.nbytes / 4
+
+
+def test_neighbours_are_the_same_in_blocks_of_any_size_and_in_part_of_an_array(
+    rows: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = np.arange(0, 4000, 2)
+    far, near = IVFNeighbors(6).fit(rows[part]).kneighbors(rows[part])
+    monkeypatch.setattr(approximate, "_BLOCK", 300)
+    search = IVFNeighbors(6)
+    for array in (rows, rows.astype(np.float64), np.asfortranarray(rows)):
+        again = search.fit(Rows(array, part)).kneighbors(Rows(array, part))
+        np.testing.assert_array_equal(again[1], near)
+        np.testing.assert_allclose(again[0], far, atol=1e-6)
+    true = NearestNeighbors(n_neighbors=6).fit(rows[part]).kneighbors(rows[part])[1]
+    found = [len(np.intersect1d(a, b)) for a, b in zip(near, true, strict=True)]
+    assert search.recall_ == pytest.approx(np.mean(found) / 6, abs=0.02)
+
+
+def test_of_equal_rows_the_first_come_first(rows: np.ndarray) -> None:
+    twice = np.concatenate([rows[:1000], rows[:1000]])
+    near = IVFNeighbors(2).fit(twice).kneighbors(twice, return_distance=False)
+    both = (near % 1000 == (np.arange(2000) % 1000)[:, None]).all(axis=1)
+    assert both.mean() > 0.95
+    assert (near[both, 0] < near[both, 1]).all()
+
+
+def test_plans_of_one_memory_map_search_once_and_the_recall_is_kept(
+    rows: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(approximate, "EXACT_ROWS", 1000)
+    np.save(tmp_path / "rows.npy", rows)
+    mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
+    labels = np.repeat([0, 1, 2], [1500, 1800, 700])  # of the third all are compared
+    smote = SMOTEInterpolator(5, random_state=0)
+    with neighborhoods.remembered() as searches, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        plans = [smote.plan(mapped, labels, {0: 50, 1: 50, 2: 50}) for _ in range(2)]
+    assert (plans[0].parents == plans[1].parents).all()
+    assert [(each.rows, each.among, each.neighbors) for each in searches] == [
+        (1500, 1500, 6),
+        (1800, 1800, 6),
+    ]
+    assert all(0.9 < each.recall <= 1 for each in searches)
+
+
+def test_a_job_keeps_how_much_an_approximate_search_found(
+    tiny_encoder, tiny_llm, tiny_bridge, topics, tmp_path, monkeypatch
+):
+    texts, labels = topics(money=60, sport=12)
+    pd.DataFrame({"text": texts, "label": labels}).to_csv(tmp_path / "texts.csv")
+    monkeypatch.setattr(approximate, "EXACT_ROWS", 50)
+    encoder = BertEncoder(str(tiny_encoder), dtype="float32")
+    decoder = XRAGDecoder(str(tiny_llm), tiny_bridge, encoder=encoder, dtype="float32")
+    sampler = SMOTExT(decoder=decoder, random_state=0, progress=False)
+    with pytest.warns(UserWarning, match="60 rows among 60 were searched approximately"):
+        Job.create(tmp_path / "job", tmp_path / "texts.csv", 10, sampler=sampler, progress=False)
+    (kept,) = json.loads((tmp_path / "job/job.json").read_text())["facts"]["approximate_neighbors"]
+    assert kept.pop("recall") > 0.5
+    assert kept == {"rows": 60, "among": 60, "neighbors": 6}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 import time
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,8 @@ from sklearn.exceptions import NotFittedError
 
 from smotext_lab import Guards
 from smotext_lab.errors import DataError, ParameterError
-from smotext_lab.guards import BlockedWords
+from smotext_lab.guards import BlockedWords, cosines
+from smotext_lab.guards.cosines import unit
 from smotext_lab.guards.label_evidence import LabelEvidence
 from smotext_lab.guards.words import SharedRuns, ends_sentence, find_loop, fold, longest_runs
 
@@ -509,3 +511,56 @@ def test_the_longest_run_is_counted_in_words_whatever_their_marks():
     assert found.tolist() == [4, 1, 0]
     whole = " ".join(f"w{n}" for n in range(50))
     assert longest_runs([whole], ["x " + whole + " y"]).tolist() == [50]
+
+
+def test_the_vectors_of_real_texts_are_read_where_they_are_mapped(tmp_path, monkeypatch):
+    monkeypatch.setattr(cosines, "_ROWS", 200)
+    rng = np.random.default_rng(0)
+    rows = unit(rng.normal(size=(20_000, 128)))
+    rows[::2] *= 3
+    rows[7] = 0  # as an empty text may have it
+    np.save(tmp_path / "rows.npy", rows)
+    mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
+    texts, labels = ["text"] * len(rows), np.repeat(["a", "b"], 10_000)
+    guards = Guards(label_classifier=False)
+    tracemalloc.start()
+    try:
+        judge = guards.fit(texts, mapped, labels)
+        verdicts = judge.judge([f"new {i}" for i in range(300)], rows[100:400], ["a"] * 300)
+        judge.agreement(rows[:300], ["a"] * 300)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert [verdict.nearest_real for verdict in verdicts] == list(range(100, 400))
+    assert peak < mapped.nbytes / 2
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_verdicts_are_the_same_in_blocks_of_any_size(dtype, monkeypatch):
+    rng = np.random.default_rng(0)
+    real = unit(rng.normal(size=(300, 6))).astype(dtype)
+    texts, labels = [f"real {i}" for i in range(300)], rng.choice(["a", "b", "c"], 300)
+    new, wanted = rng.normal(size=(80, 6)), rng.choice(["a", "b", "c"], 80)
+    new[:10] = real[:10]
+    said = [f"new {i}" for i in range(80)]
+
+    def judged():
+        judge = Guards(max_copy_cosine=0.97).fit(texts, real, labels)
+        verdicts = judge.judge(said, new, wanted)
+        vote = Guards(label_classifier=False).fit(texts, real, labels).agreement(new, wanted)
+        return verdicts, vote
+
+    whole, vote = judged()
+    monkeypatch.setattr(cosines, "_ROWS", 7)
+    monkeypatch.setattr("smotext_lab.guards.judge._BLOCK", 11)
+    parts, vote_in_parts = judged()
+    for one, other in zip(whole, parts, strict=True):
+        assert (one.status, one.reason, one.nearest_real) == (
+            other.status,
+            other.reason,
+            other.nearest_real,
+        )
+        assert one.label_probability == pytest.approx(other.label_probability, abs=1e-6)
+    assert {(v.reason or "kept").partition(":")[0] for v in whole} == {"kept", "copy", "label"}
+    assert [v.nearest_real for v in whole[:10]] == list(range(10))
+    np.testing.assert_allclose(vote_in_parts, vote, atol=1e-6)

@@ -11,6 +11,7 @@ import numpy as np
 
 from smotext_lab.errors import DataError
 from smotext_lab.guards.blocked import masked
+from smotext_lab.guards.cosines import UnitRows, unit
 from smotext_lab.guards.label_evidence import LabelEvidence
 from smotext_lab.guards.words import SharedRuns, ends_sentence, find_loop, fold
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Judge", "Verdict"]
 
-_BLOCK = 1024  # decoded texts that are compared with all real ones at a time
+_BLOCK = 1024  # decoded texts that are compared with others at a time
 _SHARPNESS = 0.1  # a neighbour this much less similar than the nearest has 1/e of its vote
 
 
@@ -78,20 +79,23 @@ class Judge:
         self.guards = guards
         self.classes = classes
         self._codes = codes
-        self._vectors = _unit(vectors)
+        self._vectors = UnitRows.of(vectors)
         self._positions = np.arange(len(texts)) if positions is None else np.asarray(positions)
-        self._vote = 1.0 / np.bincount(codes)[codes]
+        self._vote = 1.0 / np.bincount(codes)  # of a text, by class
         self._texts = texts
         self._blocked = guards.blocked()
         folded = [fold(text) for text in texts]
-        self._equal = {text: place for place, text in reversed(list(enumerate(folded))) if text}
+        self._equal: dict[str, int] = {}
+        for place, text in enumerate(folded):
+            if text:
+                self._equal.setdefault(text, place)
         longest = guards.max_shared_words
         self._runs = None if longest is None else SharedRuns(folded, longest + 1)
         self._evidence = LabelEvidence(self._vectors, codes)
         self._asked = guards.label_classifier and len(classes) > 1
         self._accepted: dict[str, int] = {}
         self._accepted_rows: list[int] = []
-        self._accepted_vectors = np.empty((0, self._vectors.shape[1]), dtype=np.float32)
+        self._accepted_vectors = np.empty((0, self._vectors.rows.shape[1]), dtype=np.float32)
 
     def anew(self) -> Judge:
         """Return a judge that knows the same real texts and has accepted nothing yet."""
@@ -147,7 +151,7 @@ class Judge:
         list of Verdict, length m
         """
         m = len(texts)
-        vectors = _unit(vectors)
+        vectors = unit(vectors)
         exempt = np.zeros(m, dtype=bool) if exempt is None else np.asarray(exempt)
         cut = np.zeros(m, dtype=bool) if cut is None else np.asarray(cut)
         rows = range(m) if rows is None else rows
@@ -204,9 +208,14 @@ class Judge:
         labels, label_weights, classes
             See `judge`.
         """
-        shares = self._evident(_unit(vectors))
-        if not self._asked:
-            _, _, shares = self._compare(_unit(vectors))
+        vectors = unit(vectors)
+        if self._asked:
+            shares = self._evident(vectors)
+        else:
+            blocks = range(0, max(1, len(vectors)), _BLOCK)
+            shares = np.concatenate(
+                [self._compare(vectors[start : start + _BLOCK])[2] for start in blocks]
+            )
         wanted = self._wanted(np.asarray(labels), label_weights, classes)
         agreed: np.ndarray = np.nan_to_num((shares * wanted).sum(axis=1))
         return agreed
@@ -299,19 +308,15 @@ class Judge:
 
     def _compare(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return per text its nearest real text, the cosine to it, and the vote (m, c)."""
-        cosines = vectors @ self._vectors.T
-        nearest = cosines.argmax(axis=1)
-        best = np.take_along_axis(cosines, nearest[:, None], axis=1)
         k, c = self.guards.label_neighbors, len(self.classes)
         if k is None or c < 2:
-            return nearest, best[:, 0], np.full((len(vectors), c), np.nan)
-        k = min(k, cosines.shape[1])
-        top = np.argpartition(cosines, -k, axis=1)[:, -k:]
-        behind = np.take_along_axis(cosines, top, axis=1) - best
-        votes = np.exp(behind / _SHARPNESS) * self._vote[top]
+            nearest, best, _, _ = self._vectors.nearest(vectors)
+            return nearest, best, np.full((len(vectors), c), np.nan)
+        nearest, best, top, cosines = self._vectors.nearest(vectors, k)
+        votes = np.exp((cosines - best[:, None]) / _SHARPNESS) * self._vote[self._codes[top]]
         shares = np.zeros((len(vectors), c))
         np.add.at(shares, (np.arange(len(vectors))[:, None], self._codes[top]), votes)
-        return nearest, best[:, 0], shares / shares.sum(axis=1, keepdims=True)
+        return nearest, best, shares / shares.sum(axis=1, keepdims=True)
 
     def _wanted(
         self, labels: np.ndarray, weights: np.ndarray | None, named: np.ndarray | None
@@ -337,10 +342,8 @@ class _Twins:
         self._rows = np.full(len(block), -1)
         self._cosines = np.full(len(block), -np.inf)
         if len(accepted):
-            cosines = block @ accepted.T
-            nearest = cosines.argmax(axis=1)
+            nearest, self._cosines, _, _ = UnitRows(accepted).nearest(block)
             self._rows = np.asarray(rows)[nearest]
-            self._cosines = np.take_along_axis(cosines, nearest[:, None], axis=1)[:, 0]
 
     def nearest(self, i: int) -> tuple[float, int]:
         """Return the cosine to the nearest accepted text (-inf without one) and its row."""
@@ -354,14 +357,6 @@ class _Twins:
 
 def _probability(shares: np.ndarray, wanted: np.ndarray) -> float:
     return float(shares[wanted].sum()) if not np.isnan(shares).any() else float("nan")
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    """Return float32 rows of length 1; a row that is zero or not finite becomes zero."""
-    rows = np.nan_to_num(np.asarray(vectors, dtype=np.float32), posinf=0.0, neginf=0.0)
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: np.ndarray = rows / np.where(lengths > 0, lengths, 1.0)
-    return unit
 
 
 def _shortened(phrase: str) -> str:

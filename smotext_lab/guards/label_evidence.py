@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from smotext_lab.guards.cosines import UnitRows
+
 __all__ = ["LabelEvidence"]
 
 _MOST = 20_000  # real texts that are learnt from; of each class at most an equal part
@@ -23,7 +25,7 @@ class LabelEvidence:
 
     Parameters
     ----------
-    vectors : ndarray of float32, shape (n, d)
+    vectors : UnitRows or ndarray of float32, shape (n, d)
         Of unit length.
     codes : ndarray of int, shape (n,)
         Classes from 0, of which there are two or more.
@@ -35,7 +37,7 @@ class LabelEvidence:
     array([0])
     """
 
-    def __init__(self, vectors: np.ndarray, codes: np.ndarray) -> None:
+    def __init__(self, vectors: np.ndarray | UnitRows, codes: np.ndarray) -> None:
         self._vectors, self._codes = vectors, codes
 
     def shares(self, vectors: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from smotext_lab.errors import DataError, ParameterError
-from smotext_lab.interpolators.neighborhoods import Labelled, nearest
+from smotext_lab.interpolators.neighborhoods import Labelled, neighbors_of
 from smotext_lab.interpolators.planning import BaseInterpolator, Draw, stream_of
 
 __all__ = ["DirichletInterpolator", "MixupInterpolator", "RandomPairInterpolator"]
@@ -183,13 +183,12 @@ class DirichletInterpolator(BaseInterpolator):
         ((_, most),) = self._neighbor_counts(self._within_class)
         for code, count in wanted.items():
             rows = data.rows(code)
-            among = data.vectors[rows]
             anchors = rng.integers(len(rows), size=count)
             # The search runs once for each text that is an anchor, not for each new row.
             used, which = np.unique(anchors, return_inverse=True)
-            near = nearest(self.n_neighbors, among, among[used])[which]
+            near = neighbors_of(self.n_neighbors, data, rows, rows[used])[which]
             parents = np.repeat(rows[anchors][:, None], most + 1, axis=1)
-            parents[:, 1 : near.shape[1] + 1] = rows[near]
+            parents[:, 1 : near.shape[1] + 1] = near
             weights = np.zeros((count, most + 1))
             drawn = rng.dirichlet(np.full(near.shape[1] + 1, self.alpha), size=count)
             weights[:, : near.shape[1] + 1] = drawn

@@ -16,14 +16,46 @@ from sklearn.base import clone
 from sklearn.neighbors import NearestNeighbors
 
 from smotext_lab.errors import DataError, ParameterError, did_you_mean
-from smotext_lab.interpolators.approximate import IVFNeighbors, approximate
+from smotext_lab.interpolators.approximate import IVFNeighbors, Rows, approximate
 from smotext_lab.interpolators.geometry import check_vectors
 
-__all__ = ["Labelled", "nearest", "neighbor_count", "neighbors_of", "remembered"]
+__all__ = [
+    "Labelled",
+    "Searched",
+    "nearest",
+    "neighbor_count",
+    "neighbors_of",
+    "remembered",
+]
 
-_remembered: ContextVar[dict[Any, tuple[np.ndarray, np.ndarray]] | None] = ContextVar(
-    "remembered", default=None
-)
+
+@dataclass(frozen=True)
+class Searched:
+    """A search for neighbours that was approximate, and how much it found.
+
+    Attributes
+    ----------
+    rows, among : int
+        How many rows were searched for neighbours, and among how many.
+    neighbors : int
+        For each; the row itself is one.
+    recall : float
+        Share of the true ones that were found, measured on some of the rows.
+    """
+
+    rows: int
+    among: int
+    neighbors: int
+    recall: float
+
+
+@dataclass(frozen=True)
+class _Memory:
+    found: dict[Any, tuple[np.ndarray, np.ndarray]]
+    searches: list[Searched]
+
+
+_memory: ContextVar[_Memory | None] = ContextVar("memory", default=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +119,7 @@ def neighbor_count(neighbors: Any) -> int:
     return int(neighbors if isinstance(neighbors, Integral) else neighbors.n_neighbors - 1)
 
 
-def nearest(neighbors: Any, among: np.ndarray, queries: np.ndarray) -> np.ndarray:
+def nearest(neighbors: Any, among: np.ndarray | Rows, queries: np.ndarray | Rows) -> np.ndarray:
     """Find the nearest rows of `among` for `queries` that are themselves rows of it.
 
     The search is exact (scikit-learn, Euclidean, blocked) up to 50,000 rows, and above them
@@ -99,8 +131,9 @@ def nearest(neighbors: Any, among: np.ndarray, queries: np.ndarray) -> np.ndarra
     ----------
     neighbors : int or nearest-neighbours estimator
         How many; an estimator is cloned and counts the point itself.
-    among : ndarray of shape (n, d)
-    queries : ndarray of shape (m, d)
+    among : ndarray of shape (n, d), or Rows
+        An approximate search does not copy them.
+    queries : ndarray of shape (m, d), or Rows
 
     Returns
     -------
@@ -114,20 +147,30 @@ def nearest(neighbors: Any, among: np.ndarray, queries: np.ndarray) -> np.ndarra
     >>> nearest(1, line, line).tolist()
     [[1], [0], [1]]
     """
+    among, queries = Rows.of(among), Rows.of(queries)
     count = min(neighbor_count(neighbors) + 1, len(among))
     if hasattr(neighbors, "kneighbors"):
         search = clone(neighbors).set_params(n_neighbors=count)
     else:
         search = approximate(count, len(among)) or NearestNeighbors(n_neighbors=count)
-    found: np.ndarray = search.fit(among).kneighbors(queries, return_distance=False)[:, 1:]
     if isinstance(search, IVFNeighbors):
-        warnings.warn(
-            f"the neighbours of {len(queries):,} rows among {len(among):,} were searched "
-            f"approximately: recall@{count} {search.recall_:.3f}, measured on some of them",
-            UserWarning,
-            stacklevel=2,
-        )
-    return np.asarray(found, dtype=np.int64)
+        found = search.fit(among).kneighbors(queries, return_distance=False)
+        _tell(Searched(len(queries), len(among), count, search.recall_))
+    else:
+        found = search.fit(among[:]).kneighbors(queries[:], return_distance=False)
+    return np.asarray(found[:, 1:], dtype=np.int64)
+
+
+def _tell(search: Searched) -> None:
+    memory = _memory.get()
+    if memory is not None:
+        memory.searches.append(search)
+    warnings.warn(
+        f"the neighbours of {search.rows:,} rows among {search.among:,} were searched "
+        f"approximately: recall@{search.neighbors} {search.recall:.3f}, measured on some of them",
+        UserWarning,
+        stacklevel=3,
+    )
 
 
 def neighbors_of(neighbors: Any, data: Labelled, among: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -135,26 +178,43 @@ def neighbors_of(neighbors: Any, data: Labelled, among: np.ndarray, rows: np.nda
 
     `among` and `rows` are row numbers too; see `nearest`.
     """
-    known = _remembered.get()
-    if known is None or not isinstance(neighbors, Integral):
-        found: np.ndarray = among[nearest(neighbors, data.vectors[among], data.vectors[rows])]
-        return found
+    memory = _memory.get()
+    if memory is None or not isinstance(neighbors, Integral):
+        return _neighbors_of(neighbors, data, among, rows)
     digest = hashlib.sha256(among.tobytes() + b"|" + rows.tobytes()).digest()
-    key = (id(data.vectors), int(neighbors), digest)
-    if key not in known:
-        found = among[nearest(neighbors, data.vectors[among], data.vectors[rows])]
-        known[key] = data.vectors, found  # held, so that no other array gets its id
-    return known[key][1]
+    # by the memory itself: each plan has another view of the same memory-mapped file
+    where = data.vectors.__array_interface__["data"], data.vectors.shape, data.vectors.strides
+    key = (where, int(neighbors), digest)
+    if key not in memory.found:
+        found = _neighbors_of(neighbors, data, among, rows)
+        memory.found[key] = data.vectors, found  # held, so that nothing else comes to lie there
+    return memory.found[key][1]
+
+
+def _neighbors_of(
+    neighbors: Any, data: Labelled, among: np.ndarray, rows: np.ndarray
+) -> np.ndarray:
+    found: np.ndarray = among[
+        nearest(neighbors, Rows(data.vectors, among), Rows(data.vectors, rows))
+    ]
+    return found
 
 
 @contextlib.contextmanager
-def remembered() -> Iterator[None]:
-    """Let plans of the same vectors that are made inside search for neighbours only once."""
-    token = _remembered.set({})
+def remembered() -> Iterator[list[Searched]]:
+    """Let plans of the same vectors that are made inside search for neighbours only once.
+
+    Yields
+    ------
+    list of Searched
+        The approximate searches so far.
+    """
+    memory = _Memory({}, [])
+    token = _memory.set(memory)
     try:
-        yield
+        yield memory.searches
     finally:
-        _remembered.reset(token)
+        _memory.reset(token)
 
 
 def _check_labels(labels: Any) -> np.ndarray:

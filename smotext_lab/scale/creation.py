@@ -54,7 +54,7 @@ def create(
     vectors = mapped(store, read.shards)
     drawn = Source(vectors, labels, interpolator, seed, sampler.blending)
     turns = spare_turns(sampler.max_attempts, sampler.max_blends)
-    with remembered():
+    with remembered() as searches:
         planned = write_plan(store, drawn, asked, rows_per_part, turns)
     spec = JobSpec(
         source=stream.called,
@@ -84,6 +84,7 @@ def create(
         facts={
             "long_texts": read.long_texts,
             "planned": [planned[label] for label in read.classes],
+            "approximate_neighbors": [asdict(search) for search in searches],
         },
     )
     _clear_leftovers(store, spec)
