@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,6 +23,7 @@ from smotext_lab import SFREncoder, named_decoder, run_report
 from smotext_lab.bridges import ProjectorBridge, load_bridge
 from smotext_lab.decoders import XRAGDecoder
 from smotext_lab.errors import BridgeError, ParameterError
+from smotext_lab.reports import template_path, templates
 from smotext_lab.xrag import INSTRUCTIONS, instruction_prompt
 
 PROMPT = "rain {xrag} goal match"
@@ -47,8 +49,8 @@ class VectorEncoder:
         return rng.normal(size=(len(texts), DIM)).astype(np.float32)
 
 
-def saved(folder: Path, tiny_llm: Path, dim: int) -> Path:
-    """Save a Mistral with a projector in one folder, laid out as the reference saves it."""
+def saved(folder: Path, tiny_llm: Path, dim: int, ends: float = 1) -> Path:
+    """Save a Mistral with a projector in one folder; the larger `ends`, the shorter its texts."""
     from safetensors.torch import save_file
     from tokenizers import AddedToken
     from transformers import AutoTokenizer, MistralConfig, MistralForCausalLM
@@ -66,6 +68,7 @@ def saved(folder: Path, tiny_llm: Path, dim: int) -> Path:
     model = MistralForCausalLM(config)
     with torch.no_grad():
         model.lm_head.weight.mul_(20)
+        model.lm_head.weight[tokenizer.eos_token_id].mul_(ends)
     tensors = {k: v.contiguous() for k, v in model.state_dict().items()}
     shapes = {"0.weight": (HIDDEN, dim), "0.bias": (HIDDEN,)}
     shapes |= {"2.weight": (HIDDEN, HIDDEN), "2.bias": (HIDDEN,)}
@@ -388,3 +391,56 @@ def test_a_tokenizer_that_ends_what_it_reads_does_not_end_the_prompt(
     assert tokenizer("a")["input_ids"][-1] == tokenizer.eos_token_id
     ended = XRAGDecoder.from_xrag(folder, **settings, max_new_tokens=12)
     assert ended.decode(vectors) == expected
+
+
+# -- reports -------------------------------------------------------------------------
+
+METRICS = "application/vnd.smotext-lab.metrics+json"
+REPORTS = {
+    "qualitative": {"n": 1, "steps": 3, "new_per_class": 1, "n_candidates": 1},
+    "privacy_audit": {"per_class": 10, "n": 8},
+    "differential_privacy": {"per_class": 10, "n_per_class": 8, "epsilons": [300.0]},
+    "synthetic_only": {"quick": True, "ks": [4]},
+    "few_shot": {"quick": True, "ks": [4]},
+    "class_imbalance": {"quick": True, "most": 8, "ratios": [4]},
+    "distillation": {"quick": True, "ks": [4]},
+    "robustness": {"quick": True, "ks": [4]},
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # random models: texts are refused, and few
+@pytest.mark.parametrize("name", templates())
+def test_every_report_runs_with_a_checkpoint_of_that_layout(
+    name: str,
+    tmp_path: Path,
+    tiny_llm: Path,
+    tiny_encoder: Path,
+    topics: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from transformers import BertConfig, BertModel
+
+    monkeypatch.setenv("SMOTEXT_LAB_RESULTS", str(tmp_path / "results"))
+    shown: list[Any] = []
+    monkeypatch.setattr("IPython.display.display", lambda bundle, **_: shown.append(bundle))
+    folder = saved(tmp_path / "xrag", tiny_llm, dim=16, ends=3)
+    encoder = shutil.copytree(tiny_encoder, tmp_path / "encoder")
+    config = BertConfig.from_pretrained(encoder, initializer_range=0.5)  # not all texts alike
+    torch.manual_seed(0)
+    BertModel(config).save_pretrained(encoder)
+    texts, labels = topics(money=30, sport=30)
+    pd.DataFrame({"text": texts, "label": labels}).to_csv(tmp_path / "few.csv", index=False)
+    given = {"dataset": str(tmp_path / "few.csv"), "models": str(folder)}
+    given |= {"encoder": str(encoder), "max_new_tokens": 8, "classifiers": ["tfidf-logreg"]}
+    given |= REPORTS[name]
+    names: dict[str, Any] = {}
+    for cell in nbformat.read(template_path(name), as_version=4).cells:
+        if cell.cell_type == "code":
+            exec(cell.source, names)
+            if "parameters" in cell.metadata.get("tags", []):
+                names |= {key: value for key, value in given.items() if key in names}
+    assert names["decoder"].llm == str(folder)
+    recorded = [b for b in shown if isinstance(b, dict) and METRICS in b]
+    assert recorded, "the report has figures"
+    if name == "differential_privacy":
+        assert all(row["texts"] > 0 for row in names["compare"].rows), names["compare"].rows

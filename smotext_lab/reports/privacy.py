@@ -174,10 +174,13 @@ class Comparison:
         self._sentences: list[str] = []
 
     def add(self, method: str, epsilon: float, made: Any) -> None:
-        """Attack what a method made, and train on it."""
+        """Attack what a method made, and train on it; no text, no figures."""
         from smotext_lab.privacy import audit
 
         new = made.accepted
+        if not len(new):
+            self._add_nothing(method, epsilon)
+            return
         vectors = self._encoder.encode(new["text"].tolist())
         found = audit(
             made,
@@ -204,11 +207,14 @@ class Comparison:
         usable = set(mechanism.released_.centroids()[1].tolist())
         asked = {label: n for label, n in wanted.items() if label in usable}
         if len(asked) < 2:
-            row = dict.fromkeys(("retention", "auc"), float("nan"))
-            few = {"epsilon": mechanism.epsilon, "epsilon_at_least": 0.0, "texts": 0}
-            self.rows.append({"method": method, **row, **few})
+            self._add_nothing(method, mechanism.epsilon)
             return
         self.add(method, mechanism.epsilon, mechanism.generate(asked))
+
+    def _add_nothing(self, method: str, epsilon: float) -> None:
+        row = dict.fromkeys(("retention", "auc"), float("nan"))
+        none = {"epsilon": epsilon, "epsilon_at_least": 0.0, "texts": 0}
+        self.rows.append({"method": method, **row, **none})
 
     def table(self) -> pd.DataFrame:
         """Return the figures so far."""
