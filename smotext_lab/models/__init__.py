@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from smotext_lab import machine
 from smotext_lab.errors import ModelError, did_you_mean
-from smotext_lab.models import conversion, pickled, provision, weights, wheels
+from smotext_lab.models import conversion, pickled, provision, sentencepieces, weights, wheels
 from smotext_lab.models.provision import State, cache_dir, provide
 from smotext_lab.models.wheels import Wheel
 
@@ -462,7 +462,6 @@ def _load(
     family: Any, kind: str, name: str | os.PathLike[str], dtype: str | torch.dtype
 ) -> tuple[Any, Any]:
     import torch
-    from transformers import AutoTokenizer
 
     known = MODELS.get(os.fspath(name))
     if known is not None and known.kind != kind:
@@ -480,7 +479,7 @@ def _load(
     try:
         with conversion.quiet():
             model = family.from_pretrained(folder, dtype=wanted, use_safetensors=True, **local)
-            tokenizer = AutoTokenizer.from_pretrained(folder, **local)
+            tokenizer = sentencepieces.load_tokenizer(folder)
     except Exception as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         msg = f"{name} in {folder} could not be loaded: {first}"
