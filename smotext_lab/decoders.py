@@ -267,6 +267,8 @@ class XRAGDecoder(LazyWeights):
         Parameters
         ----------
         vectors : ndarray of float32, shape (n, d)
+            Those of length 1 are directions for an encoder that does not normalise: they are made
+            as long as its texts' vectors usually are (`SFREncoder.usual_length`).
         seeds : array of uint64, shape (n,), optional
             A row's random key: same vector and seed, same text.
         forms : sequence of TextForm or None, length n, optional
@@ -313,6 +315,8 @@ class XRAGDecoder(LazyWeights):
         Parameters
         ----------
         vectors : ndarray of float32, shape (n, d)
+            Those of length 1 are directions for an encoder that does not normalise: they are made
+            as long as its texts' vectors usually are (`SFREncoder.usual_length`).
         seeds : array of uint64, shape (n,), optional
             A row's random key: same vector and seed, same text.
         forms : sequence of TextForm or None, length n, optional
@@ -440,7 +444,13 @@ class XRAGDecoder(LazyWeights):
         if bad.any():
             msg = f"vector {int(bad.argmax())} holds NaN or infinity"
             raise DataError(msg)
-        return vectors
+        return self._as_long_as_texts(vectors)
+
+    def _as_long_as_texts(self, vectors: np.ndarray) -> np.ndarray:
+        """Return directions (length 1) as long as texts' vectors, if the encoder's are longer."""
+        directions = np.abs(np.linalg.norm(vectors, axis=1) - 1) < 1e-3
+        usual = getattr(self.encoder, "usual_length", None) if directions.any() else None
+        return vectors if usual is None else np.where(directions[:, None], vectors * usual, vectors)
 
     def _guidance(self, guidance: np.ndarray, n: int) -> np.ndarray:
         moves = np.asarray(guidance, np.float32)

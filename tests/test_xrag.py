@@ -173,6 +173,21 @@ def test_greedy_text_equals_generate_on_the_same_input(
     assert len(set(texts)) > 1, "different documents must be read differently"
 
 
+def test_directions_are_read_as_long_as_the_encoder_s_vectors(
+    checkpoint: Path, vectors: np.ndarray
+) -> None:
+    class Longer(VectorEncoder):
+        usual_length = 9.0
+
+    directions = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    short = decoder(checkpoint)
+    ours = decoder(checkpoint)
+    ours.encoder = Longer()
+    expected = short.decode(directions * 9)
+    assert ours.decode(directions) == ours.decode(directions * 9) == expected
+    assert short.decode(directions) != expected
+
+
 def test_a_checkpoint_without_its_projector_is_refused(checkpoint: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
