@@ -198,7 +198,7 @@ def main() -> None:
     for name, value in found.items():
         print(f"{name}: {round(value, 4) if isinstance(value, float) else value}")
     kept = json.loads(given.out.read_text()) if given.out.is_file() else {}
-    kept |= {"machine": described(), given.bench: found}
+    kept |= {given.bench: {"machine": described(), **found}}
     given.out.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 

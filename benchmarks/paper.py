@@ -260,11 +260,14 @@ def _no_worse(results: Results, judge: str, k: int, ours: Arm) -> Claim:
 
 
 def _robust(results: Results, judge: str, times: int) -> Claim:
+    """Whether noise costs less with new texts, and in `told` whether that is clear."""
     k = next(k for _, _, k in results.cells)
-    lost = [evidence.drops(results, arm, judge, k) for arm in (Arm(), Arm("smotext", times))]
-    told = f"loses {lost[0]:.1%} without, {lost[1]:.1%} with new texts"
-    name = results.split.name
-    return Claim("robustness", name, judge, lost[0] - lost[1], None, None, lost[1] < lost[0], told)
+    ours = Arm("smotext", times)
+    lost = [results.drop(arm, judge, k).value for arm in (Arm(), ours)]
+    spared = results.drop_difference(ours, Arm(), judge, k)
+    clear = "clear of 0" if spared.clear else "not clear of 0"
+    told = f"loses {lost[0]:.1%} without, {lost[1]:.1%} with new texts; {clear}"
+    return _claim("robustness", results, judge, spared, spared.value > 0, told)
 
 
 def _claim(

@@ -144,9 +144,16 @@ def content_key(*parts: Any) -> str:
 
 
 @functools.cache
-def code_key() -> str:
-    """Return what stands for the code that makes texts: the road's modules."""
+def code_key(*rooms: str) -> str:
+    """Return what stands for the code that makes texts, the road's modules, and that of `rooms`.
+
+    Examples
+    --------
+    >>> code_key() == code_key() != code_key("evaluation")
+    True
+    """
     package = Path(__file__).parent
-    files = [*package.glob("*.py"), *(f for room in _ROAD for f in (package / room).rglob("*.py"))]
+    read = [package / room for room in (*_ROAD, *rooms)]
+    files = [*package.glob("*.py"), *(path for room in read for path in room.rglob("*.py"))]
     content = [path.read_text("utf-8") for path in sorted(files)]
     return content_key(content)

@@ -76,8 +76,11 @@ class XRAGDecoder(LazyWeights):
     random_state : int, optional
         Key of the random numbers where ``decode`` is given no seeds; ``None`` draws a new
         one for each call.
-    dtype : {"auto", "float32", "bfloat16"}, default="auto"
-        ``"auto"``: bfloat16 where the CPU multiplies it natively.
+    dtype : {"auto", "float32", "bfloat16", "float16", "4bit", "8bit"}, default="auto"
+        ``"auto"``: bfloat16 where the device computes in it, see `torch_dtype`. ``"4bit"`` and
+        ``"8bit"``, of LLMs too large for the memory, need the extra ``quantized``.
+    device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
+        Where the LLM is; ``"auto"``: on the GPU where CUDA has one.
     engine : {"transformers", "vllm"}, URL, Vllm or VllmServer, default="transformers"
         How the LLM is run: by the loop of `TransformersEngine`; by vLLM in this process; or by a
         vLLM server, named by its address. See docs/scale.md.
@@ -107,6 +110,7 @@ class XRAGDecoder(LazyWeights):
         batch_size: int | None = None,
         random_state: int | None = None,
         dtype: str = "auto",
+        device: str = "auto",
         engine: str | Vllm | VllmServer = "transformers",
     ) -> None:
         if n_candidates < 1:
@@ -133,6 +137,7 @@ class XRAGDecoder(LazyWeights):
         self.batch_size = batch_size
         self.random_state = random_state
         self.dtype = dtype
+        self.device = device
         self.engine = engine
 
     @classmethod
@@ -147,8 +152,9 @@ class XRAGDecoder(LazyWeights):
         """Return a decoder with xRAG's own LLM and projector.
 
         The default checkpoint and its encoder have 7 billion weights each: about 15 GB of disk
-        and as much memory, for each of the two, in bfloat16. We have run this on small random
-        checkpoints of the same layout only.
+        and as much memory, for each of the two, in bfloat16; with ``dtype="4bit"`` or ``"8bit"``,
+        which its own encoder is then read in too, two or three times less memory. We have run
+        this on small random checkpoints of the same layout only.
 
         Parameters
         ----------
@@ -180,9 +186,10 @@ class XRAGDecoder(LazyWeights):
         from smotext_lab.xrag import instruction_prompt
 
         prompt = instruction_prompt(instruction)
-        reads = SFREncoder() if encoder is None else encoder
+        placed = {name: settings[name] for name in ("dtype", "device") if name in settings}
+        reads = SFREncoder(**placed) if encoder is None else encoder
         if encoder is None:
-            say_needs(checkpoint, reads.name)
+            say_needs(checkpoint, reads.name, **placed)
         return cls(
             str(checkpoint), model_path(checkpoint), encoder=reads, prompt=prompt, **settings
         )
@@ -214,7 +221,7 @@ class XRAGDecoder(LazyWeights):
                 msg = f"A decoder has no setting {name!r}{did_you_mean(name, own)}."
                 raise ParameterError(msg)
         self._writer()  # loaded here, once for both
-        own |= {"encoder": self.encoder, "dtype": self.dtype, "engine": self.engine}
+        own |= {name: getattr(self, name) for name in ("encoder", "dtype", "device", "engine")}
         twin = XRAGDecoder(self.llm, self.bridge, prompt=self.prompt, **(own | settings))
         return twin.sharing(self)
 
@@ -431,6 +438,7 @@ class XRAGDecoder(LazyWeights):
                 self.encoder,
                 prompt=self.prompt,
                 dtype=self.dtype,
+                device=self.device,
                 engine=self.engine,
             )
         return cast("Writer", self._loaded)

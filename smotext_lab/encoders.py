@@ -13,7 +13,13 @@ import numpy as np
 
 from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.loading import LazyWeights
-from smotext_lab.models import DEFAULT_ENCODER, fingerprint, load_encoder_model, torch_dtype
+from smotext_lab.models import (
+    DEFAULT_ENCODER,
+    fingerprint,
+    load_encoder_model,
+    torch_device,
+    torch_dtype,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -89,7 +95,8 @@ class _TransformerEncoder(LazyWeights):
         max_length: int,
         max_words: int,
         batch_tokens: int,
-        dtype: Literal["auto", "float32", "bfloat16"],
+        dtype: str,
+        device: str,
     ) -> None:
         if long_texts not in ("truncate", "sentences", "error"):
             msg = f"long_texts must be 'truncate', 'sentences' or 'error', not {long_texts!r}"
@@ -101,6 +108,7 @@ class _TransformerEncoder(LazyWeights):
         self.max_words = max_words
         self.batch_tokens = batch_tokens
         self.dtype = dtype
+        self.device = device
         self.lengths_ = TextLengths()
         self._fingerprint: str | None = None
 
@@ -121,7 +129,7 @@ class _TransformerEncoder(LazyWeights):
 
     def _models(self) -> tuple[Any, Any]:
         if self._loaded is None:
-            self._loaded = load_encoder_model(self.name, self.dtype)
+            self._loaded = load_encoder_model(self.name, self.dtype, self.device)
         return cast("tuple[Any, Any]", self._loaded)
 
     def encode(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
@@ -242,7 +250,7 @@ class _TransformerEncoder(LazyWeights):
             pooled = states[:, 0]
         elif self.pooling == "last":
             last = mask.shape[1] - 1 - mask.flip(1).argmax(1)
-            pooled = states[torch.arange(len(states)), last]
+            pooled = states[torch.arange(len(states), device=states.device), last]
         else:
             weights = mask[..., None].float()
             pooled = (states * weights).sum(1) / weights.sum(1)
@@ -268,9 +276,11 @@ class BertEncoder(_TransformerEncoder):
         Longest text that a bridge has learnt to write back.
     batch_tokens : int, default=4096
         Tokens in a batch; texts are sorted by length first.
-    dtype : {"auto", "float32", "bfloat16"}, default="auto"
-        ``"auto"`` is bfloat16 where the CPU multiplies it natively (cosine to float32 above
-        0.999), else float32.
+    dtype : {"auto", "float32", "bfloat16", "float16", "4bit", "8bit"}, default="auto"
+        ``"auto"`` is bfloat16 where the device computes in it (cosine to float32 above 0.999),
+        else see `torch_dtype`. The last two need the extra ``quantized``.
+    device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
+        ``"auto"``: the GPU where CUDA has one.
 
     Attributes
     ----------
@@ -293,7 +303,8 @@ class BertEncoder(_TransformerEncoder):
         max_length: int = 256,
         max_words: int = 90,
         batch_tokens: int = 4096,
-        dtype: Literal["auto", "float32", "bfloat16"] = "auto",
+        dtype: str = "auto",
+        device: str = "auto",
     ) -> None:
         if pooling not in ("mean", "cls"):
             msg = f"pooling must be 'mean' or 'cls', not {pooling!r}"
@@ -306,24 +317,26 @@ class BertEncoder(_TransformerEncoder):
             max_words=max_words,
             batch_tokens=batch_tokens,
             dtype=dtype,
+            device=device,
         )
 
     def _models(self) -> tuple[Any, Any]:
         if self._loaded is None and self.dtype == "auto" and self.name != DEFAULT_ENCODER:
-            self._loaded = self._checked_bf16()
+            self._loaded = self._checked()
         return super()._models()
 
-    def _checked_bf16(self) -> tuple[Any, Any] | None:
-        """Return the model in bfloat16, or in float32 where bfloat16 moves its vectors."""
+    def _checked(self) -> tuple[Any, Any] | None:
+        """Return the model in 16 bits, or in float32 where these move its vectors."""
         import torch
 
-        if torch_dtype("auto") is torch.float32:
+        fast = torch_dtype("auto", torch_device(self.device))
+        if fast is torch.float32:
             return None
-        full = load_encoder_model(self.name, "float32")
+        full = load_encoder_model(self.name, "float32", self.device)
         probe = copy.deepcopy(self)
         probe.long_texts, probe._loaded = "truncate", full
         expected = probe.encode(_PROBES)
-        probe._loaded = load_encoder_model(self.name, "bfloat16")
+        probe._loaded = load_encoder_model(self.name, fast, self.device)
         cosines = (probe.encode(_PROBES) * expected).sum(axis=1)
         return cast("tuple[Any, Any]", probe._loaded if cosines.min() > _LEAST_COSINE else full)
 
@@ -342,7 +355,8 @@ class SFREncoder(_TransformerEncoder):
         See `BertEncoder`.
     max_length : int, default=180
         Tokens that are read: what xRAG retrieves with.
-    dtype : {"auto", "float32", "bfloat16"}, default="auto"
+    dtype, device
+        See `BertEncoder`.
 
     Notes
     -----
@@ -360,7 +374,8 @@ class SFREncoder(_TransformerEncoder):
         max_length: int = 180,
         max_words: int = 120,
         batch_tokens: int = 1024,
-        dtype: Literal["auto", "float32", "bfloat16"] = "auto",
+        dtype: str = "auto",
+        device: str = "auto",
     ) -> None:
         super().__init__(
             model,
@@ -370,6 +385,7 @@ class SFREncoder(_TransformerEncoder):
             max_words=max_words,
             batch_tokens=batch_tokens,
             dtype=dtype,
+            device=device,
         )
         self._usual_length: float | None = None
 

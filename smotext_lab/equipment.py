@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from smotext_lab.errors import ParameterError
 from smotext_lab.models import DEFAULT_ENCODER, DEFAULT_LLM
+from smotext_lab.models.placement import QUANTIZED
 
 if TYPE_CHECKING:
     from smotext_lab.bridges import Bridge
@@ -20,7 +21,7 @@ __all__ = ["equip", "loaded", "named_decoder", "set_up", "shared_decoder", "unlo
 
 _shared: dict[tuple[Any, ...], Any] = {}  # at most one: sets of models are large
 _lock = threading.Lock()
-_LOADING = ("dtype", "engine")  # settings that say how the models are loaded
+_LOADING = ("dtype", "device", "engine")  # settings that say how the models are loaded
 
 
 def equip(
@@ -138,7 +139,8 @@ def named_decoder(
     ----------
     models : str, optional
         ``"xrag-7b"``: the paper's own models, 7 billion weights each. The folder or hub id of
-        another checkpoint of xRAG's layout: that one, with `encoder`. By default the three below.
+        another checkpoint of xRAG's layout: that one, with `encoder`. Either may end in
+        ``":4bit"`` or ``":8bit"``, as in ``"xrag-7b:4bit"``. By default the three below.
     encoder, llm, bridge
         See `shared_decoder`.
     **settings
@@ -157,6 +159,9 @@ def named_decoder(
     from smotext_lab.decoders import XRAGDecoder
     from smotext_lab.encoders import BertEncoder
 
+    name, _, precision = (models or "").rpartition(":")
+    if precision in QUANTIZED:
+        models, settings = name, settings | {"dtype": precision}
     if models == "xrag-7b":
         return XRAGDecoder.from_xrag(**settings)
     if models:

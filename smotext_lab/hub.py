@@ -60,7 +60,7 @@ def data_card(made: Synthesis, *, name: str, metrics: Mapping[str, Any] | None =
     parts = [
         f"---\n{data.to_yaml()}\n---\n\n# {_inert(name)}",
         "Synthetic texts: no person wrote them, and what they say may be false. They were made by "
-        "interpolating between the vectors of labelled real texts and letting a language model "
+        f"interpolating between {_ends(made)} and letting a language model "
         "write each point down (SMOTExT, arXiv 2505.13434), with "
         f"smotext-lab {__version__}.",
         "## Texts\n\n" + _table(_counts(made), "class", "texts"),
@@ -195,6 +195,8 @@ def _facts(made: Synthesis) -> dict[str, Any]:
     told = {name: value for name, value in made.info.items() if name not in hidden}
     if made.originals is not None and "texts" not in told:
         told["texts"] = len(made.originals)
+    if _stated(made):
+        return told | {"rejected": "withheld"}
     return told | {"rejected": len(made.frame) - len(made), **_prefixed(made.reasons())}
 
 
@@ -203,11 +205,32 @@ def _prefixed(reasons: pd.Series) -> dict[str, Any]:
 
 
 def _privacy(made: Synthesis) -> str:
-    guarantee = made.info.get("guarantee")
-    if not guarantee:
+    stated = _stated(made)
+    if not stated:
         return _NO_GUARANTEE
     words = "A differential privacy guarantee is stated, by the mechanism that made the texts:"
-    return words + "\n\n" + _table(dict(guarantee), "what", "value")
+    if len(stated) > 1:
+        words = (
+            f"The texts are of {len(stated)} releases, and each states a differential privacy "
+            "guarantee. Where they read the same real texts these add up: together they give away "
+            "more than any of them states."
+        )
+    return "\n\n".join([words, *(_table(each, "what", "value") for each in stated)])
+
+
+def _stated(made: Synthesis) -> list[dict[str, Any]]:
+    """Return the guarantees of all releases that the texts are of; none if one part has none."""
+    parts = [made.info] if "guarantee" in made.info else made.info.get("parts", [])
+    found = [dict(part.get("guarantee") or {}) for part in parts]
+    if any(each.get("epsilon") is None for each in found):
+        return []
+    return list({each.get("release") or str(n): each for n, each in enumerate(found)}.values())
+
+
+def _ends(made: Synthesis) -> str:
+    if _stated(made):
+        return "points that are public or were released by a privacy mechanism"
+    return "the vectors of labelled real texts"
 
 
 def _quality(made: Synthesis, metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -20,7 +20,8 @@ class Lora:
 
     The sums are made once and kept beside the originals, so switching is an exchange of
     pointers: while decoding the LLM reads as the bridge taught it, and the same loaded LLM
-    serves prompts and perplexity unchanged before and after.
+    serves prompts and perplexity unchanged before and after. To what a layer of quantized weights
+    (4 or 8 bits) gives, which cannot be summed so, the change is added as it is computed.
 
     Parameters
     ----------
@@ -59,35 +60,55 @@ class Lora:
         BridgeError
             If `llm` has no layer of that name, or one of another shape.
         """
-        layers = {name: cast("nn.Linear", llm.get_submodule(name)) for name in self._merge(llm)}
-        originals = {name: layer.weight.data for name, layer in layers.items()}
+        layers = {name: self._layer(llm, name) for name in self.modules}
+        quantized = [n for n, layer in layers.items() if not layer.weight.is_floating_point()]
+        merged = self._merge(llm, {n: la for n, la in layers.items() if n not in quantized})
+        originals = {name: layers[name].weight.data for name in merged}
+        hooks = [layers[name].register_forward_hook(self._adding(name)) for name in quantized]
         try:
-            for name, weight in self._merge(llm).items():
+            for name, weight in merged.items():
                 layers[name].weight.data = weight
             yield
         finally:
             for name, weight in originals.items():
                 layers[name].weight.data = weight
+            for hook in hooks:
+                hook.remove()
 
-    def _merge(self, llm: nn.Module) -> dict[str, torch.Tensor]:
+    def _layer(self, llm: nn.Module, name: str) -> nn.Linear:
+        down, up = self.tensors[f"{name}.A"], self.tensors[f"{name}.B"]
+        try:
+            layer = cast("nn.Linear", llm.get_submodule(name))
+        except AttributeError:
+            msg = f"the bridge changes layer {name!r}, which this LLM does not have"
+            raise BridgeError(msg) from None
+        shape = (layer.out_features, layer.in_features)  # quantized weights lie in another one
+        if shape != (up.shape[0], down.shape[1]):
+            msg = (
+                f"the bridge changes layer {name!r} of shape {(up.shape[0], down.shape[1])}; "
+                f"this LLM's has shape {shape}"
+            )
+            raise BridgeError(msg)
+        return layer
+
+    def _merge(self, llm: nn.Module, layers: dict[str, nn.Linear]) -> dict[str, torch.Tensor]:
         if self._merged is None or self._merged[0]() is not llm:
-            merged = {name: self._sum(llm, name) for name in self.modules}
+            merged = {name: self._sum(layer.weight, name) for name, layer in layers.items()}
             self._merged = (weakref.ref(llm), merged)
         return self._merged[1]
 
     @torch.no_grad()
-    def _sum(self, llm: nn.Module, name: str) -> torch.Tensor:
+    def _sum(self, weight: torch.Tensor, name: str) -> torch.Tensor:
         down, up = self.tensors[f"{name}.A"], self.tensors[f"{name}.B"]
-        try:
-            weight = cast("nn.Linear", llm.get_submodule(name)).weight
-        except AttributeError:
-            msg = f"the bridge changes layer {name!r}, which this LLM does not have"
-            raise BridgeError(msg) from None
-        if weight.shape != (up.shape[0], down.shape[1]):
-            msg = (
-                f"the bridge changes layer {name!r} of shape {(up.shape[0], down.shape[1])}; "
-                f"this LLM's has shape {tuple(weight.shape)}"
-            )
-            raise BridgeError(msg)
         change = up.float() @ down.float() * self.scale
         return (weight.float() + change.to(weight.device)).to(weight.dtype)
+
+    def _adding(self, name: str) -> Any:
+        """Return a hook that adds the change to a layer's result."""
+        down, up = self.tensors[f"{name}.A"], self.tensors[f"{name}.B"]
+
+        def add(_: nn.Module, given: tuple[torch.Tensor, ...], found: torch.Tensor) -> torch.Tensor:
+            x = given[0]
+            return found + (x @ down.to(x).T) @ up.to(x).T * self.scale
+
+        return add

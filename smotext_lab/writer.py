@@ -49,6 +49,8 @@ class Writer:
         The token that ends a text.
     before, after : Tensor of float32, shape (1, k, hidden)
         Embeddings of the prompt around the soft tokens.
+    embedding : Tensor, shape (vocabulary, hidden)
+        The LLM's input embeddings on the CPU, where the bridge works.
     lock : Lock
         While the bridge's LoRA is on, nobody else may use the LLM.
     """
@@ -60,6 +62,7 @@ class Writer:
     end: int
     before: torch.Tensor
     after: torch.Tensor
+    embedding: torch.Tensor
     lock: threading.Lock
 
     @classmethod
@@ -71,24 +74,27 @@ class Writer:
         *,
         prompt: str | None,
         dtype: str,
+        device: str = "auto",
         engine: Any = "transformers",
     ) -> Writer:
         """Load what is not loaded yet, and check that the parts fit; see `XRAGDecoder`."""
         bridge = bridge if isinstance(bridge, Bridge) else load_bridge(bridge)
-        model, tokenizer = load_llm(llm, dtype)
-        hidden = model.get_input_embeddings().weight.shape[1]
+        ours = engine == "transformers"  # vLLM puts a copy of its own on the GPU
+        model, tokenizer = load_llm(llm, dtype, device if ours else "cpu")
+        embedding = model.get_input_embeddings().weight.detach().cpu()
+        hidden = embedding.shape[1]
         bridge.check(encoder.fingerprint, encoder.dim, fingerprint(llm), hidden)
         ends = model.generation_config.eos_token_id
         ends = [tokenizer.eos_token_id] if ends is None else ends
         ends = [ends] if isinstance(ends, int) else list(ends)
         end = ends[0] if tokenizer.eos_token_id is None else tokenizer.eos_token_id
-        if engine == "transformers":
+        if ours:
             runs: Engine = TransformersEngine(model, ends)
         else:
             runs = outside(engine).start(model, tokenizer, ends, bridge.lora)
-        before, after = _prompt_embeds(model, tokenizer, prompt)
+        before, after = _prompt_embeds(embedding, tokenizer, prompt)
         lock = threading.Lock()
-        return cls(model, tokenizer, bridge.eval(), runs, end, before, after, lock)
+        return cls(model, tokenizer, bridge.eval(), runs, end, before, after, embedding, lock)
 
     @torch.inference_mode()
     def soft_tokens(self, vectors: torch.Tensor, **asked: torch.Tensor | None) -> torch.Tensor:
@@ -96,8 +102,7 @@ class Writer:
 
         What may be asked besides the vectors is said in `Bridge.soft_tokens`.
         """
-        embedding = self.model.get_input_embeddings().weight
-        soft = self.bridge.soft_tokens(vectors, embedding, **asked)
+        soft = self.bridge.soft_tokens(vectors, self.embedding, **asked)
         n = len(soft)
         around = [self.before.expand(n, -1, -1), soft, self.after.expand(n, -1, -1)]
         return torch.cat(around, dim=1)
@@ -178,14 +183,13 @@ class Writer:
 
 
 def _prompt_embeds(
-    model: Any, tokenizer: Any, prompt: str | None
+    embedding: torch.Tensor, tokenizer: Any, prompt: str | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the embeddings of the prompt before and after the soft tokens.
 
     The template is tokenized whole with xRAG's own token in the place of ``{xrag}``, as the
     reference does: split before tokenizing, some tokenizers would add a space.
     """
-    embedding = model.get_input_embeddings().weight
     if prompt is None:
         nothing = torch.zeros((1, 0, embedding.shape[1]))
         return nothing, nothing
@@ -203,5 +207,5 @@ def _prompt_embeds(
     embeds = [
         embedding[torch.tensor(part, dtype=torch.int64)] for part in (ids[:at], ids[at + 1 :])
     ]
-    before, after = (e.detach().float()[None] for e in embeds)
+    before, after = (e.float()[None] for e in embeds)
     return before, after

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import ablation, paper
+from benchmarks import ablation, paper, privacy
 from smotext_lab.decoded import Tried
+from smotext_lab.privacy import Anchors, DPAnchors
 
 
 @pytest.fixture
@@ -87,3 +89,29 @@ def test_claims_are_measured_and_held_against_their_goals(run: Any, tickets: Pat
         else:
             verdict = "met" if sum(own) >= wanted else "missed"
             assert line.endswith(f"| {sum(own)} of 1, {wanted} of 5 wanted | {verdict} |")
+
+
+@pytest.mark.parametrize("per_part", [40, 0])
+def test_texts_of_a_mechanism_are_weighed_and_attacked_where_there_is_a_holdout(
+    run: Any, tickets: Path, per_part: int, topics: Any, word_encoder: Any
+) -> None:
+    out = tickets.with_name("privacy.json")
+    asked = ["--per-part", per_part, "--n", 30, "--epsilon", 200, "--resamples", 2, "--out", out]
+    if not per_part:
+        asked += ["--methods", "copying", "DPAnchors"]
+    public, _ = topics(7, money=20, weather=20, sport=20)
+    anchors = Anchors.of_texts(public, word_encoder, n_anchors=2, dimensions=20, random_state=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(privacy, "DPAnchors", partial(DPAnchors, anchors=anchors))
+        run(privacy, tickets, *asked)
+    told = json.loads(out.read_text())
+    assert told["resamples"] == 2
+    found = told["sets"]["tickets"]
+    named = ["copying", "SMOTExT", "DPAnchors 200"] if per_part else ["copying", "DPAnchors 200"]
+    assert list(found) == named
+    for figures in found.values():
+        assert len(figures) == 2
+        assert all(("auc" in each) == bool(per_part) for each in figures)
+        assert all(each["train"] == (per_part or 92) for each in figures)
+    assert found["copying"][0]["retention"] > 0.8
+    assert found["DPAnchors 200"][0]["retention"] > 0.3

@@ -5,9 +5,12 @@ import math
 import numpy as np
 import pytest
 
+from smotext_lab import Synthesis
 from smotext_lab.errors import BudgetError, DataError, ParameterError
 from smotext_lab.privacy import Anchors, DPAnchors, PrivacyBudget
-from smotext_lab.privacy.accounting import mu_of
+from smotext_lab.privacy.accounting import epsilon_of, mu_of
+from smotext_lab.privacy.guarantee import stated_in
+from smotext_lab.privacy.noise import GRID
 from smotext_lab.privacy.release import release, sensitivity
 from smotext_lab.privacy.writing import WITHHELD
 
@@ -99,6 +102,18 @@ def test_the_noise_is_what_epsilon_asks_for(anchors):
     assert counts.std() == pytest.approx(sigma, rel=0.1)
 
 
+def test_what_a_text_adds_does_not_hang_on_the_others(anchors):
+    rows = np.random.default_rng(0).normal(size=(60, anchors.vectors.shape[1]))
+
+    def steps(some):
+        made = release(some, ["a"] * len(some), ["a"], anchors, clip=1.0, sigma=0.0)
+        return np.rint(made.sums * GRID).astype(int)
+
+    alone = [steps(rows[row : row + 1]) for row in range(60)]
+    np.testing.assert_array_equal(steps(rows), np.sum(alone, axis=0))
+    assert not steps(rows[:0]).any()
+
+
 @pytest.mark.parametrize("relation", ["add_or_remove", "replace"])
 def test_no_text_moves_the_figures_further_than_the_sensitivity(anchors, relation):
     rng = np.random.default_rng(0)
@@ -142,6 +157,81 @@ def test_a_class_too_small_is_refused_with_the_number_that_would_do(mechanism, t
     enough = topics(money=made.released_.least * 2, sport=made.released_.least * 2)
     again = mechanism(0.5).fit(*enough)
     assert set(again.generate({"money": 1, "sport": 1}).accepted["label"]) == {"money", "sport"}
+
+
+def test_guidance_follows_the_means_of_what_was_released(anchors, private, word_decoder, tmp_path):
+    decoder = word_decoder()
+    asked = []
+    plain = decoder.decode_rows
+
+    def noted(vectors, *, guidance=None, **settings):
+        asked.append(guidance)
+        return plain(vectors, **settings)
+
+    decoder.decode_rows = noted
+    budget = PrivacyBudget(tmp_path / "b.json", 9, 1e-3)
+    settings = {"anchors": anchors, "decoder": decoder, "budget": budget, "progress": False}
+    made = DPAnchors(8.0, 1e-3, guidance_scale=0.7, random_state=0, **settings).fit(*private)
+    spent = budget.spent
+    made.generate({"money": 5})
+    vectors, labels = made.released_.centroids()
+    money, sport = (vectors[labels == name].mean(axis=0) for name in ("money", "sport"))
+    expected = 0.7 * (money - (money + sport) / 2)
+    np.testing.assert_allclose(asked[0], np.tile(expected, (len(asked[0]), 1)), atol=1e-6)
+    assert budget.spent == spent
+    asked.clear()
+    made.guidance_scale = 0.0
+    made.generate({"money": 5})
+    assert set(asked) == {None}
+
+
+@pytest.mark.parametrize("scale", [-0.1, math.nan, math.inf, "much", None, True])
+def test_guidance_that_is_no_number_is_refused_before_anything_is_read(mechanism, scale):
+    with pytest.raises(ParameterError, match="guidance_scale"):
+        mechanism(guidance_scale=scale)
+
+
+def test_what_was_released_keeps_its_guarantee(mechanism, private, tmp_path):
+    made = mechanism(budget=PrivacyBudget(tmp_path / "b.json", 20, 1e-3))
+    assert made.guarantee().release == ""
+    first = made.fit(*private).generate(2)
+    made.epsilon = 0.5
+    again = made.generate(2)
+    assert made.guarantee().epsilon == again.info["guarantee"]["epsilon"] == 8.0
+    assert first.info["guarantee"] == again.info["guarantee"]
+    made.epsilon = 9.0
+    other = made.fit(*private).generate(2).info["guarantee"]
+    assert other["epsilon"] == 9.0
+    assert other["release"] != first.info["guarantee"]["release"]
+    assert [entry["name"] for entry in made.budget.entries] == [
+        first.info["guarantee"]["release"],
+        other["release"],
+    ]
+
+
+def test_texts_of_several_releases_state_no_single_epsilon(mechanism, private):
+    one = mechanism().fit(*private)
+    first, more = one.generate({"money": 1}), one.generate({"sport": 2})
+    other = mechanism().fit(*private).generate({"money": 1})
+    same = Synthesis.concat([first, more])
+    assert same.info["guarantee"]["epsilon"] == 8.0
+    both = Synthesis.concat([same, other])
+    assert "guarantee" not in both.info
+    assert "privacy" not in both.info
+    assert len(both.info["parts"]) == 3
+    together = stated_in(both.info)["epsilon"]
+    assert together == pytest.approx(epsilon_of(math.sqrt(2) * mu_of(8.0, 1e-3), 1e-3))
+    again = Synthesis.concat([other, first])  # equal but for the release
+    assert stated_in(again.info)["epsilon"] == pytest.approx(together)
+
+
+def test_noise_that_leaves_nothing_is_refused_before_it_is_paid_for(mechanism, private, tmp_path):
+    budget = PrivacyBudget(tmp_path / "b.json", 8, 1e-3, unit="user")
+    made = mechanism(0.01, texts_per_user=100_000, budget=budget)
+    with pytest.raises(ParameterError, match="nothing would be left"):
+        made.fit(*private, users=range(300))
+    assert not budget.entries
+    assert not hasattr(made, "released_")
 
 
 def test_spending_is_recorded_before_the_release_and_refused_beyond(mechanism, private, tmp_path):

@@ -183,7 +183,7 @@ def test_auto_takes_bfloat16_only_where_it_keeps_the_vectors(
 ) -> None:
     from smotext_lab import encoders
 
-    monkeypatch.setattr(encoders, "torch_dtype", lambda _: torch.bfloat16)
+    monkeypatch.setattr(encoders, "torch_dtype", lambda *_: torch.bfloat16)
     monkeypatch.setattr(encoders, "_LEAST_COSINE", 0.9)
     assert BertEncoder(str(tiny_encoder))._models()[0].dtype is torch.bfloat16
     monkeypatch.setattr(encoders, "_LEAST_COSINE", 1.1)

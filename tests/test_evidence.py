@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,7 +12,7 @@ import pytest
 
 from smotext_lab import cache
 from smotext_lab.errors import DataError, ParameterError
-from smotext_lab.evaluation import protocols
+from smotext_lab.evaluation import methods, protocols
 from smotext_lab.evaluation.cells import Cells
 from smotext_lab.evaluation.classifiers import text_classifier
 from smotext_lab.evaluation.finetuning import FinetunedBert
@@ -210,6 +212,26 @@ def test_every_protocol_tests_every_arm_on_every_resample(split, models, protoco
     assert frame["value"].between(0, 1).all()
 
 
+@pytest.mark.parametrize(
+    ("protocol", "asked"),
+    [
+        ("few_shot", {"ks": [3, 4], "controls": ["eda"]}),
+        ("synthetic_only", {"ks": [3, 4], "methods": ["eda"]}),
+        ("class_imbalance", {"ratios": [4, 8], "methods": ["eda"]}),
+        ("distillation", {"ks": [3, 4], "methods": ["eda"]}),
+        ("robustness", {"ks": [3, 4], "methods": ["eda"]}),
+    ],
+)
+def test_a_row_of_the_table_tells_whose_figure_it_is(split, models, protocol, asked):
+    setup = Setup(split, models, ["tfidf-logreg"], 2, progress=False)
+    times = {} if protocol == "class_imbalance" else {"times": [1, 2]}
+    found = getattr(protocols, protocol)(setup, **asked, **times)
+    arm = ["method", "times", "with_real", "teacher"]
+    named = [*arm, "classifier", "k", "resample", "test", "metric"]
+    assert not found.frame.duplicated(named).any()
+    assert found.frame.groupby(arm, dropna=False).ngroups == len({arm for arm, _, _ in found.cells})
+
+
 def test_new_texts_alone_keep_most_of_what_real_ones_give(split, models):
     setup = Setup(split, models, resamples=3, progress=False)
     found = protocols.synthetic_only(setup, ks=[6], times=[3], methods=["smotext"])
@@ -217,6 +239,9 @@ def test_new_texts_alone_keep_most_of_what_real_ones_give(split, models):
     assert kept.value > 0.8, kept
     assert kept.low > 0.6, kept
     assert set(found.frame["metric"]) >= {"near_real", "shared_run", "n_new"}
+    runs = found.frame.pivot_table("value", "resample", "metric")
+    assert (runs["longest_shared_run"] >= runs["shared_run"]).all()
+    assert (runs["longest_shared_run"] % 1 == 0).all()
 
 
 def test_rare_classes_are_cut_and_filled_up_again(split, models):
@@ -353,6 +378,51 @@ def test_cells_are_whole_or_not_there(tmp_path):
     cells = Cells(tmp_path)
     assert cells.get("a") is None
     assert not list(tmp_path.iterdir())
+
+
+def test_damaged_cells_are_measured_again(split, models, tmp_path):
+    whole = quick(split, models, store=tmp_path).frame.drop(columns="seconds")
+    first, second, third, *_ = sorted(tmp_path.iterdir())
+    first.write_bytes(b"no parquet")
+    second.write_bytes(second.read_bytes()[:-100])
+    pd.DataFrame({"not": ["a cell"]}).to_parquet(third)
+    again = quick(split, models, store=tmp_path).frame.drop(columns="seconds")
+    pd.testing.assert_frame_equal(again, whole)
+    assert all(Cells(tmp_path).get(path.stem) for path in (first, second, third))
+
+
+def test_what_other_code_measured_is_measured_again(split, models, monkeypatch, request, tmp_path):
+    package, copy = Path(cache.__file__).parent, tmp_path / "package"
+    for path in package.rglob("*.py"):
+        (copy / path.relative_to(package)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy / path.relative_to(package))
+    monkeypatch.setattr(cache, "__file__", str(copy / "cache.py"))
+    request.addfinalizer(cache.code_key.cache_clear)
+
+    def cells() -> int:
+        cache.code_key.cache_clear()
+        quick(split, models, store=tmp_path / "cells")
+        return len(list((tmp_path / "cells").iterdir()))
+
+    first, written = cells(), models.decoder.decoded
+    assert cells() == first
+    (copy / "evaluation" / "scores.py").write_text("# other code\n")
+    assert cells() == 2 * first
+    assert models.decoder.decoded == written  # the texts are still those of the same road
+
+
+def test_paraphrases_are_written_again_where_other_code_chooses_them(models, monkeypatch):
+    class ParaphraseInterpolator(methods.ParaphraseInterpolator):
+        """One of the same name."""
+
+    real = TrainingTexts(["rain snow wind", "storm rain cloud"], np.array(["weather"] * 2))
+    written = []
+    for _ in range(3):
+        method("paraphrase")(real, {"weather": 3}, models, 0)
+        written.append(models.decoder.decoded)
+        if len(written) == 2:
+            monkeypatch.setattr(methods, "ParaphraseInterpolator", ParaphraseInterpolator)
+    assert 0 < written[0] == written[1] < written[2]
 
 
 def test_an_unknown_method_is_named_with_the_nearest():

@@ -16,7 +16,11 @@ HEADLINES = {
     "few_shot": ["gain", "gain_low", "gain_high"],
     "class_imbalance": ["gain", "gain_low", "gain_high"],
     "distillation": ["gain", "gain_low", "gain_high"],
-    "robustness": ["drop_real", "drop_augmented"],
+    "robustness": [
+        f"drop_{name}{end}"
+        for name in ("real", "augmented", "difference")
+        for end in ("", "_low", "_high")
+    ],
 }
 
 

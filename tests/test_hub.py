@@ -57,6 +57,21 @@ def test_the_card_says_that_there_is_no_guarantee_unless_there_is_one(made: Synt
     assert "| epsilon | 4.0 |" in card
 
 
+def test_the_card_of_a_mechanism_tells_of_its_release_and_of_no_real_texts() -> None:
+    rows = [{"text": "Rain is due.", "label": "weather", "status": "accepted"}]
+    one, two = ({"guarantee": {"epsilon": e, "delta": 1e-5, "release": str(e)}} for e in (4.0, 2.0))
+    card = data_card(Synthesis.from_rows(rows, info=one), name="x")
+    assert "between points that are public or were released by a privacy mechanism" in card
+    assert "real texts and letting" not in card
+    assert "| rejected | withheld |" in card
+    both = data_card(Synthesis.from_rows(rows, info={"parts": [one, two, one]}), name="x")
+    assert "**None.**" not in both
+    assert "of 2 releases" in both
+    assert both.count("| epsilon |") == 2
+    part = data_card(Synthesis.from_rows(rows, info={"parts": [one, {}]}), name="x")
+    assert "**None.**" in part
+
+
 def test_names_in_the_card_mark_nothing_up(made: Synthesis) -> None:
     card = data_card(made, name=HOSTILE)
     assert yaml.safe_load(card.split("---")[1])["pretty_name"] == HOSTILE

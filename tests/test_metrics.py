@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
+from smotext_lab import evaluation
 from smotext_lab.errors import DataError, ModelError
 from smotext_lab.evaluation import metrics
 from smotext_lab.evaluation.metrics import (
+    TfidfJudge,
     cosines,
     distinct_2,
     exact_match,
+    label_agreement,
     length_ratio,
+    nearest_real,
     sentence_bleu,
     token_f1,
 )
@@ -103,3 +109,62 @@ def test_texts_and_references_must_pair_up(metric: object) -> None:
 def test_function_words_are_words_as_the_metrics_split_them() -> None:
     assert all(metrics.split_words(word) == [word] for word in FUNCTION_WORDS)
     assert not FUNCTION_WORDS & {"computer", "bill", "fire", "first", "good", "bank"}
+
+
+def test_label_agreement_tells_each_text_apart(topics: Callable[..., Any]) -> None:
+    texts, labels = topics(seed=1, money=20, sport=20)
+    judge = TfidfJudge(texts, labels)
+    unseen, meant = topics(seed=2, money=10, sport=10)
+    assert label_agreement(unseen, meant, judge).all()
+    swapped = ["sport" if label == "money" else label for label in meant]
+    found = label_agreement(unseen, swapped, judge)
+    assert found.tolist() == [label == "sport" for label in meant]
+    with pytest.raises(DataError, match="20 texts and labels of shape \\(1,\\)"):
+        label_agreement(unseen, ["money"], judge)
+
+
+def test_copies_are_nearer_to_the_training_texts_and_others_are_not() -> None:
+    rng = np.random.default_rng(0)
+    train, holdout, fresh = rng.normal(size=(3, 200, 8))
+    copies = 3 * train[:100] + 0.01 * rng.normal(size=(100, 8))
+    found = nearest_real(copies, train, holdout)
+    assert found.train.max() < 0.01 < found.holdout.mean()
+    assert found.nearer_to_train > 0.98
+    assert 0.4 < nearest_real(fresh, train, holdout).nearer_to_train < 0.6
+    assert nearest_real(copies, holdout, train).nearer_to_train < 0.02
+
+
+def test_the_distances_are_those_to_the_nearest_of_either_part() -> None:
+    rng = np.random.default_rng(1)
+    new, train, holdout = rng.normal(size=(3, 9, 4))
+    found = nearest_real(new, train, holdout)
+    for row, text in enumerate(new):
+        for distances, part in ((found.train, train), (found.holdout, holdout)):
+            alike = [t @ text / np.linalg.norm(t) / np.linalg.norm(text) for t in part]
+            assert distances[row] == pytest.approx(1 - max(alike))
+
+
+def test_more_training_than_held_out_texts_are_no_sign_of_copying() -> None:
+    rng = np.random.default_rng(0)
+    train, holdout, fresh = (rng.normal(size=(n, 8)) for n in (4000, 100, 500))
+    found = nearest_real(fresh, train, holdout)
+    assert 0.35 < found.nearer_to_train < 0.65
+    assert np.array_equal(nearest_real(fresh, train, holdout).train, found.train)
+    other = nearest_real(fresh, train, holdout, random_state=1)
+    assert not np.array_equal(other.train, found.train)
+    assert np.array_equal(other.holdout, found.holdout)
+
+
+def test_without_held_out_texts_nothing_is_compared() -> None:
+    with pytest.raises(DataError, match="give some of each, not 2 and 0"):
+        nearest_real(np.ones((1, 3)), np.ones((2, 3)), np.ones((0, 3)))
+    nothing = nearest_real(np.ones((0, 3)), np.ones((2, 3)), np.ones((2, 3)))
+    assert np.isnan(nothing.nearer_to_train)
+
+
+def test_every_measure_is_listed_where_they_are_explained_and_can_be_had_from_the_package() -> None:
+    explained = metrics.__doc__ or ""
+    functions = {name for name in metrics.__all__ if name[0].islower()}
+    assert functions == {name for name in functions if f"`{name}`" in explained}
+    assert set(metrics.__all__) <= set(evaluation.__all__)
+    assert {"cosines", "self_bleu", "perplexity", "mauve", "label_agreement"} <= functions

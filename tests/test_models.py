@@ -392,8 +392,9 @@ def test_what_models_take_together_is_said_before_the_first_is_fetched(
     assert both in capfd.readouterr().err
 
     monkeypatch.setattr(machine, "memory_available", lambda: 20 * 10**9)
-    with pytest.warns(UserWarning, match=r"take 29\.0 GB of memory and 20\.0 GB are free here"):
-        models.say_needs("org/llm", "org/encoder")
+    with pytest.warns(UserWarning, match=r"take 29\.0 GB of memory together and 20\.0 GB are free"):
+        models.say_needs("org/llm", "org/encoder", device="cpu")
+    models.say_needs("org/llm", "org/encoder", dtype="4bit", device="cpu")  # warns of nothing
     monkeypatch.setattr(shutil, "disk_usage", lambda _: disk._replace(free=20 * 10**9))
     with pytest.raises(ModelError, match="org/llm and org/encoder: no room for 29"):
         models.say_needs("org/llm", "org/encoder")

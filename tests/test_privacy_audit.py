@@ -7,11 +7,13 @@ from smotext_lab import Synthesis
 from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.guards.words import longest_runs
 from smotext_lab.interpolators import SMOTEInterpolator
-from smotext_lab.privacy import audit, find_personal, mask
+from smotext_lab.privacy import Guarantee, audit, find_personal, mask
+from smotext_lab.privacy.accounting import mu_of
 from smotext_lab.privacy.bounds import area, epsilon_at_least, proportion, true_positives_at
 from smotext_lab.privacy.reconstruction import reconstruct, recovered
 from smotext_lab.privacy.verbatim import disclosures
 
+COPIES = "Copy check only: how near is the nearest synthetic text?"
 WORDS = [f"w{i}" for i in range(400)]
 
 
@@ -30,8 +32,57 @@ def test_copies_are_recognised(word_encoder):
     assert found.disclosures.loc["numbers", "p_value"] < 1e-6
     answers = dict(found.verdict()[["question", "answer"]].itertuples(index=False))
     assert answers["Are there passages word for word?"] == "Yes."
-    assert answers["Is anything guaranteed?"] == "No."
+    assert answers[COPIES] == "Near copies of training texts."
     assert (found.worst["cosine"] > 0.99).all()
+
+
+def test_only_a_provenance_tells_whether_anything_is_guaranteed(word_encoder):
+    made, train, holdout = (sentences(60, seed) for seed in range(3))
+
+    def answered(synthesis):
+        found = audit(synthesis, train, holdout, encoder=word_encoder)
+        answers = found.verdict().set_index("question")["answer"]
+        return found.figures()["epsilon_stated"], answers["Is anything guaranteed?"]
+
+    rows = [{"text": text, "label": "a", "status": "accepted"} for text in made]
+    stated = [
+        {"guarantee": Guarantee(2.0, 1e-5, mu=mu_of(2.0, 1e-5), release=name).described()}
+        for name in "ab"
+    ]
+    unlike = {"guarantee": Guarantee(2.0, 1e-5, unit="user", mu=0.1).described()}
+    assert answered(made) == (None, "Not stated in what was audited.")
+    assert answered(Synthesis.from_rows(rows)) == (None, "No.")
+    assert answered(Synthesis.from_rows(rows, info=stated[0])) == (2.0, "Yes.")
+    epsilon, answer = answered(Synthesis.from_rows(rows, info={"parts": stated}))
+    assert (answer, epsilon > 2.5) == ("Yes.", True)
+    mixed = {"parts": [stated[0], unlike]}
+    assert answered(Synthesis.from_rows(rows, info=mixed)) == (
+        None,
+        "Not for all of them together.",
+    )
+
+
+def test_what_both_parts_show_alike_is_told_from_chance(word_encoder):
+    train, holdout = sentences(200, 1), sentences(100, 2)
+
+    def answered(copied):
+        found = audit([*copied, *sentences(50, 9)], train, holdout, encoder=word_encoder)
+        rows = found.verdict().set_index("question")["answer"]
+        return rows["Are there passages word for word?"], rows[COPIES]
+
+    chance, copies = "Not more than by chance.", "Near copies of training texts."
+    assert answered([]) == (chance, "No copies.")
+    assert answered(train[:1]) == (chance, chance)
+    assert answered([*train[:44], *holdout[:20]]) == (chance, chance)  # more, and no larger share
+    assert answered([*train[:44], *holdout[:5]]) == ("Yes.", copies)
+
+
+def test_names_are_not_told_in_small_letters_and_the_verdict_says_so(word_encoder):
+    found = audit(sentences(40, 3), sentences(40, 1), sentences(40, 2), encoder=word_encoder)
+    rows = found.verdict().set_index("question")
+    told = rows.loc["Did names of single texts get out?"]
+    assert "0 of 0" in told["figures"]
+    assert "small letters none are found" in told["how to read it"]
 
 
 def test_texts_of_neither_part_betray_nobody(word_encoder):

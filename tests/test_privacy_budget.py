@@ -6,15 +6,17 @@ import math
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from dp_accounting.gaussian_mechanism import get_epsilon_gaussian, get_sigma_gaussian
 
-from smotext_lab.errors import BudgetError, ParameterError
+from smotext_lab.errors import BudgetError, DataError, ParameterError
 from smotext_lab.privacy import Guarantee, PrivacyBudget
 from smotext_lab.privacy.accounting import composed, delta_of, epsilon_of, mu_of
-from smotext_lab.privacy.noise import add_noise, on_grid, rounded_gaussian
+from smotext_lab.privacy.guarantee import stated_in
+from smotext_lab.privacy.noise import add_noise, on_grid, one_by_one, rounded_gaussian
 
 GRID = [(e, d) for e in (0.1, 0.5, 1, 2, 4, 8, 16) for d in (1e-2, 1e-4, 1e-6, 1e-9)]
 
@@ -37,13 +39,17 @@ def test_epsilon_of_noise_is_that_of_dp_accounting(sigma, delta):
     assert epsilon_of(1 / sigma, delta) == pytest.approx(expected, rel=1e-6, abs=1e-6)
 
 
-def test_composition_is_that_of_a_numerical_accountant():
-    from dp_accounting import GaussianDpEvent, SelfComposedDpEvent
+@pytest.mark.parametrize(
+    "mus", [[0.2] * 7, [1.0] * 3, [0.1] * 20, [0.1, 0.3, 0.7], [1.0, 0.5], [0.05] * 20 + [0.4]]
+)
+def test_composition_is_that_of_a_numerical_accountant(mus):
+    from dp_accounting import ComposedDpEvent, GaussianDpEvent
     from dp_accounting.pld import PLDAccountant
 
-    accountant = PLDAccountant().compose(SelfComposedDpEvent(GaussianDpEvent(5.0), 7))
-    numerical = accountant.get_epsilon(1e-5)
-    assert epsilon_of(composed(*[1 / 5] * 7), 1e-5) == pytest.approx(numerical, rel=2e-3)
+    accountant = PLDAccountant().compose(ComposedDpEvent([GaussianDpEvent(1 / mu) for mu in mus]))
+    for delta in (1e-3, 1e-5, 1e-6):
+        numerical = accountant.get_epsilon(delta)
+        assert epsilon_of(composed(*mus), delta) == pytest.approx(numerical, abs=1e-6)
 
 
 @pytest.mark.parametrize(("epsilon", "delta"), GRID)
@@ -55,6 +61,36 @@ def test_calibrated_noise_never_costs_more_than_asked(epsilon, delta):
 def test_an_epsilon_or_delta_that_says_nothing_is_refused(epsilon, delta):
     with pytest.raises(ParameterError):
         mu_of(epsilon, delta)
+
+
+def test_an_epsilon_that_no_noise_is_enough_for_is_refused():
+    with pytest.raises(ParameterError, match="larger epsilon or delta"):
+        mu_of(1e-9, 1e-12)
+    assert delta_of(1e-4, mu_of(1e-4, 1e-12)) <= 1e-12
+
+
+def test_releases_state_together_what_they_cost_together():
+    one, two = (replace(costing(1.0), release=name).described() for name in ("a", "b"))
+    parts = [{"guarantee": each} for each in (one, two, one)]
+    both = stated_in({"parts": parts})
+    expected = epsilon_of(math.sqrt(2) * mu_of(1.0, 1e-5), 1e-5)
+    assert both["epsilon"] == pytest.approx(expected)
+    assert f"ε = {expected:g}" in both["sentence"]
+    assert stated_in({"parts": [parts[0], parts[0]]})["epsilon"] == pytest.approx(1.0)
+    unnamed = [{"guarantee": costing(1.0).described()}] * 2  # may be two releases
+    assert stated_in({"parts": unnamed})["epsilon"] == pytest.approx(expected)
+    assert stated_in({"parts": [parts[0], {}]}) == {}
+    other = {"guarantee": costing(1.0, neighbouring="replace").described()}
+    unlike = stated_in({"parts": [parts[0], other]})
+    assert "epsilon" not in unlike
+    assert "cannot be added up" in unlike["sentence"]
+
+
+@pytest.mark.parametrize("stated", ["private", {"epsilon": "1"}, {"epsilon": 1, "delta": []}])
+def test_a_statement_that_cannot_be_read_is_none(stated):
+    for info in ({"guarantee": stated}, {"parts": [{"guarantee": stated}, {}]}):
+        with pytest.raises(DataError, match="cannot be read"):
+            stated_in(info)
 
 
 def test_the_sentence_says_unit_relation_and_what_is_public():
@@ -84,6 +120,12 @@ def test_a_budget_outlives_the_process_and_keeps_its_terms(tmp_path):
     assert again.spent == pytest.approx(1.5)
     with pytest.raises(BudgetError, match="not changed"):
         PrivacyBudget(tmp_path / "b.json", 4)
+    with pytest.raises(BudgetError, match="neighbouring = 'add_or_remove', not 'replace'"):
+        PrivacyBudget(tmp_path / "b.json", neighbouring="replace")
+    with pytest.raises(BudgetError, match="unit = 'text', not 'user'"):
+        PrivacyBudget(tmp_path / "b.json", unit="user")
+    with pytest.raises(ParameterError, match="did you mean 'replace'"):
+        PrivacyBudget(tmp_path / "new.json", 4, 1e-5, neighbouring="replaced")
     with pytest.raises(BudgetError):
         again.spend(costing(1.5), "second")
 
@@ -111,6 +153,8 @@ def test_what_cannot_be_added_up_is_not(tmp_path):
         budget.spend(costing(1, neighbouring="replace"), "other relation")
     with pytest.raises(BudgetError, match="no guarantee"):
         budget.spend(Guarantee(math.inf, 0.0), "nothing")
+    with pytest.raises(BudgetError, match="no guarantee"):
+        budget.spend(Guarantee(math.inf, 1e-5, mu=0.1), "noise that guarantees nothing")
 
 
 def test_random_call_sequences_never_overspend(tmp_path):
@@ -172,6 +216,17 @@ def test_clipped_rows_are_never_longer_than_the_norm_on_the_grid():
     fine = on_grid(rows[1:], 1e-6, 1.0) * 1e-6
     unit = rows[1:] / np.linalg.norm(rows[1:], axis=1, keepdims=True)
     assert np.abs(fine - unit).max() < 1e-5
+
+
+def test_a_row_has_the_same_bits_whatever_stands_beside_it():
+    rng = np.random.default_rng(0)
+    for n, m, d in ((7, 5, 48), (40, 9, 384), (13, 128, 384)):
+        rows, matrix = rng.normal(size=(n, d)), rng.normal(size=(m, d)).astype(np.float32)
+        together = np.array(list(one_by_one(rows, matrix)))
+        np.testing.assert_allclose(together, rows @ matrix.T, rtol=1e-10)
+        for row in range(n):
+            [alone] = one_by_one(rows[row : row + 1], matrix)
+            np.testing.assert_array_equal(alone, together[row])
 
 
 def test_noise_is_gaussian_and_no_seed_repeats_it():

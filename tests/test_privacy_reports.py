@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -57,8 +59,11 @@ def test_real_texts_stand_on_the_page_only_where_they_may(found):
     assert "training text" not in hidden
 
 
-def test_the_answer_says_that_nothing_is_guaranteed(found):
-    assert "Nothing is guaranteed" in privacy.answer(found).data
+def test_the_answer_says_what_is_guaranteed_and_what_is_not_known(found):
+    assert "is not stated in the file" in privacy.answer(found).data
+    assert "Nothing is guaranteed" in privacy.answer(replace(found, guarantee={})).data
+    stated = {"sentence": "ε = 1, in full."}
+    assert "ε = 1, in full." in privacy.answer(replace(found, guarantee=stated)).data
 
 
 def test_methods_are_compared_by_worth_and_by_attack(word_decoder, topics):
@@ -91,6 +96,7 @@ def test_methods_are_compared_by_worth_and_by_attack(word_decoder, topics):
     assert noise["retention"] < 0.9
     assert strong_row["retention"] > 0.8
     assert weak_row["texts"] == 0
+    assert math.isnan(weak_row["epsilon_at_least"])
     assert compare.best(at_most=60) == strong_row["retention"]
     assert compare.sentences()[0].startswith("DPAnchors: Differentially private with ε = 50")
     assert compare.figures()["copies_inf_retention"] == 1
@@ -112,6 +118,46 @@ def test_the_shell_audits_three_files(topics, word_encoder, tmp_path, monkeypatc
     assert ran.exit_code == 0, ran.output
     assert "Yes, better than by guessing." in ran.stdout
     assert json.loads((tmp_path / "out.json").read_text())["auc"] > 0.9
+
+
+def test_the_shell_reads_guarantee_and_parents_back_from_parquet(
+    topics, word_encoder, tmp_path, monkeypatch
+):
+    from typer.testing import CliRunner
+
+    from smotext_lab import cli, encoders
+    from smotext_lab.interpolators import SMOTEInterpolator
+
+    monkeypatch.setattr(encoders, "BertEncoder", lambda name: word_encoder)
+    texts, labels = topics(money=60, sport=60)
+    frame = pd.DataFrame({"body": texts, "queue": labels})
+    frame[:60].to_csv(tmp_path / "train.csv", index=False)
+    frame[60:].to_csv(tmp_path / "holdout.csv", index=False)
+    few = np.array(labels[:25])
+    plan = SMOTEInterpolator(3, random_state=0).plan(
+        word_encoder.encode(texts[:25]), few, {"money": 90}
+    )
+    rows = [
+        {"text": texts[p[0]], "label": "money", "status": "accepted", "parents": p, "weights": w}
+        for p, w in zip(plan.parents.tolist(), plan.weights.tolist(), strict=True)
+    ]
+    info = {"guarantee": {"epsilon": 0.01, "delta": 1e-5, "sentence": "ε = 0.01, as it says."}}
+    originals = frame[:60]
+    Synthesis.from_rows(
+        rows, originals=originals, info=info, text_column="body", label_column="queue"
+    ).to_parquet(tmp_path / "new.parquet", with_originals=True)
+    files = {name: str(tmp_path / f"{name}.csv") for name in ("train", "holdout")}
+    told = ["audit", str(tmp_path / "new.parquet"), "--json", str(tmp_path / "out.json")]
+    told += ["--train", files["train"], "--holdout", files["holdout"]]
+    told += ["--text", "body", "--label", "queue"]
+    ran = CliRunner().invoke(cli.app, told)
+    assert ran.exit_code == 0, ran.output
+    figures = json.loads((tmp_path / "out.json").read_text())
+    assert figures["epsilon_stated"] == 0.01
+    assert figures["synthetic"] == 90
+    assert figures["recovered_from_points"] > 3
+    assert CliRunner().invoke(cli.app, [*told, "--no-reconstruction"]).exit_code == 0
+    assert "parents" not in json.loads((tmp_path / "out.json").read_text())
 
 
 @pytest.mark.parametrize("name", ["privacy_audit", "differential_privacy"])

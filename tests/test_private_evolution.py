@@ -8,7 +8,13 @@ import pytest
 
 from smotext_lab import SMOTExT
 from smotext_lab.errors import BudgetError, DataError, ParameterError
-from smotext_lab.privacy import HeuristicNoise, PrivacyBudget, PrivateEvolution, canary_audit
+from smotext_lab.privacy import (
+    Canaries,
+    HeuristicNoise,
+    PrivacyBudget,
+    PrivateEvolution,
+    canary_audit,
+)
 from smotext_lab.privacy.accounting import composed, epsilon_of
 from smotext_lab.privacy.votes import noisy_votes, votes_sensitivity
 from smotext_lab.privacy.writing import WITHHELD
@@ -66,6 +72,88 @@ def test_a_text_moves_the_votes_no_further_than_the_sensitivity():
         assert np.linalg.norm(before - other) <= votes_sensitivity("replace") + 1e-9
 
 
+def test_of_equal_candidates_the_first_gets_the_votes_whatever_else_was_read():
+    rng = np.random.default_rng(0)
+    for d in (5, 48, 384):
+        places = rng.normal(size=(7, d)).astype(np.float32)[[0, 1, 2, 0, 3, 4, 5, 6, 1, 0]]
+        rows = rng.normal(size=(60, d))
+        whole = noisy_votes(rows, ["a"] * 60, places, ["a"] * 10, sigma=0.0)
+        assert not whole[[3, 8, 9]].any()
+        assert whole.sum() == 60
+        for left_out in range(60):
+            others = np.delete(rows, left_out, axis=0)
+            fewer = noisy_votes(others, ["a"] * 59, places, ["a"] * 10, sigma=0.0)
+            assert sorted(whole - fewer) == [0.0] * 9 + [1.0]
+
+
+def test_a_population_holds_each_text_of_a_class_once(evolution, private, public, word_decoder):
+    decoder = word_decoder(write=lambda *_: "rain rate goal.")
+    run = evolution(decoder=decoder, n_rounds=3)
+    run.evolve(*private, [*public, *public[:5]])
+    for each in run.rounds_:
+        pairs = list(zip(each.texts, each.labels, strict=True))
+        assert len(pairs) == len(set(pairs))
+    assert ("rain rate goal.", "money") in pairs
+
+
+def test_guidance_between_winners_is_off_unless_asked_for(evolution, private, public, word_decoder):
+    asked = []
+
+    class Noting(word_decoder):
+        def decode_rows(self, vectors, *, guidance=None, **settings):
+            asked.append(guidance)
+            return super().decode_rows(vectors, **settings)
+
+    evolution(decoder=Noting()).evolve(*private, public)
+    assert set(asked) == {None}
+    asked.clear()
+    evolution(decoder=Noting(), guidance_scale=0.5).evolve(*private, public)
+    assert all(np.abs(each).max() > 0 for each in asked)
+    with pytest.raises(ParameterError, match="guidance_scale"):
+        evolution(guidance_scale=math.inf)
+
+
+def test_a_checkpoint_belongs_to_one_run_at_a_time(evolution, private, public, tmp_path):
+    from filelock import FileLock
+
+    budget = PrivacyBudget(tmp_path / "b.json", 8, 1e-3)
+    run = evolution(budget=budget, checkpoint=tmp_path / "run.json")
+    with (
+        FileLock(tmp_path / "run.json.lock"),
+        pytest.raises(ParameterError, match="Another run uses"),
+    ):
+        run.evolve(*private, public)
+    assert not budget.entries
+    run.evolve(*private, public)
+    assert len(budget.entries) == 1
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"threshold": 1.0}, "threshold"),
+        ({"variations": 2}, "variations"),
+        ({"classes": ["money"]}, "classes, public texts"),
+        ({"public": 1}, "public texts"),
+    ],
+)
+def test_a_checkpoint_of_other_terms_is_refused(evolution, private, public, tmp_path, other, told):
+    evolution(checkpoint=tmp_path / "run.json").evolve(*private, public)
+    begin = public[other.pop("public", 0) :]
+    run = evolution(checkpoint=tmp_path / "run.json", **other)
+    with pytest.raises(ParameterError, match=rf"other terms \({told}\)"):
+        run.evolve(*private, begin)
+
+
+def test_the_guarantee_of_a_run_names_its_spending(evolution, private, public, tmp_path):
+    budget = PrivacyBudget(tmp_path / "b.json", 20, 1e-3)
+    run = evolution(budget=budget)
+    made = run.evolve(*private, public)
+    run.epsilon = 1.0
+    assert run.guarantee().epsilon == 8.0
+    assert made.info["guarantee"]["release"] == budget.entries[0]["name"]
+
+
 def test_a_stopped_run_goes_on_and_pays_once(evolution, private, public, tmp_path, word_decoder):
     budget = PrivacyBudget(tmp_path / "b.json", 8, 1e-3)
     decoder = word_decoder()
@@ -93,9 +181,16 @@ def test_public_texts_are_needed_of_each_class(evolution, private, public):
 def test_noise_on_vectors_guarantees_nothing_and_says_what_it_would_cost(word_decoder, topics):
     noise = HeuristicNoise(0.05, word_decoder(), random_state=0)
     assert not noise.guarantee().holds
-    assert noise.guarantee().described()["epsilon"] is None
+    told = noise.guarantee(60, 1e-4)
+    assert told.described()["epsilon"] is None
+    assert (
+        f"No privacy guarantee: one would take an ε of at least {noise.price(60, 1e-4):,.0f}"
+        in (str(told))
+    )
     assert noise.price(1, 1e-5) < noise.price(100, 1e-5)
-    assert HeuristicNoise(0.0, word_decoder()).price(1, 1e-5) == math.inf
+    without = HeuristicNoise(0.0, word_decoder())
+    assert without.price(1, 1e-5) == math.inf
+    assert without.guarantee().described()["mu"] is None
     sampler = SMOTExT(decoder=noise, k_neighbors=2, random_state=0, guards=False, progress=False)
     texts, labels = topics(money=5)
     assert len(sampler.generate(texts, labels, n=3)) == 3
@@ -114,3 +209,26 @@ def test_canaries_sing_in_copies_and_not_in_other_texts(word_encoder, topics):
     )
     assert silent["auc_low"].item() < 0.55
     assert silent["exposure_mean"].item() < 2.5
+
+
+def test_canaries_of_ones_own_are_looked_for(word_encoder, topics):
+    texts, labels = topics(money=40, sport=40)
+    own = [f"cold{i} bank{i} goal{i}" for i in range(40)]
+    seen = []
+
+    def copied(given, names):
+        seen.append((given, names))
+        return given
+
+    found = canary_audit(
+        copied,
+        texts,
+        labels,
+        repetitions=[2],
+        canaries=Canaries(own[:20], own[20:], ["sport"] * 20),
+        encoder=word_encoder,
+    )
+    assert seen == [(texts + own[:20] * 2, labels + ["sport"] * 40)]
+    assert found["auc"].item() == 1
+    with pytest.raises(DataError, match="a label for each"):
+        Canaries(own[:20], own[20:], ["sport"])

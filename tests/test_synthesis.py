@@ -188,6 +188,8 @@ def test_concat_joins_rows_and_refuses_other_originals(made):
     assert both.frame["seed"].tolist()[:5] == both.frame["seed"].tolist()[5:]
     other = Synthesis(made.frame, info={"k": 6})
     assert Synthesis.concat([made, other]).info == {"parts": [made.info, other.info]}
+    third = Synthesis.concat([Synthesis.concat([made, other]), made])
+    assert third.info == {"parts": [made.info, other.info, made.info]}
     stranger = Synthesis(made.frame, originals=pd.DataFrame({"text": ["x"], "label": ["a"]}))
     with pytest.raises(ParameterError, match="different originals"):
         Synthesis.concat([made, stranger])
@@ -237,6 +239,40 @@ def test_parquet_holds_lists_and_the_provenance(made, tmp_path):
     noted = json.loads(pq.read_schema(tmp_path / "o.parquet").metadata[b"smotext_lab"])
     assert noted["info"] == {"llm": "tiny", "k": 5}
     assert noted["version"]
+
+
+def test_what_was_written_as_parquet_is_read_back(made, tmp_path):
+    made.to_parquet(tmp_path / "o.parquet", rejected=True)
+    back = Synthesis.from_parquet(tmp_path / "o.parquet")
+    pd.testing.assert_frame_equal(back.frame, made.frame)
+    assert back.info == made.info
+
+
+def test_new_rows_alone_are_read_back_from_a_file_with_originals(made, tmp_path):
+    given = pd.DataFrame({"body": ["o", "p"], "queue": ["a", "b"], "source": [1, 2]})
+    names = {"text_column": "body", "label_column": "queue"}
+    whole = Synthesis(made.frame, originals=given, info=made.info, **names)
+    whole.to_parquet(tmp_path / "o.parquet", with_originals=True)
+    back = Synthesis.from_parquet(tmp_path / "o.parquet")
+    pd.testing.assert_frame_equal(back.frame, made.accepted.reset_index(drop=True))
+    assert (back.text_column, back.label_column) == ("body", "queue")
+
+
+def test_files_that_are_no_synthesis_are_not_read_as_one(made, tmp_path):
+    made.to_csv(tmp_path / "o.csv")
+    made.to_pandas().drop(columns=["label_weights"]).to_parquet(tmp_path / "plain.parquet")
+    for name in ("o.csv", "plain.parquet", "missing.parquet"):
+        with pytest.raises(DataError, match="use load_dataset"):
+            Synthesis.from_parquet(tmp_path / name)
+    frame = pq.read_table(tmp_path / "plain.parquet")
+    broken = {b"smotext_lab": b'{"columns": {"text": "text"'}
+    pq.write_table(frame.replace_schema_metadata(broken), tmp_path / "broken.parquet")
+    with pytest.raises(DataError, match="no whole file"):
+        Synthesis.from_parquet(tmp_path / "broken.parquet")
+    broken = {b"smotext_lab": b'{"columns": {"text": "text", "reason": "why"}, "info": {}}'}
+    pq.write_table(frame.replace_schema_metadata(broken), tmp_path / "broken.parquet")
+    with pytest.raises(DataError, match="lacks the columns why"):
+        Synthesis.from_parquet(tmp_path / "broken.parquet")
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])

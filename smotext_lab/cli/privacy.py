@@ -27,11 +27,21 @@ def audit(
     text: Annotated[str | None, typer.Option(help="Column of texts; by default found.")] = None,
     label: Annotated[str | None, typer.Option(help="Column of labels; by default found.")] = None,
     encoder: Annotated[str, typer.Option(help="BERT-type encoder.")] = "all-MiniLM-L6-v2",
+    reconstruction: Annotated[
+        bool,
+        typer.Option(
+            help="Compute real vectors back from the parents that a Parquet file names; "
+            "--train must then be all the real texts, in their order."
+        ),
+    ] = True,
     json_out: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there.")
     ] = None,
 ) -> None:
     """Attack synthetic texts, and say what they give away of the real ones.
+
+    A Parquet file that smotext-lab wrote says what was guaranteed and which texts were parents;
+    other files hold texts alone.
 
     An audit finds leaks and cannot show that there are none. `smotext-lab report privacy_audit`
     makes a page of it.
@@ -42,8 +52,14 @@ def audit(
     from smotext_lab.privacy import audit as attack
     from smotext_lab.reports.privacy import read_three
 
-    new, real, rest = read_three(synthetic, train, holdout, text, label)
-    found = attack(new["text"].tolist(), real["text"], rest["text"], encoder=BertEncoder(encoder))
+    made, real, rest = read_three(synthetic, train, holdout, text, label)
+    found = attack(
+        made,
+        real["text"],
+        rest["text"],
+        encoder=BertEncoder(encoder),
+        reconstruction=reconstruction,
+    )
     verdict = found.verdict()[["question", "answer", "figures"]]
     typer.echo(table(list(verdict.columns), verdict.to_numpy().tolist()))
     if json_out is not None:

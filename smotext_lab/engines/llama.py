@@ -149,6 +149,7 @@ class Llama:
             and getattr(attention, "sliding_window", None) is None
             and attention.head_dim % 2 == 0
             and all(isinstance(layer, torch.nn.Linear) for layer in _linear(llm))
+            and all(layer.weight.is_floating_point() for layer in _linear(llm))  # not quantized
         )
 
     def weights(self) -> Weights:
@@ -179,19 +180,21 @@ class Llama:
 
     @torch.inference_mode()
     def step(
-        self, weights: Weights, tokens: torch.Tensor, places: torch.Tensor, cache: Cache
+        self, weights: Weights, tokens: torch.Tensor, at: np.ndarray, cache: Cache
     ) -> torch.Tensor:
         """Read one token a row at its place and return the logits of what follows.
 
         Parameters
         ----------
         weights : Weights
-        tokens, places : Tensor of int64, shape (n,)
-            Of the cache's first n rows; the places on the CPU.
+        tokens : Tensor of int64, shape (n,)
+            Of the cache's first n rows.
+        at : ndarray of int64, shape (n,)
+            Their places.
         cache : Cache
         """
-        width = min(cache.places, -(-(int(places.max()) + 1) // STEP) * STEP)
-        places = places.to(self.device)
+        width = min(cache.places, -(-(int(at.max()) + 1) // STEP) * STEP)
+        places = torch.from_numpy(at).to(self.device)
         columns = torch.arange(width, device=self.device)
         mask = torch.zeros((len(tokens), width), device=self.device)
         mask.masked_fill_(columns > places[:, None], -torch.inf)

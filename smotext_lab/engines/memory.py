@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
-from smotext_lab import machine
 from smotext_lab.engines.llama import STEP
 from smotext_lab.engines.slots import READ_AT_ONCE
 
-__all__ = ["free_memory", "peak_memory", "rows_within"]
+__all__ = ["peak_memory", "rows_within"]
 
 _FLOAT = 4
 
@@ -54,10 +51,3 @@ def rows_within(budget: int, config: Any, soft_tokens: int, new_tokens: int, mos
     fixed = peak_memory(config, 0, soft_tokens, new_tokens)
     each = peak_memory(config, 1, soft_tokens, new_tokens) - fixed
     return int(min(most, max(1, (budget - fixed) // each)))
-
-
-def free_memory(device: torch.device) -> int:
-    """Return the free bytes of the device that the LLM is on."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    return machine.memory_available()

@@ -110,7 +110,7 @@ class Slots:
     def _step(self) -> None:
         n = self.live
         padded = n if n == 1 else _stepped(n)  # what lies beyond the live rows serves nobody
-        places = torch.from_numpy(self.soft.shape[1] - 1 + self.count[:padded])
+        places = self.soft.shape[1] - 1 + self.count[:padded]
         logits = self.llama.step(self.weights, self.token[:padded], places, self.cache)
         self._draw(logits[:n], slice(0, n))
 

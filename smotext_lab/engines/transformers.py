@@ -12,8 +12,9 @@ import torch
 from smotext_lab.engines.base import Generated, Sampling, Task, Watch, uniforms
 from smotext_lab.engines.drawing import draw, log_probability, penalised
 from smotext_lab.engines.llama import Llama
-from smotext_lab.engines.memory import free_memory, rows_within
+from smotext_lab.engines.memory import rows_within
 from smotext_lab.engines.slots import Slots
+from smotext_lab.models.placement import free_memory
 
 __all__ = ["MOST_ROWS", "TransformersEngine"]
 

@@ -1,22 +1,31 @@
 """How good decoded texts are: against their originals, their labels, and plain English.
 
-`metrics` compares texts word by word, `forms` by how they are written, `perplexity` by how
-likely a language model finds them, `judges` by the label that others would give them,
-`diversity` with each other. `protocols` asks whether they help a classifier.
+`metrics` has and lists all measures of texts, which can be had from here as well; `forms` tells how
+texts are written. `protocols` asks whether they help a classifier.
 """
 
-from smotext_lab.evaluation.distribution import mauve
-from smotext_lab.evaluation.diversity import compression_ratio, distinct_1, self_bleu
-from smotext_lab.evaluation.judges import LabelJudge, NeighborJudge, TfidfJudge
 from smotext_lab.evaluation.metrics import (
+    LabelJudge,
+    NearestReal,
+    NeighborJudge,
+    TfidfJudge,
+    compression_ratio,
     cosines,
+    distinct_1,
     distinct_2,
     exact_match,
+    label_agreement,
     length_ratio,
+    log_likelihoods,
+    mauve,
+    nearest_cosines,
+    nearest_real,
+    nearness,
+    perplexity,
+    self_bleu,
     sentence_bleu,
     token_f1,
 )
-from smotext_lab.evaluation.perplexity import log_likelihoods, perplexity
 from smotext_lab.forms import (
     FUNCTION_WORDS,
     TextForm,
@@ -30,6 +39,7 @@ from smotext_lab.forms import (
 __all__ = [
     "FUNCTION_WORDS",
     "LabelJudge",
+    "NearestReal",
     "NeighborJudge",
     "TextForm",
     "TfidfJudge",
@@ -42,9 +52,13 @@ __all__ = [
     "exact_match",
     "form_kept",
     "kind_kept",
+    "label_agreement",
     "length_ratio",
     "log_likelihoods",
     "mauve",
+    "nearest_cosines",
+    "nearest_real",
+    "nearness",
     "perplexity",
     "self_bleu",
     "sentence_bleu",

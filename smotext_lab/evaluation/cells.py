@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
@@ -19,6 +20,7 @@ COLUMNS = (
     "method",
     "times",
     "with_real",
+    "teacher",
     "classifier",
     "k",
     "resample",
@@ -47,7 +49,7 @@ class Cell:
 
 
 class Cells:
-    """A folder of cells, each a Parquet file that is whole or not there.
+    """A folder of cells, each a Parquet file that is whole or taken for none.
 
     Parameters
     ----------
@@ -67,11 +69,11 @@ class Cells:
         self._kept: dict[str, Cell] = {}
 
     def get(self, key: str) -> Cell | None:
-        """Return the cell under `key`, or None where there is none yet."""
+        """Return the cell under `key`, or None where there is none yet, or a damaged one."""
         if key not in self._kept and self.folder is not None:
-            path = self.folder / f"{key}.parquet"
-            if path.is_file():
-                self._kept[key] = _read(path)
+            # a file that was damaged is as good as none
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                self._kept[key] = _read(self.folder / f"{key}.parquet")
         return self._kept.get(key)
 
     def put(self, key: str, cell: Cell) -> None:
@@ -97,5 +99,5 @@ def _read(path: Path) -> Cell:
     import pyarrow.parquet as pq
 
     table = pq.read_table(path)
-    predicted = json.loads((table.schema.metadata or {}).get(b"predicted", b"{}"))
+    predicted = json.loads((table.schema.metadata or {})[b"predicted"])
     return Cell(table.to_pandas().to_dict("records"), predicted)

@@ -17,7 +17,7 @@ from smotext_lab.evaluation.training import TrainingTexts
 
 __all__ = ["ClassifierName", "Remembering", "TextClassifier", "text_classifier"]
 
-ClassifierName = Literal["tfidf-logreg", "embedding-logreg", "finetuned-bert"]
+ClassifierName = Literal["tfidf-logreg", "bag-of-embeddings", "embedding-logreg", "finetuned-bert"]
 
 _MARKS = r"\w+|[?!]"  # marks are words too: a question is known by its mark
 _STRENGTHS = (0.1, 1.0, 10.0, 100.0)  # of the inverse regularisation that is chosen among
@@ -50,12 +50,13 @@ def text_classifier(
 
     Parameters
     ----------
-    classifier : {"tfidf-logreg", "embedding-logreg", "finetuned-bert"} or estimator
+    classifier : {"tfidf-logreg", "bag-of-embeddings", "embedding-logreg", "finetuned-bert"}
+        Or an estimator, which is cloned; it must have ``predict_proba``.
         *tfidf-logreg*: logistic regression on TF-IDF of words and pairs of words.
+        *bag-of-embeddings*: the mean of word vectors that are learnt, see `BagOfEmbeddings`.
         *embedding-logreg*: logistic regression on the encoder's vectors, its regularisation
         chosen by cross-validation inside the training part. *finetuned-bert*: the encoder
-        itself with a head, see `FinetunedBert`. An estimator is cloned; it must have
-        ``predict_proba``.
+        itself with a head, see `FinetunedBert`.
     encoder : Encoder
         Frozen; for *embedding-logreg*.
     random_state : int
@@ -75,6 +76,10 @@ def text_classifier(
     """
     if classifier == "tfidf-logreg":
         return _Estimator(_tfidf())
+    if classifier == "bag-of-embeddings":
+        from smotext_lab.evaluation.bag_of_embeddings import BagOfEmbeddings
+
+        return BagOfEmbeddings(random_state=random_state)
     if classifier == "embedding-logreg":
         return _Embedding(encoder, random_state)
     if classifier == "finetuned-bert":

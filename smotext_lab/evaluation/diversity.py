@@ -12,7 +12,7 @@ import numpy as np
 
 from smotext_lab.bridges import split_words
 from smotext_lab.errors import DataError
-from smotext_lab.evaluation.metrics import bleu_of_sentences
+from smotext_lab.evaluation.bleu import bleu_of_sentences
 
 __all__ = ["compression_ratio", "distinct_1", "self_bleu"]
 
@@ -89,8 +89,9 @@ def self_bleu(texts: Sequence[str], *, most: int = 200, random_state: int = 0) -
 def compression_ratio(texts: Sequence[str]) -> float:
     """Return the bytes of all texts, over the bytes of them compressed together (zlib, level 9).
 
-    1 or a little less for noise, higher the more is said again. It sees repeated form as well
-    as repeated words.
+    Range above 0 without end: 1 or a little less for noise, higher the more is said again. It sees
+    repeated form as well as repeated words, and cannot tell a set of few subjects from one of few
+    phrases.
 
     Parameters
     ----------

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from smotext_lab.errors import DataError
 from smotext_lab.evaluation.training import TrainingTexts
 from smotext_lab.models import DEFAULT_ENCODER
 
-__all__ = ["FinetunedBert"]
+__all__ = ["FinetunedBert", "batches"]
 
 
 class FinetunedBert:
@@ -80,10 +81,7 @@ class FinetunedBert:
     def _train(self, train: TrainingTexts, classes: np.ndarray) -> None:
         import torch
 
-        wanted = train.shares
-        if wanted is None:
-            wanted = np.eye(len(classes))[np.searchsorted(classes, train.labels)]
-        target = torch.from_numpy(wanted).float()
+        target = torch.from_numpy(train.targets(classes)).float()
         weights = torch.from_numpy(train.weights_or_ones()).float()
         optimizer = torch.optim.AdamW(
             [
@@ -97,7 +95,7 @@ class FinetunedBert:
             optimizer,
             lambda step: min((step + 1) / warm, (self.steps - step) / max(1, self.steps - warm)),
         )
-        for rows in _batches(len(train), self.batch_size, self.steps, self.random_state):
+        for rows in batches(len(train), self.batch_size, self.steps, self.random_state):
             logits = self._logits([train.texts[row] for row in rows])
             loss = torch.nn.functional.cross_entropy(logits, target[rows], reduction="none")
             (loss * weights[rows]).mean().backward()
@@ -128,8 +126,22 @@ class FinetunedBert:
         return self._head((states * mask).sum(dim=1) / mask.sum(dim=1))
 
 
-def _batches(n: int, size: int, steps: int, random_state: int) -> Any:
-    """Yield rows of `steps` batches, all texts once before any comes again."""
+def batches(n: int, size: int, steps: int, random_state: int) -> Iterator[np.ndarray]:
+    """Yield rows of `steps` batches, all texts once before any comes again.
+
+    Raises
+    ------
+    DataError
+        If there is no text.
+
+    Examples
+    --------
+    >>> sorted(np.concatenate(list(batches(4, 2, 2, 0))).tolist())
+    [0, 1, 2, 3]
+    """
+    if not n:
+        msg = "a classifier needs training texts, and there are none"
+        raise DataError(msg)
     rng = np.random.default_rng(random_state)
     waiting = np.empty(0, np.int64)
     for _ in range(steps):
@@ -143,4 +155,4 @@ def _batches(n: int, size: int, steps: int, random_state: int) -> Any:
 def _pretrained(name: str) -> tuple[Any, Any]:
     from smotext_lab.models import load_encoder_model
 
-    return load_encoder_model(name, "float32")
+    return load_encoder_model(name, "float32", "cpu")

@@ -10,7 +10,7 @@ import numpy as np
 from smotext_lab.encoders import Encoder
 from smotext_lab.errors import DataError
 
-__all__ = ["LabelJudge", "NeighborJudge", "TfidfJudge"]
+__all__ = ["LabelJudge", "NeighborJudge", "TfidfJudge", "label_agreement"]
 
 _BLOCK = 1024  # texts that are compared with all real ones at a time
 
@@ -21,6 +21,53 @@ class LabelJudge(Protocol):
     def predict(self, texts: Sequence[str]) -> np.ndarray:
         """Return labels, shape (n,)."""
         ...
+
+
+def label_agreement(texts: Sequence[str], labels: Any, judge: LabelJudge) -> np.ndarray:
+    """Return which texts a judge gives the label that they were made for.
+
+    ``judge(x) = y``; the mean, between 0 and 1, is the share whose label is kept. Guessing by
+    the class shares p gives ``Σ p_c²``, and a judge that errs on real texts errs on new ones:
+    read it beside the same share of real texts that the judge was not trained on.
+
+    It does not say who is wrong where they disagree, it is kind to texts that are as plain as a
+    class can be, and it means little where the judge saw the texts that were decoded, or where
+    the judge, or its encoder, took part in choosing among candidates.
+
+    Parameters
+    ----------
+    texts : sequence of str, length n
+    labels : array-like, shape (n,)
+        Of the kind that the judge was given.
+    judge : LabelJudge
+        Trained on real texts that nothing was made from.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+
+    Raises
+    ------
+    DataError
+        If there is not one label a text.
+
+    References
+    ----------
+    .. [1] Hu et al., "Toward controlled generation of text", ICML 2017, arXiv 1703.00955,
+       section 4: generated texts judged by a classifier trained apart.
+
+    Examples
+    --------
+    >>> judge = TfidfJudge(["rain and snow", "more rain", "goal and match"], ["w", "w", "s"])
+    >>> label_agreement(["rain", "a match"], ["w", "w"], judge)
+    array([ True, False])
+    """
+    wanted = np.asarray(labels)
+    if wanted.shape != (len(texts),):
+        msg = f"each text needs one label: {len(texts)} texts and labels of shape {wanted.shape}"
+        raise DataError(msg)
+    agreed: np.ndarray = judge.predict(texts) == wanted
+    return agreed
 
 
 class NeighborJudge:

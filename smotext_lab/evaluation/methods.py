@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -152,7 +153,9 @@ def _decoded(interpolator: Callable[[int], BaseInterpolator]) -> Method:
             made = found.accepted
             return made[["text", "label"]].reset_index(drop=True)
 
-        asked = (type(sampler.interpolator).__name__, models.k_neighbors, random_state)
+        # what has a part in it and is not of the road, whose code every key holds
+        code = [inspect.getsource(each) for each in (_decoded, type(sampler.interpolator))]
+        asked = (code, models.k_neighbors, random_state)
         return _from_cache(asked, real, n, models, write)
 
     return make

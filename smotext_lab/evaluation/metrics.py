@@ -1,12 +1,31 @@
-"""Texts against what they were meant to be: by vector, by words, by length.
+"""What can be measured of texts, all in one place; each says what it does not say.
 
-Each function takes two sequences of the same length and returns one number a pair, so that
-the caller can give a standard error with the mean. None of them knows whether a text is true.
+Texts against what each was meant to be. One number a text, so that the caller can give a
+standard error with the mean:
+
+- `cosines`: of a text, encoded again, to its target
+- `label_agreement`: whether a classifier trained on held-out real texts says the label meant
+- `token_f1`, `sentence_bleu`, `exact_match`, `length_ratio`: word by word
+
+A set of texts, with itself. Compare sets of as many texts of about the same length:
+
+- `distinct_1`, `distinct_2`: different words, and pairs of words
+- `self_bleu`: each text against the others, by sacreBLEU
+- `compression_ratio`: how much is said again
+
+A set of texts, beside real ones:
+
+- `log_likelihoods`, `perplexity`: how likely a language model finds them, most often the one
+  that wrote them
+- `mauve`: the spread of both over clusters of vectors
+- `nearest_cosines`, `nearness`: how near to real texts, and the words in common
+- `nearest_real`: whether nearer to the real texts they were made from than to others
+
+None of them knows whether a text is true, or of use: that `protocols` ask.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from itertools import pairwise
@@ -15,13 +34,34 @@ from typing import Any
 import numpy as np
 
 from smotext_lab.bridges import split_words
-from smotext_lab.errors import DataError, ModelError
+from smotext_lab.errors import DataError
+from smotext_lab.evaluation.bleu import bleu_of_sentences
+from smotext_lab.evaluation.distribution import mauve
+from smotext_lab.evaluation.diversity import compression_ratio, distinct_1, self_bleu
+from smotext_lab.evaluation.holdout import NearestReal, nearest_real
+from smotext_lab.evaluation.judges import LabelJudge, NeighborJudge, TfidfJudge, label_agreement
+from smotext_lab.evaluation.nearness import nearest_cosines, nearness
+from smotext_lab.evaluation.perplexity import log_likelihoods, perplexity
 
 __all__ = [
+    "LabelJudge",
+    "NearestReal",
+    "NeighborJudge",
+    "TfidfJudge",
+    "compression_ratio",
     "cosines",
+    "distinct_1",
     "distinct_2",
     "exact_match",
+    "label_agreement",
     "length_ratio",
+    "log_likelihoods",
+    "mauve",
+    "nearest_cosines",
+    "nearest_real",
+    "nearness",
+    "perplexity",
+    "self_bleu",
     "sentence_bleu",
     "token_f1",
 ]
@@ -161,21 +201,6 @@ def sentence_bleu(texts: Sequence[str], references: Sequence[str]) -> np.ndarray
     bleu = bleu_of_sentences()
     pairs = zip(texts, references, strict=True)
     return np.array([bleu.sentence_score(text, [reference]).score for text, reference in pairs])
-
-
-def bleu_of_sentences() -> Any:
-    """Return sacreBLEU's scorer of single sentences.
-
-    Raises
-    ------
-    ModelError
-        If sacrebleu is not installed.
-    """
-    try:
-        return importlib.import_module("sacrebleu.metrics").BLEU(effective_order=True)
-    except ImportError as error:
-        msg = "BLEU needs the package sacrebleu: pip install 'smotext-lab[evaluation]'"
-        raise ModelError(msg) from error
 
 
 def exact_match(texts: Sequence[str], references: Sequence[str]) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from smotext_lab.errors import ParameterError, did_you_mean
-from smotext_lab.evaluation.thesaurus import synonyms, wordnet_there
+from smotext_lab.evaluation.thesaurus import exchanged, text_synonyms, wordnet
 
 __all__ = ["STRENGTHS", "Noise", "noises", "noisy"]
 
@@ -29,7 +29,7 @@ _NEIGHBOURS = {
 def noises() -> tuple[Noise, ...]:
     """Return the kinds of noise that can be made here: synonyms need WordNet's files."""
     known: tuple[Noise, ...] = get_args(Noise)
-    return tuple(kind for kind in known if kind != "synonyms" or wordnet_there())
+    return tuple(kind for kind in known if kind != "synonyms" or wordnet())
 
 
 def noisy(texts: Sequence[str], kind: Noise, strength: float, random_state: int = 0) -> list[str]:
@@ -40,6 +40,7 @@ def noisy(texts: Sequence[str], kind: Noise, strength: float, random_state: int 
     texts : sequence of str
     kind : {"typos", "dropped words", "synonyms", "case and marks"}
         A *typo* swaps two letters, leaves one out, doubles one, or hits the key beside it.
+        A *synonym* stands in place of a word that WordNet knows and that is no function word.
         *Case and marks* writes a word in capitals or small letters, or drops or adds a mark.
     strength : float
         Chance that each word is hit, between 0 and 1.
@@ -102,9 +103,8 @@ def _mistyped(word: str, rng: np.random.Generator) -> str:
 
 
 def _another(word: str, rng: np.random.Generator) -> str:
-    bare = word.strip(_MARKS)
-    near = synonyms(bare.lower())
-    return word.replace(bare, str(rng.choice(near))) if near else word
+    near = text_synonyms(word)
+    return exchanged(word, str(rng.choice(near))) if near else word
 
 
 def _restyled(word: str, rng: np.random.Generator) -> str:

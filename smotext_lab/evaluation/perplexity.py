@@ -79,6 +79,11 @@ def perplexity(sums: np.ndarray, tokens: np.ndarray) -> float:
     well-formed. It says nothing about meaning, and depends on the LLM and its tokenizer, so
     only perplexities of the same LLM compare.
 
+    Note that the default LLM is the generator: the model that wrote the texts, here without the
+    bridge's LoRA. It finds likely what it would write itself, so that new texts look more fluent
+    than another model would find them; as a judge that took no part, give `log_likelihoods`
+    another LLM.
+
     Parameters
     ----------
     sums, tokens : ndarray, shape (n,)

@@ -77,7 +77,8 @@ def _answered(decoder: Any, asks: list[str], random_state: int) -> list[str]:
         ]
         answers = [""] * len(asks)
         order = np.argsort([len(prompt) for prompt in prompts], kind="stable")
-        with torch.random.fork_rng(devices=[]), torch.inference_mode():
+        gpus = [model.device] if model.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=gpus), torch.inference_mode():
             torch.manual_seed(random_state)
             for start in range(0, len(order), _BATCH):
                 rows = order[start : start + _BATCH]
@@ -90,7 +91,7 @@ def _answered(decoder: Any, asks: list[str], random_state: int) -> list[str]:
                 )
                 sampling = decoder.sampling
                 written = model.generate(
-                    **read,
+                    **read.to(model.device),
                     do_sample=sampling.temperature > 0,
                     temperature=sampling.temperature or None,
                     top_p=sampling.top_p,

@@ -10,9 +10,17 @@ import numpy as np
 from smotext_lab.errors import DataError
 from smotext_lab.evaluation.scores import macro_f1, prior_macro_f1
 
-__all__ = ["Effect", "difference", "retention", "win_tie_loss"]
+__all__ = [
+    "Effect",
+    "difference",
+    "drop",
+    "drop_difference",
+    "drop_win_tie_loss",
+    "retention",
+    "win_tie_loss",
+]
 
-_TIE = 0.005  # of macro-F1: nearer results are called the same
+_TIE = 0.005  # of macro-F1, or of the share lost: nearer results are called the same
 
 
 @dataclass(frozen=True)
@@ -121,6 +129,111 @@ def retention(
     return bootstrap.interval(truth, ours, theirs, n_classes)
 
 
+def drop(
+    truth: np.ndarray, said: np.ndarray, *, draws: int = 1000, random_state: int = 0
+) -> Effect:
+    """Return the share of accuracy that is lost under noise.
+
+    ``1 - noisy / clean``, both accuracies means over the resamples, `noisy` over the noises as
+    well. Below 0 where noise happens to help.
+
+    Parameters
+    ----------
+    truth : ndarray of int, shape (n_test,)
+    said : ndarray of int, shape (1 + noises, resamples, n_test)
+        Predictions for the clean test texts, then for the same texts under each noise.
+    draws, random_state
+        See `difference`. A draw takes the same resamples and test texts clean and under every
+        noise; the noises are those there are, not drawn.
+
+    Returns
+    -------
+    Effect
+
+    Raises
+    ------
+    DataError
+        If the shapes do not fit, or no clean text was classified right: nothing can be lost.
+
+    References
+    ----------
+    .. [1] Hendrycks and Dietterich, "Benchmarking neural network robustness to common corruptions
+       and perturbations", ICLR 2019: their relative error, too, sets what noise costs against
+       the error without it.
+
+    Examples
+    --------
+    >>> truth = np.array([0, 1, 0, 1])
+    >>> clean, noisy = np.tile(truth, (3, 1)), np.tile([0, 1, 1, 0], (3, 1))
+    >>> drop(truth, np.stack([clean, noisy])).value
+    0.5
+    """
+    return _effect(_drops(truth, said, draws, random_state), said.shape[1])
+
+
+def drop_difference(
+    truth: np.ndarray,
+    ours: np.ndarray,
+    theirs: np.ndarray,
+    *,
+    draws: int = 1000,
+    random_state: int = 0,
+) -> Effect:
+    """Return how much smaller the share of accuracy is that ours loses: theirs less ours.
+
+    Paired: every draw takes the same resamples and test texts for both. See `drop`.
+
+    Examples
+    --------
+    >>> truth = np.array([0, 1, 0, 1])
+    >>> clean, noisy = np.tile(truth, (3, 1)), np.tile([0, 1, 1, 0], (3, 1))
+    >>> drop_difference(truth, np.stack([clean, clean]), np.stack([clean, noisy])).value
+    0.5
+    """
+    if ours.shape != theirs.shape:
+        msg = f"paired predictions must have the same shape, not {ours.shape} and {theirs.shape}"
+        raise DataError(msg)
+    lost = [_drops(truth, said, draws, random_state) for said in (theirs, ours)]
+    return _effect(lost[0] - lost[1], ours.shape[1])
+
+
+def _drops(truth: np.ndarray, said: np.ndarray, draws: int, random_state: int) -> np.ndarray:
+    """Return the drop as it is, then of each draw; NaN where nothing drawn was right clean."""
+    clean, noisy = _clean_and_noisy(truth, said)
+    rng = np.random.default_rng(random_state)
+    # how often each resample and each test text comes in each draw, first of all once each
+    runs, rows = (np.concatenate([np.ones((1, n)), _counts(rng, n, draws)]) for n in clean.shape)
+    before, after = (((runs @ right) * rows).sum(axis=1) for right in (clean, noisy))
+    if not before[0]:
+        msg = "no clean test text was classified right, so there is no accuracy to lose to noise"
+        raise DataError(msg)
+    return 1 - np.divide(after, before, out=np.full(len(before), np.nan), where=before > 0)
+
+
+def _counts(rng: np.random.Generator, n: int, draws: int) -> np.ndarray:
+    """Return how often each of `n` comes when `n` are drawn with replacement; float (draws, n)."""
+    drawn = rng.integers(n, size=(draws, n)) + n * np.arange(draws)[:, None]
+    return np.bincount(drawn.ravel(), minlength=draws * n).reshape(draws, n).astype(float)
+
+
+def _clean_and_noisy(truth: np.ndarray, said: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return which clean texts were right, and how often under noise; float (resamples, n_test)."""
+    if said.ndim != 3 or said.shape[2:] != truth.shape or len(said) < 2 or not said.size:
+        msg = (
+            f"predictions clean and under noise must have the shape (1 + noises, resamples, "
+            f"{len(truth)}), not {said.shape}"
+        )
+        raise DataError(msg)
+    right = said == truth
+    return right[0].astype(float), right[1:].mean(axis=0)
+
+
+def _effect(found: np.ndarray, resamples: int) -> Effect:
+    """Return the first of `found` with the interval of the others."""
+    low, high = np.nanpercentile(found[1:], [2.5, 97.5])
+    return Effect(float(found[0]), float(low), float(high), resamples)
+
+
 @dataclass(frozen=True)
 class _Bootstrap:
     draws: int
@@ -172,4 +285,30 @@ def win_tie_loss(
             for a, b in zip(ours, theirs, strict=True)
         ]
     )
-    return int(np.sum(gaps > _TIE)), int(np.sum(abs(gaps) <= _TIE)), int(np.sum(gaps < -_TIE))
+    return _counted(gaps)
+
+
+def drop_win_tie_loss(
+    truth: np.ndarray, ours: np.ndarray, theirs: np.ndarray
+) -> tuple[int, int, int]:
+    """Return in how many resamples ours loses less under noise, as much (within 0.005), more.
+
+    A resample without a right clean text on either side is a tie. See `drop` for the shapes.
+
+    Examples
+    --------
+    >>> truth = np.array([0, 1, 0, 1])
+    >>> clean, noisy = np.tile(truth, (3, 1)), np.tile([0, 1, 1, 0], (3, 1))
+    >>> drop_win_tie_loss(truth, np.stack([clean, clean]), np.stack([clean, noisy]))
+    (3, 0, 0)
+    """
+    parts = [_clean_and_noisy(truth, said) for said in (ours, theirs)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        kept = [noisy.mean(axis=1) / clean.mean(axis=1) for clean, noisy in parts]
+        return _counted(kept[0] - kept[1])
+
+
+def _counted(gaps: np.ndarray) -> tuple[int, int, int]:
+    """Return how many are above the width of a tie, within it, below."""
+    won, lost = int(np.sum(gaps > _TIE)), int(np.sum(gaps < -_TIE))
+    return won, len(gaps) - won - lost, lost

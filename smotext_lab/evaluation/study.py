@@ -13,57 +13,21 @@ import pandas as pd
 
 from smotext_lab.cache import code_key, content_key
 from smotext_lab.evaluation import scores
-from smotext_lab.evaluation.cells import COLUMNS, Cell, Cells
+from smotext_lab.evaluation.cells import Cell, Cells
 from smotext_lab.evaluation.classifiers import Remembering, text_classifier
 from smotext_lab.evaluation.diversity import compression_ratio
 from smotext_lab.evaluation.methods import Models, method
 from smotext_lab.evaluation.metrics import distinct_2
 from smotext_lab.evaluation.nearness import nearness
+from smotext_lab.evaluation.results import CLEAN, Arm, Results
 from smotext_lab.evaluation.splits import Split
-from smotext_lab.evaluation.statistics import Effect, difference, retention, win_tie_loss
 from smotext_lab.evaluation.training import TrainingTexts
 from smotext_lab.identity import described, models_of
 
 __all__ = ["CLEAN", "OTHERS", "Arm", "Resample", "Results", "Setup", "Study"]
 
-CLEAN = "clean"
-"""The test texts as they are."""
-
 OTHERS = "other real texts"
 """The method of an arm that gets real texts that were not drawn, for a teacher to label."""
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One way of training.
-
-    Attributes
-    ----------
-    method : str
-        Of `METHODS`; "real" for nothing, "class weights" for the real texts weighted by class.
-    times : float or None
-        New texts for each real one; None: as many as make the classes equal.
-    with_real : bool
-        Whether the real texts are trained on too.
-    teacher : bool
-        Whether a teacher says the labels, softly.
-    """
-
-    method: str = "real"
-    times: float | None = 0.0
-    with_real: bool = True
-    teacher: bool = False
-
-    @property
-    def makes(self) -> bool:
-        """Whether it makes anything new."""
-        return self.method not in ("real", "class weights")
-
-    def __str__(self) -> str:
-        if not self.makes:
-            return f"{self.method}, teacher's labels" if self.teacher else self.method
-        size = "" if self.times is None else f"{self.times:g} × "
-        return f"{'real + ' if self.with_real else ''}{size}{self.method}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,67 +82,6 @@ class Resample:
     real: TrainingTexts
     rare: np.ndarray = field(default_factory=lambda: np.array([], dtype=str))
     others: TrainingTexts | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Results:
-    """What a protocol measured.
-
-    Attributes
-    ----------
-    protocol : str
-    split : Split
-    cells : dict
-        (arm, classifier, k) -> one cell a resample.
-    examples : DataFrame
-        A few of the new texts of the first resample; columns ``method``, ``label``, ``text``.
-    """
-
-    protocol: str
-    split: Split
-    cells: Mapping[tuple[Arm, str, Any], list[Cell]]
-    examples: pd.DataFrame
-
-    @property
-    def frame(self) -> pd.DataFrame:
-        """One row a metric; columns `COLUMNS`."""
-        rows = [row for cells in self.cells.values() for cell in cells for row in cell.rows]
-        return pd.DataFrame(rows, columns=list(COLUMNS))
-
-    def predicted(self, arm: Arm, classifier: str, k: Any, test: str = CLEAN) -> np.ndarray:
-        """Return the classes said, int (resamples, n_test)."""
-        cells = self.cells[arm, classifier, k]
-        return np.array([cell.predicted[test] for cell in cells], dtype=np.int64)
-
-    def mean(self, arm: Arm, classifier: str, k: Any, metric: str, test: str = CLEAN) -> float:
-        """Return the mean of a metric over the resamples."""
-        values = [
-            row["value"]
-            for cell in self.cells[arm, classifier, k]
-            for row in cell.rows
-            if row["metric"] == metric and row["test"] == test
-        ]
-        return float(np.mean(values)) if values else float("nan")
-
-    def gain(self, arm: Arm, over: Arm, classifier: str, k: Any, test: str = CLEAN) -> Effect:
-        """Return the paired difference of macro-F1 between two arms."""
-        both = [self.predicted(each, classifier, k, test) for each in (arm, over)]
-        return difference(self.truth, both[0], both[1], len(self.split.classes))
-
-    def kept(self, arm: Arm, over: Arm, classifier: str, k: Any) -> Effect:
-        """Return the share of macro-F1 above guessing that `arm` keeps of `over`."""
-        both = [self.predicted(each, classifier, k) for each in (arm, over)]
-        return retention(self.truth, both[0], both[1], len(self.split.classes))
-
-    def wins(self, arm: Arm, over: Arm, classifier: str, k: Any) -> tuple[int, int, int]:
-        """Return in how many resamples `arm` is better, as good, worse."""
-        both = [self.predicted(each, classifier, k) for each in (arm, over)]
-        return win_tie_loss(self.truth, both[0], both[1], len(self.split.classes))
-
-    @property
-    def truth(self) -> np.ndarray:
-        """The classes of the test texts, int (n_test,)."""
-        return np.searchsorted(self.split.classes, self.split.test_labels)
 
 
 class Study:
@@ -271,6 +174,7 @@ class Study:
             "method": arm.method,
             "times": float("nan") if arm.times is None else arm.times,
             "with_real": arm.with_real,
+            "teacher": arm.teacher,
             "classifier": name,
             "k": which[0],
             "resample": which[1],
@@ -298,7 +202,7 @@ class Study:
     def _identified(self) -> tuple[Any, ...]:
         decoder = self.models.decoder
         return (
-            code_key(),
+            code_key("evaluation"),
             self.protocol,
             self.split.digest,
             self.setup.random_state,

@@ -65,6 +65,19 @@ class TrainingTexts:
         """Return `weights`, or ones; shape (n,)."""
         return np.ones(len(self)) if self.weights is None else self.weights
 
+    def targets(self, classes: np.ndarray) -> np.ndarray:
+        """Return what is to be said of each text: `shares`, or 1 for its label; (n, n_classes).
+
+        Parameters
+        ----------
+        classes : ndarray of str, shape (n_classes,)
+            Sorted.
+        """
+        if self.shares is not None:
+            return self.shares
+        hard: np.ndarray = np.eye(len(classes))[np.searchsorted(classes, self.labels)]
+        return hard
+
     def softened(self, shares: np.ndarray) -> TrainingTexts:
         """Return the same texts with a teacher's soft labels."""
         return replace(self, shares=shares)

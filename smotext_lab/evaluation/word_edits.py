@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from smotext_lab.evaluation.thesaurus import synonyms
-from smotext_lab.forms import FUNCTION_WORDS
+from smotext_lab.evaluation.thesaurus import exchanged, text_synonyms
 
 __all__ = ["aeda", "eda"]
 
@@ -33,7 +32,8 @@ def eda(text: str, rng: np.random.Generator, strength: float = 0.1) -> str:
     Notes
     -----
     Synonyms come from WordNet (Debian's ``wordnet-base``); where it is not installed the first
-    two edits find nothing to do, and one of the other two is drawn.
+    two edits find nothing to do, and one of the other two is drawn. The marks around a word that
+    is replaced are kept: the paper takes them out of its texts, and a question would lose its mark.
 
     References
     ----------
@@ -49,14 +49,14 @@ def eda(text: str, rng: np.random.Generator, strength: float = 0.1) -> str:
     if len(words) < 2:
         return text
     times = max(1, round(strength * len(words)))
-    replaceable = [row for row, word in enumerate(words) if _synonyms(word)]
+    replaceable = [row for row, word in enumerate(words) if text_synonyms(word)]
     edit = rng.integers(4) if replaceable else rng.integers(2, 4)
     if edit == 0:
         for row in rng.permutation(replaceable)[:times]:
-            words[row] = str(rng.choice(_synonyms(words[row])))
+            words[row] = exchanged(words[row], str(rng.choice(text_synonyms(words[row]))))
     elif edit == 1:
         for row in rng.choice(replaceable, times):
-            new = str(rng.choice(_synonyms(text.split()[row])))
+            new = str(rng.choice(text_synonyms(text.split()[row])))
             words.insert(int(rng.integers(len(words) + 1)), new)
     elif edit == 2:
         for _ in range(times):
@@ -89,8 +89,3 @@ def aeda(text: str, rng: np.random.Generator) -> str:
     for place in sorted(places, reverse=True):
         words.insert(int(place), str(rng.choice(_MARKS)))
     return " ".join(words)
-
-
-def _synonyms(word: str) -> tuple[str, ...]:
-    bare = word.strip(".,;:!?\"'()").lower()
-    return () if bare in FUNCTION_WORDS else synonyms(bare)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from smotext_lab import machine
 from smotext_lab.errors import ModelError, did_you_mean
 from smotext_lab.models import conversion, pickled, provision, sentencepieces, weights, wheels
+from smotext_lab.models.placement import QUANTIZED, free_memory, loading, torch_device, torch_dtype
 from smotext_lab.models.provision import State, cache_dir, provide
 from smotext_lab.models.wheels import Wheel
 
@@ -42,6 +43,7 @@ __all__ = [
     "pull",
     "remove",
     "say_needs",
+    "torch_device",
     "torch_dtype",
     "verify",
 ]
@@ -269,7 +271,11 @@ def model_path(name: str | os.PathLike[str]) -> Path:
     return pickled.as_safetensors(folder, _title(where))
 
 
-def say_needs(*names: str | os.PathLike[str]) -> None:
+def say_needs(
+    *names: str | os.PathLike[str],
+    dtype: str | torch.dtype = "auto",
+    device: str | torch.device = "auto",
+) -> None:
     """Say what models take together, where one of them is yet to be fetched from the hub.
 
     The figures are the hub's own, of the sizes of its files.
@@ -278,6 +284,8 @@ def say_needs(*names: str | os.PathLike[str]) -> None:
     ----------
     *names : str or path
         As for `model_path`.
+    dtype, device
+        As for `load_llm`.
 
     Raises
     ------
@@ -287,7 +295,7 @@ def say_needs(*names: str | os.PathLike[str]) -> None:
     Warns
     -----
     UserWarning
-        When they are larger in memory than what is free.
+        When they are larger in memory than what is free on the device.
     """
     known = {where: kind for kind, where in map(_resolve, names)}
     here = {
@@ -308,11 +316,13 @@ def say_needs(*names: str | os.PathLike[str]) -> None:
         "memory together at their own precision."
     )
     weights.room_for(told, sizes)
-    free = machine.memory_available()
-    if memory > free:
+    where = torch_device(device)
+    needed, free = memory * QUANTIZED.get(str(dtype), 1.0), free_memory(where)
+    if needed > free:
         msg = (
-            f"{told} take {memory / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free here: "
-            "without a GPU that holds them they will not load."
+            f"{told} take {needed / 1e9:.1f} GB of memory together and {free / 1e9:.1f} GB are "
+            f"free on {where}: they will not load there, unless some is freed or dtype is smaller "
+            f"({', '.join(QUANTIZED)})."
         )
         warnings.warn(msg, UserWarning, stacklevel=3)
 
@@ -378,30 +388,10 @@ def _resolve(name: str | os.PathLike[str]) -> tuple[Literal["registry", "folder"
 # -- loading -------------------------------------------------------------------------
 
 
-def torch_dtype(dtype: str | torch.dtype = "auto") -> torch.dtype:
-    """Return the torch dtype for a name; "auto" is bfloat16 where the CPU computes in it.
-
-    Raises
-    ------
-    ModelError
-        When there is no such floating-point type.
-    """
-    import torch
-
-    if isinstance(dtype, torch.dtype):
-        return dtype
-    if dtype == "auto":
-        return torch.bfloat16 if machine.has_bf16() else torch.float32
-    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    if dtype not in known:
-        hint = did_you_mean(dtype, known)
-        msg = f"dtype {dtype!r} is not known{hint}: use 'auto' or one of {', '.join(known)}."
-        raise ModelError(msg)
-    return known[dtype]
-
-
 def load_llm(
-    name: str | os.PathLike[str] = DEFAULT_LLM, dtype: str | torch.dtype = "auto"
+    name: str | os.PathLike[str] = DEFAULT_LLM,
+    dtype: str | torch.dtype = "auto",
+    device: str | torch.device = "auto",
 ) -> tuple[Any, Any]:
     """Load a causal language model and its tokenizer; provide them if needed.
 
@@ -409,13 +399,15 @@ def load_llm(
     ----------
     name : str or path
         As for `model_path`.
-    dtype : {"auto", "float32", "bfloat16", "float16"} or torch.dtype
-        "auto" is bfloat16 on a CPU that computes in it, else float32.
+    dtype : {"auto", "float32", "bfloat16", "float16", "4bit", "8bit"} or torch.dtype
+        See `torch_dtype`; the last two by bitsandbytes (extra ``quantized``).
+    device : {"auto", "cpu", "cuda", "cuda:N"} or torch.device
+        See `torch_device`.
 
     Returns
     -------
     model : transformers.PreTrainedModel
-        In evaluation mode, on the CPU.
+        In evaluation mode.
     tokenizer : transformers.PreTrainedTokenizerBase
         With a padding token.
 
@@ -426,11 +418,13 @@ def load_llm(
     """
     from transformers import AutoModelForCausalLM
 
-    return _load(AutoModelForCausalLM, "llm", name, dtype)
+    return _load(AutoModelForCausalLM, "llm", name, dtype, device)
 
 
 def load_encoder_model(
-    name: str | os.PathLike[str] = DEFAULT_ENCODER, dtype: str | torch.dtype = "auto"
+    name: str | os.PathLike[str] = DEFAULT_ENCODER,
+    dtype: str | torch.dtype = "auto",
+    device: str | torch.device = "auto",
 ) -> tuple[Any, Any]:
     """Load a text encoder's network and its tokenizer; provide them if needed.
 
@@ -438,13 +432,15 @@ def load_encoder_model(
     ----------
     name : str or path
         As for `model_path`.
-    dtype : {"auto", "float32", "bfloat16", "float16"} or torch.dtype
-        "auto" is bfloat16 on a CPU that computes in it, else float32.
+    dtype : {"auto", "float32", "bfloat16", "float16", "4bit", "8bit"} or torch.dtype
+        See `torch_dtype`; the last two by bitsandbytes (extra ``quantized``).
+    device : {"auto", "cpu", "cuda", "cuda:N"} or torch.device
+        See `torch_device`.
 
     Returns
     -------
     model : transformers.PreTrainedModel
-        In evaluation mode, on the CPU, without a head.
+        In evaluation mode, without a head.
     tokenizer : transformers.PreTrainedTokenizerBase
         With a padding token.
 
@@ -455,11 +451,15 @@ def load_encoder_model(
     """
     from transformers import AutoModel
 
-    return _load(AutoModel, "encoder", name, dtype)
+    return _load(AutoModel, "encoder", name, dtype, device)
 
 
 def _load(
-    family: Any, kind: str, name: str | os.PathLike[str], dtype: str | torch.dtype
+    family: Any,
+    kind: str,
+    name: str | os.PathLike[str],
+    dtype: str | torch.dtype,
+    device: str | torch.device,
 ) -> tuple[Any, Any]:
     import torch
 
@@ -467,18 +467,23 @@ def _load(
     if known is not None and known.kind != kind:
         msg = f"{known.name} is of kind {known.kind!r}, and {kind!r} is wanted here."
         raise ModelError(msg)
-    wanted = torch_dtype(dtype)
+    where = torch_device(device)
+    how = loading(dtype, where)
     folder = model_path(name)
-    needed, free = sum(p.stat().st_size for p in weights.files(folder)), machine.memory_available()
+    size = sum(p.stat().st_size for p in weights.files(folder))
+    needed, free = size * QUANTIZED.get(str(dtype), 1.0), free_memory(where)
     if needed > free:
-        msg = f"{name} needs {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free."
+        msg = (
+            f"{name} needs {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free on "
+            f"{where}."
+        )
         raise ModelError(msg)
     if torch.get_num_threads() > machine.cpu_count():
         machine.limit_threads()
     local = {"local_files_only": True, "trust_remote_code": False}
     try:
         with conversion.quiet():
-            model = family.from_pretrained(folder, dtype=wanted, use_safetensors=True, **local)
+            model = family.from_pretrained(folder, use_safetensors=True, **how, **local)
             tokenizer = sentencepieces.load_tokenizer(folder)
     except Exception as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]

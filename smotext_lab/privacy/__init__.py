@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from smotext_lab.privacy.auditing import Audit as Audit
     from smotext_lab.privacy.auditing import audit as audit
     from smotext_lab.privacy.budget import PrivacyBudget as PrivacyBudget
+    from smotext_lab.privacy.canaries import Canaries as Canaries
     from smotext_lab.privacy.canaries import canary_audit as canary_audit
     from smotext_lab.privacy.dp_anchors import DPAnchors as DPAnchors
     from smotext_lab.privacy.dp_projector import DPProjector as DPProjector
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Anchors": "anchors",
     "Audit": "auditing",
+    "Canaries": "canaries",
     "DPAnchors": "dp_anchors",
     "DPProjector": "dp_projector",
     "Guarantee": "guarantee",
@@ -41,6 +43,7 @@ _HOMES = {
 __all__ = [
     "Anchors",
     "Audit",
+    "Canaries",
     "DPAnchors",
     "DPProjector",
     "Guarantee",

@@ -59,7 +59,7 @@ def mu_of(epsilon: float, delta: float) -> float:
     Raises
     ------
     ParameterError
-        If ε or δ cannot be used.
+        If ε or δ cannot be used, or no noise that can be drawn is enough for them.
 
     Examples
     --------
@@ -69,6 +69,12 @@ def mu_of(epsilon: float, delta: float) -> float:
     """
     check(epsilon, delta)
     low, high = _LEAST, _MOST
+    if delta_of(epsilon, low) > delta:
+        msg = (
+            f"ε = {epsilon:g} with δ = {delta:g} needs noise of more than {1 / _LEAST:,.0f} times "
+            "what one text can change: ask for a larger epsilon or delta."
+        )
+        raise ParameterError(msg)
     while high / low - 1 > 1e-14:
         middle = math.sqrt(low * high)
         if not low < middle < high:

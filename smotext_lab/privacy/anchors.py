@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from smotext_lab.errors import DataError, ParameterError
+from smotext_lab.privacy.noise import one_by_one
 
 __all__ = ["Anchors"]
 
@@ -158,9 +159,9 @@ class Anchors:
         return cls(_unit(tensors[str(n_anchors)].astype(np.float64)), directions.T, encoder)
 
     def assign(self, vectors: np.ndarray) -> np.ndarray:
-        """Return the nearest anchor of each vector, shape (n,)."""
-        nearest: np.ndarray = (np.asarray(vectors) @ self.vectors.T).argmax(axis=1)
-        return nearest
+        """Return the nearest anchor of each vector, judged by itself; shape (n,)."""
+        near = one_by_one(np.asarray(vectors), self.vectors)
+        return np.array([cosines.argmax() for cosines in near], np.int64)
 
     def check(self, encoder: Any) -> None:
         """Refuse an encoder that these anchors are not of."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from smotext_lab.guards.words import longest_runs
 from smotext_lab.markup import texts_table
 from smotext_lab.privacy.attacks import Attack, membership, nearest_of
 from smotext_lab.privacy.bounds import roc
+from smotext_lab.privacy.guarantee import stated_in
 from smotext_lab.privacy.masking import find_personal
 from smotext_lab.privacy.reconstruction import reconstruct, recovered
 from smotext_lab.privacy.verbatim import disclosures
@@ -45,8 +46,9 @@ class Audit:
     nearest : DataFrame
         Cosine to the nearest synthetic text; a check for copies, and no measure of privacy.
     sizes : dict
-    guarantee : dict
-        What the mechanism states, as it stands in the synthesis; empty without one.
+    guarantee : dict, optional
+        What mechanisms state, as it stands in the synthesis, several releases together; empty
+        without one. None where that is not known, the texts having come without a provenance.
     """
 
     attacks: list[Attack]
@@ -57,7 +59,7 @@ class Audit:
     worst: pd.DataFrame
     nearest: pd.DataFrame
     sizes: dict[str, int]
-    guarantee: dict[str, Any] = field(default_factory=dict)
+    guarantee: dict[str, Any] | None = None
 
     @property
     def best(self) -> Attack:
@@ -99,7 +101,7 @@ class Audit:
             "tpr_at_01_percent": surest.tpr_01.value,
             "tpr_at_01_percent_high": surest.tpr_01.high,
             "epsilon_at_least": self.epsilon_at_least,
-            "epsilon_stated": self.guarantee.get("epsilon"),
+            "epsilon_stated": (self.guarantee or {}).get("epsilon"),
             "attack": best.name,
             "attack_at_1_percent": surest.name,
             "longest_shared_run": int(self.runs["train"].max()),
@@ -139,6 +141,8 @@ def audit(
     Parameters
     ----------
     synthesis : Synthesis or sequence of str
+        `Synthesis.from_parquet` reads one from a file. Texts alone do not tell what was stated
+        about them, nor which texts were parents.
     train : sequence of str
         The real texts that were given to whatever made the synthetic ones; all of them, in their
         order, for the attack on the parents' geometry.
@@ -190,8 +194,9 @@ def audit(
     encoder = BertEncoder() if encoder is None else encoder
     texts = {"made": made, "in": inside, "out": outside}
     vectors = {part: encoder.encode(each, progress=progress) for part, each in texts.items()}
-    stated = dict(getattr(synthesis, "info", {}).get("guarantee", {}))
-    attacks = membership(texts, vectors, delta=float(stated.get("delta") or 0.0))
+    info = getattr(synthesis, "info", None)
+    stated = None if info is None else stated_in(info)
+    attacks = membership(texts, vectors, delta=float((stated or {}).get("delta") or 0.0))
     nearest = {part: nearest_of(vectors[part], vectors["made"]) for part in ("in", "out")}
     found: dict[str, int] = {}
     if reconstruction:

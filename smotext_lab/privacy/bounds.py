@@ -120,6 +120,10 @@ def epsilon_at_least(
     ``e^ε · (false positive rate) + δ``. The threshold is chosen on one half of the scores and
     tried on the other, so that choosing it proves nothing by itself.
 
+    The confidence is that of independent scores, such as those of separate releases. Where all are
+    of one release (the texts of one synthesis, as in `audit`), they share its noise, and the
+    confidence is as good as the assumption that they are as good as independent.
+
     Parameters
     ----------
     members, others : ndarray of shape (m,), (n,)

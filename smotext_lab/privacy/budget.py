@@ -11,7 +11,7 @@ from typing import Any
 
 from smotext_lab.errors import BudgetError, ParameterError
 from smotext_lab.privacy.accounting import check, composed, delta_of, epsilon_of, mu_of
-from smotext_lab.privacy.guarantee import Guarantee
+from smotext_lab.privacy.guarantee import Guarantee, Neighbouring, Unit
 
 __all__ = ["PrivacyBudget"]
 
@@ -35,9 +35,10 @@ class PrivacyBudget:
         The file; it is made where it is missing.
     epsilon, delta : float, optional
         The whole budget. Needed for a new file; for one that exists they must be what it says.
-    neighbouring : {"add_or_remove", "replace"}, default="add_or_remove"
-    unit : {"text", "user"}, default="text"
-        Only spending of the same kind can be added up.
+    neighbouring : {"add_or_remove", "replace"}, optional
+    unit : {"text", "user"}, optional
+        Only spending of the same kind can be added up. For a new file "add_or_remove" and "text";
+        for one that exists they must be what it says.
 
     Raises
     ------
@@ -63,25 +64,26 @@ class PrivacyBudget:
         epsilon: float | None = None,
         delta: float | None = None,
         *,
-        neighbouring: str = "add_or_remove",
-        unit: str = "text",
+        neighbouring: Neighbouring | None = None,
+        unit: Unit | None = None,
     ) -> None:
         self.path = Path(path).expanduser().absolute()
         with self._lock():
             if self.path.exists():
-                self._agree(epsilon, delta)
+                self._agree(epsilon=epsilon, delta=delta, neighbouring=neighbouring, unit=unit)
                 return
             if epsilon is None or delta is None:
                 msg = f"There is no budget {self.path} yet: give epsilon and delta to make one."
                 raise ParameterError(msg)
             check(epsilon, delta)
+            kind = Guarantee(epsilon, delta, neighbouring or "add_or_remove", unit or "text")
             self._write(
                 {
                     "version": _VERSION,
                     "epsilon": float(epsilon),
                     "delta": float(delta),
-                    "neighbouring": neighbouring,
-                    "unit": unit,
+                    "neighbouring": kind.neighbouring,
+                    "unit": kind.unit,
                     "spent": [],
                 }
             )
@@ -139,7 +141,7 @@ class PrivacyBudget:
             If all spending together, this included, is more than the budget. Nothing is recorded.
         """
         name = name or secrets.token_hex(8)
-        if guarantee.mu is None or not math.isfinite(guarantee.mu):
+        if guarantee.mu is None or not (guarantee.holds and math.isfinite(guarantee.mu)):
             msg = "This mechanism has no guarantee that could be paid for out of a budget."
             raise BudgetError(msg)
         with self._lock():
@@ -180,12 +182,12 @@ class PrivacyBudget:
                 )
                 raise BudgetError(msg)
 
-    def _agree(self, epsilon: float | None, delta: float | None) -> None:
+    def _agree(self, **asked: Any) -> None:
         state = self._read()
-        for name, given in (("epsilon", epsilon), ("delta", delta)):
-            if given is not None and float(given) != float(state[name]):
+        for name, given in asked.items():
+            if given is not None and given != state[name]:
                 msg = (
-                    f"The budget {self.path} has {name} = {state[name]:g}, not {given:g}: leave "
+                    f"The budget {self.path} has {name} = {state[name]!r}, not {given!r}: leave "
                     f"{name} out; a budget that was begun is not changed."
                 )
                 raise BudgetError(msg)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,43 +17,68 @@ from smotext_lab.privacy.likelihood import WordModel
 __all__ = ["Canaries", "canary_audit", "exposure"]
 
 
+@dataclass(frozen=True)
 class Canaries:
-    """Texts that begin like real ones and go on as none would.
+    """Texts that are put in, and others of the same kind that are kept out, to compare with.
+
+    Which of your own are inside must have been drawn at random, or an attack finds how the two
+    differ.
 
     Parameters
-    ----------
-    texts, labels : sequences
-        Real ones, from which beginnings and rare words are taken.
-    n : int, default=50
-        Canaries that are put in; as many more are kept out, to compare with.
-    random_state : int, optional
-
-    Attributes
     ----------
     inside, outside : list of str
     labels : list
         Of those inside.
 
-    References
-    ----------
-    In-distribution prefix, high-perplexity suffix: "The canary's echo", arXiv 2502.14921.
-
-    Examples
-    --------
-    >>> made = Canaries(["the rain fell all day"] * 5 + ["a cold snow came"] * 5, list("ab") * 5,
-    ...                 n=3, random_state=0)
-    >>> len(made.inside), len(made.outside), made.inside[0].split()[0] in {"the", "a"}
-    (3, 3, True)
+    Raises
+    ------
+    DataError
+        If there are fewer than two of either, or not one label for each inside.
     """
 
-    def __init__(
-        self,
+    inside: list[str]
+    outside: list[str]
+    labels: list[Any]
+
+    def __post_init__(self) -> None:
+        if min(len(self.inside), len(self.outside)) < 2 or len(self.labels) != len(self.inside):
+            msg = (
+                f"{len(self.inside)} canaries inside with {len(self.labels)} labels, and "
+                f"{len(self.outside)} outside: give at least two of both, and a label for each "
+                "inside."
+            )
+            raise DataError(msg)
+
+    @classmethod
+    def of(
+        cls,
         texts: Sequence[str],
         labels: Sequence[Any],
         n: int = 50,
         *,
         random_state: int | None = None,
-    ) -> None:
+    ) -> Canaries:
+        """Make canaries that begin like real texts and go on as none would.
+
+        Parameters
+        ----------
+        texts, labels : sequences
+            Real ones, from which beginnings and words are taken.
+        n : int, default=50
+            Canaries that are put in; as many more are kept out.
+        random_state : int, optional
+
+        References
+        ----------
+        In-distribution prefix, high-perplexity suffix: "The canary's echo", arXiv 2502.14921.
+
+        Examples
+        --------
+        >>> made = Canaries.of(["the rain fell all day"] * 5 + ["a cold snow came"] * 5,
+        ...                    list("ab") * 5, n=3, random_state=0)
+        >>> len(made.inside), len(made.outside), made.inside[0].split()[0] in {"the", "a"}
+        (3, 3, True)
+        """
         words = sorted({word for text in texts for word in text.split()})
         if len(texts) < 2 or len(words) < 2:
             msg = "Canaries are made of real texts and their words: give at least two of each."
@@ -65,8 +91,7 @@ class Canaries:
             half = max(1, len(known) // 2)
             strange = rng.choice(words, max(3, len(known) - half)).tolist()
             made.append(" ".join([*known[:half], *strange, str(rng.integers(10**7, 10**8))]))
-        self.inside, self.outside = made[:n], made[n:]
-        self.labels = [labels[row] for row in rows[:n]]
+        return cls(made[:n], made[n:], [labels[row] for row in rows[:n]])
 
 
 def canary_audit(
@@ -76,6 +101,7 @@ def canary_audit(
     *,
     n: int = 50,
     repetitions: Sequence[int] = (1, 4, 16),
+    canaries: Canaries | None = None,
     encoder: Any = None,
     random_state: int | None = None,
 ) -> pd.DataFrame:
@@ -91,6 +117,8 @@ def canary_audit(
     n : int, default=50
     repetitions : sequence of int, default=(1, 4, 16)
         How often each canary is put in.
+    canaries : Canaries, optional
+        Your own; default `n` that `Canaries.of` makes of the texts.
     encoder : Encoder, optional
         Default `BertEncoder`.
     random_state : int, optional
@@ -109,7 +137,7 @@ def canary_audit(
     from smotext_lab.encoders import BertEncoder
 
     encoder = BertEncoder() if encoder is None else encoder
-    made = Canaries(texts, labels, n, random_state=random_state)
+    made = canaries or Canaries.of(texts, labels, n, random_state=random_state)
     vectors = {"in": encoder.encode(made.inside), "out": encoder.encode(made.outside)}
     rows = []
     for times in repetitions:

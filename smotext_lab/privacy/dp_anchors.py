@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +18,8 @@ from smotext_lab.privacy.anchors import Anchors
 from smotext_lab.privacy.budget import PrivacyBudget
 from smotext_lab.privacy.guarantee import Guarantee, Neighbouring
 from smotext_lab.privacy.reading import PUBLIC, encoded_alone, read_private
-from smotext_lab.privacy.release import Released, release, sensitivity
-from smotext_lab.privacy.writing import Told, synthesis_of, write_between
+from smotext_lab.privacy.release import Released, grid_of, release, sensitivity
+from smotext_lab.privacy.writing import Told, check_guidance, synthesis_of, write_between
 from smotext_lab.sampler.counts import shares
 from smotext_lab.synthesis import Synthesis
 
@@ -58,6 +60,9 @@ class DPAnchors:
     like, words : str and int, optional
         A made-up text of the form wanted, and how many words; both public, never taken from the
         private texts.
+    guidance_scale : float, default=0.5
+        As in `SMOTExT`; the classes' means are those of the released centroids, so that it costs
+        no budget.
     max_attempts, max_blends : int
         As in `SMOTExT`.
     random_state : int, optional
@@ -107,12 +112,14 @@ class DPAnchors:
         k_neighbors: int = 5,
         like: str | None = None,
         words: int | None = None,
+        guidance_scale: float = 0.5,
         max_attempts: int = 3,
         max_blends: int = 3,
         random_state: int | None = None,
         progress: bool = True,
     ) -> None:
         check(epsilon, delta)
+        check_guidance(guidance_scale)
         if texts_per_user is not None and texts_per_user < 1:
             msg = f"texts_per_user must be at least 1, got {texts_per_user!r}."
             raise ParameterError(msg)
@@ -130,13 +137,20 @@ class DPAnchors:
         self.guards = guards or Guards()
         self.k_neighbors = k_neighbors
         self.told = Told(like, words)
+        self.guidance_scale = guidance_scale
         self.max_attempts, self.max_blends = max_attempts, max_blends
         self.random_state = random_state
         self.progress = progress
         self.guarantee()  # refuses what it cannot state
 
     def guarantee(self) -> Guarantee:
-        """Return what is guaranteed about `released_` and all that is made of it."""
+        """Return what is guaranteed about `released_` and all that is made of it.
+
+        Before `fit`, what would be. What was released keeps the guarantee it was released under.
+        """
+        return self._promised if hasattr(self, "_promised") else self._promise()
+
+    def _promise(self) -> Guarantee:
         return Guarantee(
             self.epsilon,
             self.delta,
@@ -168,7 +182,8 @@ class DPAnchors:
         BudgetError
             If the budget does not cover it. Nothing was released then.
         ParameterError
-            If it was fitted before and there is no budget to count with.
+            If it was fitted before and there is no budget to count with, or if the noise would
+            leave nothing.
 
         Warns
         -----
@@ -190,18 +205,17 @@ class DPAnchors:
         classes = np.unique(given.labels).tolist() if self.classes is None else list(self.classes)
         given = given.of(classes)
         vectors = encoded_alone(encoder, given.texts, progress=self.progress)
-        promised = self.guarantee()
+        promised = replace(self._promise(), release=secrets.token_hex(8))
         distance = sensitivity(self.clip, self.neighbouring, self.texts_per_user or 1)
-        if self.budget is not None:
-            self.budget.spend(promised, promised.mechanism)  # before any noise is drawn
-        self.released_: Released = release(
-            vectors,
-            given.labels.tolist(),
-            classes,
-            anchors,
-            clip=self.clip,
-            sigma=distance / mu_of(self.epsilon, self.delta),
+        sigma = distance / mu_of(self.epsilon, self.delta)
+        grid_of(self.clip, sigma)  # refuses noise that leaves nothing, before it is paid for
+        if self.budget is not None:  # before any noise is drawn
+            self.budget.spend(promised, promised.mechanism, name=promised.release)
+        released = release(
+            vectors, given.labels.tolist(), classes, anchors, clip=self.clip, sigma=sigma
         )
+        self.released_: Released
+        self.released_, self._promised = released, promised
         self._warn_of_small()
         return self
 
@@ -244,6 +258,7 @@ class DPAnchors:
             k_neighbors=self.k_neighbors,
             max_attempts=self.max_attempts,
             max_blends=self.max_blends,
+            guidance_scale=self.guidance_scale,
             told=self.told,
             progress=self.progress,
         )
@@ -278,7 +293,7 @@ class DPAnchors:
         if label not in sizes:
             return f"There is no class {label!r}: released were {', '.join(map(repr, sizes))}."
         return (
-            f"Class {label!r} is too small for ε = {self.epsilon:g}: its noisy count is "
+            f"Class {label!r} is too small for ε = {self._promised.epsilon:g}: its noisy count is "
             f"{sizes[label]:.0f}, and {self.released_.least} would do. Give more texts of it, a "
             "larger epsilon, or fewer anchors or dimensions; or leave it out with classes=…."
         )

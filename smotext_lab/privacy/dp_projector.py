@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -118,7 +119,6 @@ class DPProjector:
         self.neighbouring: Neighbouring = neighbouring
         self.texts_per_user = texts_per_user
         self.budget, self.progress = budget, progress
-        self._fitted = False
         self.guarantee()  # refuses what it cannot state
 
     @property
@@ -128,7 +128,10 @@ class DPProjector:
         return change * self.clip * math.sqrt(self.epochs) / mu_of(self.epsilon, self.delta)
 
     def guarantee(self) -> Guarantee:
-        """Return what is guaranteed about the bridge that `fit` returns."""
+        """Return what is guaranteed about the bridge that `fit` returned, or would return."""
+        return self._promised if hasattr(self, "_promised") else self._promise()
+
+    def _promise(self) -> Guarantee:
         return Guarantee(
             self.epsilon,
             self.delta,
@@ -176,7 +179,7 @@ class DPProjector:
         KeyboardInterrupt
             After what was trained so far is saved: fewer steps are covered all the same.
         """
-        if self._fitted and self.budget is None:
+        if hasattr(self, "_promised") and self.budget is None:
             msg = (
                 "This mechanism has trained once: a second time would cost its ε again. Make it "
                 "with budget=PrivacyBudget(…), which counts."
@@ -184,16 +187,17 @@ class DPProjector:
             raise ParameterError(msg)
         given = read_private(list(texts), [0] * len(texts), users, self.texts_per_user).texts
         encoder = self.encoder or BertEncoder()
-        model, tokenizer = load_llm(self.llm)
+        model, tokenizer = load_llm(self.llm, device="cpu")
         start = load_bridge(self.bridge)
         hidden = model.get_input_embeddings().weight.shape[1]
         start.check(encoder.fingerprint, encoder.dim, fingerprint(self.llm), hidden)
         recipe = BridgeRecipe(
             start.facts.n_words, rank=0, learning_rate=self.learning_rate, warmup=0
         )
+        promised = replace(self._promise(), release=secrets.token_hex(8))
         if self.budget is not None:
-            self.budget.spend(self.guarantee(), self.guarantee().mechanism)
-        self._fitted = True
+            self.budget.spend(promised, promised.mechanism, name=promised.release)
+        self._promised = promised
         with start.lora.applied(model) if start.lora else nullcontext():
             trainer = BridgeTrainer(model, start, recipe, tokenizer.eos_token_id)
             before = _measured(trainer, public, encoder, tokenizer)

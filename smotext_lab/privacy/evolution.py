@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from smotext_lab.privacy.budget import PrivacyBudget
 from smotext_lab.privacy.guarantee import Guarantee, Neighbouring
 from smotext_lab.privacy.reading import PUBLIC, encoded_alone, read_private
 from smotext_lab.privacy.votes import noisy_votes, votes_sensitivity
-from smotext_lab.privacy.writing import Told, synthesis_of, write_between
+from smotext_lab.privacy.writing import Told, check_guidance, synthesis_of, write_between
 from smotext_lab.synthesis import Synthesis
 
 __all__ = ["PrivateEvolution"]
@@ -49,16 +51,21 @@ class PrivateEvolution:
         Of all rounds together.
     n_rounds : int, default=5
     threshold : float, default=2.0
-        Votes at or below this many standard deviations of the noise count as none.
-    lookahead : int, default=1
-        Texts that winners give rise to besides themselves, for each place in the population: the
-        next round's candidates are the winners and `lookahead` new texts for each.
+        Votes at or below this many standard deviations of the noise count as none; those above
+        count in full. (In the paper the threshold is a number of votes, and is taken off all.)
+    variations : int, default=1
+        New texts for each winner: a round's candidates are the winners of the round before and
+        `variations` texts each that were written between them. (Not the paper's look-ahead, which
+        judges a text by what its variations would be.)
+    guidance_scale : float, default=0.0
+        As for `DPAnchors`; the means are those of the winners, so that it costs no budget. Off
+        unless asked for: what it does over several rounds has not been measured.
     classes, neighbouring, texts_per_user, budget, encoder, decoder, guards, k_neighbors, like,
     words, random_state, progress
         As for `DPAnchors`.
     checkpoint : str or Path, optional
         A file that keeps the populations and their noisy votes after each round. A run that was
-        stopped goes on from there, and pays for no round twice.
+        stopped goes on from there, and pays for no round twice. It is locked while a run uses it.
 
     Attributes
     ----------
@@ -87,7 +94,8 @@ class PrivateEvolution:
         *,
         n_rounds: int = 5,
         threshold: float = 2.0,
-        lookahead: int = 1,
+        variations: int = 1,
+        guidance_scale: float = 0.0,
         classes: Sequence[Any] | None = None,
         neighbouring: Neighbouring = "add_or_remove",
         texts_per_user: int | None = None,
@@ -103,16 +111,18 @@ class PrivateEvolution:
         progress: bool = True,
     ) -> None:
         check(epsilon, delta)
+        check_guidance(guidance_scale)
         for name, value, least in (
             ("n_rounds", n_rounds, 1),
-            ("lookahead", lookahead, 1),
+            ("variations", variations, 1),
             ("texts_per_user", texts_per_user or 1, 1),
         ):
             if value < least:
                 msg = f"{name} must be at least {least}, got {value!r}."
                 raise ParameterError(msg)
         self.epsilon, self.delta = epsilon, delta
-        self.n_rounds, self.threshold, self.lookahead = n_rounds, threshold, lookahead
+        self.n_rounds, self.threshold, self.variations = n_rounds, threshold, variations
+        self.guidance_scale = guidance_scale
         self.classes = classes
         self.neighbouring: Neighbouring = neighbouring
         self.texts_per_user = texts_per_user
@@ -127,7 +137,10 @@ class PrivateEvolution:
         self.guarantee()
 
     def guarantee(self) -> Guarantee:
-        """Return what is guaranteed about all rounds together."""
+        """Return what is guaranteed about all rounds together; after a run, about that run."""
+        return self._promised if hasattr(self, "_promised") else self._promise()
+
+    def _promise(self) -> Guarantee:
         return Guarantee(
             self.epsilon,
             self.delta,
@@ -179,7 +192,8 @@ class PrivateEvolution:
         DataError
             If a class has no public texts.
         ParameterError
-            If the checkpoint is of another run, or it has run and there is no budget to count with.
+            If the checkpoint is of another run or in use, or this has run and there is no budget to
+            count with.
         """
         if hasattr(self, "rounds_") and self.budget is None:
             msg = (
@@ -192,18 +206,18 @@ class PrivateEvolution:
         start = _first(list(public), public_y, classes)
         encoder, decoder = equip(self.encoder, self.decoder)
         vectors = encoded_alone(encoder, given.texts, progress=self.progress)
-        state = self._begin()
-        self._write(state)  # so that a run that is stopped at once is not paid for twice
-        if self.budget is not None:
-            self.budget.spend(self.guarantee(), self.guarantee().mechanism, name=state["name"])
-        self.rounds_ = [_Round(**each) for each in state["rounds"]]
-        population = start
-        for turn in range(self.n_rounds + 1):
-            if turn > 0:
-                population = self._next(self.rounds_[turn - 1], start, encoder, decoder, turn)
-            if turn == self.n_rounds:
-                break
-            if turn == len(self.rounds_):
+        with self._alone():
+            state = self._begin(start)
+            self._write(state)  # so that a run that is stopped at once is not paid for twice
+            promised = replace(self._promise(), release=state["name"])
+            if self.budget is not None:
+                self.budget.spend(promised, promised.mechanism, name=promised.release)
+            self.rounds_ = [_Round(**each) for each in state["rounds"]]
+            self._promised = promised
+            for turn in range(len(self.rounds_), self.n_rounds):
+                population = start
+                if turn > 0:
+                    population = self._next(self.rounds_[-1], start, encoder, decoder, turn)
                 public_vectors = encoder.encode(population[0])
                 votes = noisy_votes(
                     vectors, given.labels.tolist(), public_vectors, population[1], sigma=self.sigma
@@ -216,7 +230,7 @@ class PrivateEvolution:
                 *self._winners(self.rounds_[-1], start, self.n_rounds), strict=True
             )
         ]
-        return synthesis_of(rows, self.guarantee(), {"decoder": repr(decoder)})
+        return synthesis_of(rows, promised, {"decoder": repr(decoder)})
 
     def _next(
         self,
@@ -228,22 +242,21 @@ class PrivateEvolution:
     ) -> tuple[list[str], list[Any]]:
         """Return the winners of a round and the texts written between them."""
         texts, labels = self._winners(voted, start, turn)
-        if turn == self.n_rounds:
-            return texts, labels
         names = np.array(labels)
         made = write_between(
             encoder.encode(texts),
             names,
-            {label: labels.count(label) * self.lookahead for label in dict.fromkeys(labels)},
+            {label: labels.count(label) * self.variations for label in dict.fromkeys(labels)},
             decoder,
             guards=self.guards,
             random_state=_stream(self.random_state, turn),
             k_neighbors=self.k_neighbors,
+            guidance_scale=self.guidance_scale,
             told=self.told,
             progress=self.progress,
         )
         new = [record for record in made.records if record["status"] == "accepted"]
-        return texts + [r["text"] for r in new], labels + [r["label"] for r in new]
+        return _once(texts + [r["text"] for r in new], labels + [r["label"] for r in new])
 
     def _winners(
         self, voted: _Round, start: tuple[list[str], list[Any]], turn: int
@@ -264,16 +277,43 @@ class PrivateEvolution:
             names += [label] * n
         return texts, names
 
-    def _begin(self) -> dict[str, Any]:
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Lock the checkpoint: two runs on one would draw votes twice and pay for them once."""
+        if self.checkpoint is None:
+            yield
+            return
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(f"{self.checkpoint}.lock", timeout=0, mode=0o600)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            msg = (
+                f"Another run uses the checkpoint {self.checkpoint}: wait for it, or give another "
+                "file (and pay for another run)."
+            )
+            raise ParameterError(msg) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _begin(self, start: tuple[list[str], list[Any]]) -> dict[str, Any]:
         """Return the state of the run: of the checkpoint, if there is one."""
-        terms = [self.epsilon, self.delta, self.n_rounds, self.neighbouring, self.texts_per_user]
+        names = ("epsilon", "delta", "n_rounds", "neighbouring", "texts_per_user", "threshold")
+        terms = {name: getattr(self, name) for name in (*names, "variations")}
+        terms["classes"] = [str(label) for label in dict.fromkeys(start[1])]
+        terms["public texts"] = _digest(start)
         if self.checkpoint is None or not self.checkpoint.exists():
             return {"name": secrets.token_hex(8), "terms": terms, "rounds": []}
         state: dict[str, Any] = json.loads(self.checkpoint.read_text(encoding="utf-8"))
         if state["terms"] != terms:
+            others = state["terms"] if isinstance(state["terms"], dict) else {}
+            unlike = [name for name, value in terms.items() if others.get(name) != value]
             msg = (
-                f"The checkpoint {self.checkpoint} is of a run with other terms (ε, δ, rounds, "
-                f"relation, texts a user: {state['terms']}): give another file."
+                f"The checkpoint {self.checkpoint} is of a run with other terms "
+                f"({', '.join(unlike)}): give another file."
             )
             raise ParameterError(msg)
         return state
@@ -297,14 +337,25 @@ def _first(
     public: list[str], public_y: Sequence[Any] | None, classes: list[Any]
 ) -> tuple[list[str], list[Any]]:
     if public_y is None:
-        return [t for _ in classes for t in public], [c for c in classes for _ in public]
-    labels = list(public_y)
+        return _once([t for _ in classes for t in public], [c for c in classes for _ in public])
+    kept = [(t, c) for t, c in zip(public, public_y, strict=True) if c in classes]
+    texts, labels = _once([text for text, _ in kept], [label for _, label in kept])
     for label in classes:
         if labels.count(label) < 2:
             msg = f"Class {label!r} has {labels.count(label)} public texts: give at least two."
             raise DataError(msg)
-    kept = [(t, c) for t, c in zip(public, labels, strict=True) if c in classes]
-    return [text for text, _ in kept], [label for _, label in kept]
+    return texts, labels
+
+
+def _once(texts: list[str], labels: list[Any]) -> tuple[list[str], list[Any]]:
+    """Return each text of a class once: of equal candidates only one would get votes."""
+    pairs = list(dict.fromkeys(zip(texts, labels, strict=True)))
+    return [text for text, _ in pairs], [label for _, label in pairs]
+
+
+def _digest(start: tuple[list[str], list[Any]]) -> str:
+    told = json.dumps([start[0], [str(label) for label in start[1]]])
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def _stream(random_state: int | None, *keys: int) -> int:

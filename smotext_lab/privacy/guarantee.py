@@ -1,14 +1,16 @@
-"""What a mechanism guarantees, in figures and in one sentence."""
+"""What a mechanism guarantees, in figures and in one sentence; and several of them together."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from smotext_lab.errors import ParameterError, did_you_mean
+from smotext_lab.errors import DataError, ParameterError, did_you_mean
+from smotext_lab.privacy.accounting import composed, epsilon_of
 
-__all__ = ["Guarantee", "Neighbouring", "Unit"]
+__all__ = ["Guarantee", "Neighbouring", "Unit", "stated_in"]
 
 Neighbouring = Literal["add_or_remove", "replace"]
 Unit = Literal["text", "user"]
@@ -37,7 +39,11 @@ class Guarantee:
         What is taken to be known to everyone and is not protected.
     mechanism : str
     mu : float, optional
-        Sensitivity over noise of the Gaussian mechanism it is equivalent to.
+        Sensitivity over noise of the Gaussian mechanism it is equivalent to. Where there is no
+        guarantee, of the noise there is: the sentence says what it would cost.
+    release : str, default=""
+        A random name of what was released: the same for all that is made of one release, another
+        for the next, whose cost adds up with it. Empty before there is one.
 
     Examples
     --------
@@ -56,6 +62,7 @@ class Guarantee:
     public: tuple[str, ...] = ()
     mechanism: str = ""
     mu: float | None = None
+    release: str = ""
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -75,7 +82,7 @@ class Guarantee:
     def sentence(self) -> str:
         """The guarantee as one sentence, for reports and data cards."""
         if not self.holds:
-            return "No privacy guarantee."
+            return "No privacy guarantee." if self.mu is None else self._price(self.mu)
         unit = "text"
         if self.unit == "user":
             unit = f"user (at most {self.texts_per_user} texts of each are read)"
@@ -86,12 +93,88 @@ class Guarantee:
             f"{change}; taken as public and not protected: {known}."
         )
 
+    def _price(self, mu: float) -> str:
+        least = epsilon_of(mu, self.delta)
+        shown = f"{least:,.0f}" if least >= 100 else f"{least:.3g}"
+        return (
+            f"No privacy guarantee: one would take an ε of at least {shown} (δ = {self.delta:g})."
+        )
+
     def __str__(self) -> str:
         return self.sentence
 
     def described(self) -> dict[str, Any]:
         """Return the guarantee as values that JSON can hold, the sentence among them."""
         values = asdict(self) | {"public": list(self.public), "sentence": self.sentence}
-        if not self.holds:
-            values["epsilon"] = None
+        for name in ("epsilon", "mu"):
+            if values[name] is not None and not math.isfinite(values[name]):
+                values[name] = None
         return values
+
+
+def stated_in(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the provenance of a synthesis states about all its texts; empty for nothing.
+
+    Several releases are taken together, as if all had read the same texts: exactly what their
+    Gaussian noise adds up to then, and no less than that if they read others.
+
+    Parameters
+    ----------
+    info : mapping
+        Of a `Synthesis`, whose ``parts`` are the provenances of what it was joined of.
+
+    Returns
+    -------
+    dict
+        As `Guarantee.described` has it; with a sentence alone where the parts' guarantees are of
+        kinds that cannot be added up.
+
+    Raises
+    ------
+    DataError
+        If what is stated cannot be read, as in a file that was changed.
+
+    Examples
+    --------
+    >>> one, other = (
+    ...     {"guarantee": Guarantee(1.0, 1e-5, mu=0.3, release=name).described()} for name in "ab"
+    ... )
+    >>> round(stated_in({"parts": [one, other, one]})["mu"], 4)  # √2 · 0.3: two releases
+    0.4243
+    >>> stated_in({"parts": [one, {}]})
+    {}
+    """
+    parts = [info] if "guarantee" in info else info.get("parts", [])
+    found = [_checked(part.get("guarantee") or {}) for part in parts]
+    if "guarantee" in info:
+        return found[0]
+    if any(each.get("epsilon") is None for each in found):
+        return {}
+    # what has no name may be a release of its own
+    named = {each.get("release") or str(row): each for row, each in enumerate(found)}
+    return _together(list(named.values())) if named else {}
+
+
+def _checked(stated: Any) -> dict[str, Any]:
+    numbers = ("epsilon", "delta", "mu")
+    if isinstance(stated, Mapping) and all(
+        isinstance(stated.get(name), int | float | None) for name in numbers
+    ):
+        return dict(stated)
+    msg = "The provenance states a guarantee that cannot be read: its ε, δ and μ must be numbers."
+    raise DataError(msg)
+
+
+def _together(stated: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    kinds = {(g.get("neighbouring"), g.get("unit"), g.get("texts_per_user")) for g in stated}
+    mus = [float(g["mu"]) for g in stated if g.get("mu") is not None]
+    if len(kinds) > 1 or len(mus) < len(stated):
+        told = " ".join(str(g.get("sentence", "")) for g in stated)
+        return {"sentence": f"The parts state guarantees that cannot be added up. {told}"}
+    mu, delta = composed(*mus), max(float(g["delta"]) for g in stated)
+    values = {f.name: stated[0][f.name] for f in fields(Guarantee) if f.name in stated[0]}
+    values |= {"epsilon": epsilon_of(mu, delta), "delta": delta, "mu": mu}
+    for name in ("mechanism", "release"):
+        values[name] = "; ".join(dict.fromkeys(str(g.get(name, "")) for g in stated))
+    values["public"] = tuple(dict.fromkeys(what for g in stated for what in g.get("public", ())))
+    return Guarantee(**values).described()

@@ -1,4 +1,4 @@
-"""`HeuristicNoise`: noise on vectors before decoding, its true price, and no promise."""
+"""`HeuristicNoise`: noise on vectors before decoding, what it would cost at least, no promise."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class HeuristicNoise:
 
     For teaching: this is what is often meant by "we add noise". One text is a parent of many
     vectors, so changing it moves all of them, and noise that hides that leaves no text to read.
-    `price` says what ε it would have.
+    `price` says what ε would have to be stated at least.
 
     Parameters
     ----------
@@ -33,10 +33,8 @@ class HeuristicNoise:
     Examples
     --------
     >>> noise = HeuristicNoise(0.05)
-    >>> print(noise.guarantee())
-    No privacy guarantee.
-    >>> round(noise.price(n_texts=100, delta=1e-5))
-    81705
+    >>> print(noise.guarantee(n_texts=100, delta=1e-5))
+    No privacy guarantee: one would take an ε of at least 81,705 (δ = 1e-05).
     """
 
     def __init__(
@@ -65,21 +63,23 @@ class HeuristicNoise:
         noisy /= np.maximum(np.linalg.norm(noisy, axis=1, keepdims=True), 1e-12)
         return self.decoder.decode_rows(noisy.astype(np.float32), seeds=seeds, **settings)
 
-    def guarantee(self) -> Guarantee:
-        """Return that there is none."""
-        return Guarantee(math.inf, 0.0, mechanism=repr(self))
+    def guarantee(self, n_texts: int = 1, delta: float = 1e-5) -> Guarantee:
+        """Return that there is none, and what one would cost at least; parameters as of `price`."""
+        return Guarantee(math.inf, delta, mechanism=repr(self), mu=self._mu(n_texts))
 
     def price(self, n_texts: int, delta: float) -> float:
-        """Return the ε that would have to be stated for so many texts, if parents were public.
+        """Return an ε below which no guarantee for so many texts could be stated.
 
         One record may be a parent of all of them: then all vectors move, each by up to 2, and all
-        together by ``2 √n``. (That SMOTE's choice of neighbours moves too is not counted.)
+        together by ``2 √n``. At least, since that SMOTE's choice of neighbours moves too is not
+        counted: it is what one would have to state if who the parents are were known anyway.
 
         Parameters
         ----------
         n_texts : int
         delta : float
         """
-        if self.sigma == 0:
-            return math.inf
-        return epsilon_of(2 * math.sqrt(n_texts) / self.sigma, delta)
+        return epsilon_of(self._mu(n_texts), delta)
+
+    def _mu(self, n_texts: int) -> float:
+        return 2 * math.sqrt(n_texts) / self.sigma if self.sigma else math.inf

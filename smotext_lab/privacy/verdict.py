@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["verdict"]
 
 _LONG_RUN = 8  # words in a row: as in the guard against copies
+_NEAR = 0.95  # cosine
+_BY_CAPITALS = " Names are told by their capitals: in texts of small letters none are found."
 
 
 def verdict(audit: Audit) -> pd.DataFrame:
@@ -63,20 +65,21 @@ def _about_membership(audit: Audit) -> list[tuple[str, str, str, str]]:
             if audit.epsilon_at_least
             else "No lower bound above 0.",
             f"ε ≥ {audit.epsilon_at_least:.2f} at 95% confidence",
-            "A lower bound: a better attack may show more. It never proves a guarantee.",
+            "A lower bound: a better attack may show more. It never proves a guarantee. It takes "
+            "texts for independent trials, which those of one set of new texts need not be.",
         ),
     ]
 
 
 def _about_words(audit: Audit) -> tuple[str, str, str, str]:
     train, holdout = (audit.runs[name].to_numpy() for name in ("train", "holdout"))
-    long = [(runs >= _LONG_RUN).sum() for runs in (train, holdout)]
+    long = [int((runs >= _LONG_RUN).sum()) for runs in (train, holdout)]
     return (
         "Are there passages word for word?",
-        "Yes." if long[0] > long[1] else "Not more than by chance.",
-        f"{_LONG_RUN} or more words in a row: {long[0]} training texts, {long[1]} others; "
-        f"longest {train.max()} and {holdout.max()}",
-        "Stock phrases are in both; what only training texts show was copied.",
+        "Yes." if _more(audit, *long) else "Not more than by chance.",
+        f"{_LONG_RUN} or more words in a row: {_shares(audit, *long)}; "
+        f"longest {train.max()} and {holdout.max()} words",
+        "Stock phrases are in both; what training texts have more of than chance was copied.",
     )
 
 
@@ -89,10 +92,11 @@ def _about_phrases(audit: Audit) -> list[tuple[str, str, str, str]]:
             f"{row['disclosed']:.0f} of {row['in_train_only']:.0f} in one training text only; "
             f"phantoms: {row['phantoms']:.0f} of {row['in_holdout_only']:.0f}; "
             f"p = {row['p_value']:.3g}",
-            "Phantoms come from the holdout, which was never read: chance alone.",
+            "Phantoms come from the holdout, which was never read: chance alone."
+            + (_BY_CAPITALS if kind == "names" else ""),
         )
         for kind, row in audit.disclosures.iterrows()
-        if row["in_train_only"]
+        if row["in_train_only"] or kind == "names"
     ]
 
 
@@ -123,32 +127,54 @@ def _about_personal(audit: Audit) -> tuple[str, str, str, str]:
 
 def _about_copies(audit: Audit) -> tuple[str, str, str, str]:
     train, holdout = (audit.nearest[name].dropna() for name in ("train", "holdout"))
+    near = [int((cosines > _NEAR).sum()) for cosines in (train, holdout)]
+    some = "Near copies of training texts." if _more(audit, *near) else "Not more than by chance."
     return (
         "Copy check only: how near is the nearest synthetic text?",
-        "Near copies of training texts." if _copies(train) > _copies(holdout) else "No copies.",
-        f"median cosine {train.median():.3f} (holdout {holdout.median():.3f}); above 0.95: "
-        f"{_copies(train)} and {_copies(holdout)}",
+        some if near[0] else "No copies.",
+        f"median cosine {train.median():.3f} (holdout {holdout.median():.3f}); above {_NEAR}: "
+        f"{_shares(audit, *near)}",
         "Says nothing about privacy (arXiv 2505.01524): texts at risk need no copies.",
     )
 
 
 def _about_guarantee(audit: Audit) -> tuple[str, str, str, str]:
-    stated = audit.guarantee.get("epsilon")
+    question, told = "Is anything guaranteed?", audit.guarantee
+    if told is None:
+        return (
+            question,
+            "Not stated in what was audited.",
+            "texts without their provenance",
+            "Files of Synthesis.to_parquet say what was guaranteed, other files cannot.",
+        )
+    stated = told.get("epsilon")
     if stated is None:
         return (
-            "Is anything guaranteed?",
-            "No.",
-            "no mechanism",
-            "What was not found today may be found by a better attack.",
+            question,
+            "Not for all of them together." if told.get("sentence") else "No.",
+            "several mechanisms" if told.get("sentence") else "no mechanism",
+            str(
+                told.get("sentence") or "What was not found today may be found by a better attack."
+            ),
         )
     broken = audit.epsilon_at_least > stated
     return (
-        "Is anything guaranteed?",
+        question,
         "The attack contradicts the statement." if broken else "Yes.",
         f"stated ε = {stated:g}, shown ε ≥ {audit.epsilon_at_least:.2f}",
-        str(audit.guarantee.get("sentence", "")),
+        str(told.get("sentence", "")),
     )
 
 
-def _copies(cosines: pd.Series) -> int:
-    return int((cosines > 0.95).sum())
+def _more(audit: Audit, inside: int, outside: int) -> bool:
+    """Return whether training texts show something more often than others, beyond chance."""
+    from scipy.stats import fisher_exact
+
+    m, n = audit.sizes["train"], audit.sizes["holdout"]
+    found = fisher_exact([[inside, m - inside], [outside, n - outside]], alternative="greater")
+    return bool(found[1] < 1 - CONFIDENCE)
+
+
+def _shares(audit: Audit, inside: int, outside: int) -> str:
+    m, n = audit.sizes["train"], audit.sizes["holdout"]
+    return f"{inside} of {m} training texts, {outside} of {n} others"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from smotext_lab.privacy.guarantee import Neighbouring
-from smotext_lab.privacy.noise import GRID, add_noise
+from smotext_lab.privacy.noise import GRID, add_noise, one_by_one
 
 __all__ = ["noisy_votes", "votes_sensitivity"]
 
@@ -37,6 +37,8 @@ def noisy_votes(
 ) -> np.ndarray:
     """Return the number of private texts nearest to each candidate of their class, with noise.
 
+    Of candidates of a class that are equal, the first gets the votes of all.
+
     Parameters
     ----------
     vectors : ndarray of shape (n, d)
@@ -60,11 +62,15 @@ def noisy_votes(
     step = 1.0 / math.ceil(GRID / max(sigma, 1.0))  # so that one vote is a whole number of steps
     votes = np.zeros(len(candidates), np.int64)
     vectors = np.nan_to_num(np.asarray(vectors, np.float64))
+    candidates = np.asarray(candidates, np.float64) + 0.0  # no -0, whose bytes are others
     public = _rows_of(candidate_labels)
     for label, rows in _rows_of(labels).items():
         places = public.get(label)
         if places is not None:
-            nearest = (vectors[rows] @ candidates[places].T).argmax(axis=1)
+            first = {candidates[place].tobytes(): place for place in places[::-1]}
+            places = np.sort(np.array(list(first.values())))
+            near = one_by_one(vectors[rows], candidates[places])
+            nearest = np.array([cosines.argmax() for cosines in near])
             np.add.at(votes, places[nearest], round(1 / step))
     return add_noise(votes, step, sigma)
 

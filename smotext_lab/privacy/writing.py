@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from smotext_lab.errors import DataError
+from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.forms import TextForm
 from smotext_lab.guards import Guards
 from smotext_lab.interpolators import Interpolator, SMOTEInterpolator
@@ -17,7 +18,7 @@ from smotext_lab.sampler.counts import plain
 from smotext_lab.sampler.generation import Generation, Source
 from smotext_lab.synthesis import Synthesis
 
-__all__ = ["Told", "blind", "synthesis_of", "write_between"]
+__all__ = ["Told", "blind", "check_guidance", "synthesis_of", "write_between"]
 
 WITHHELD = (
     "parents",
@@ -48,6 +49,14 @@ class Told:
     words: int | None = None
 
 
+def check_guidance(scale: float) -> None:
+    """Refuse a guidance that is no finite number of 0 or more."""
+    number = isinstance(scale, int | float | np.number) and not isinstance(scale, bool)
+    if not (number and 0 <= scale < math.inf):
+        msg = f"guidance_scale must be a finite number of 0 or more, got {scale!r}."
+        raise ParameterError(msg)
+
+
 def blind(guards: Guards) -> Guards:
     """Return `guards` without those that compare with real texts.
 
@@ -71,12 +80,14 @@ def write_between(
     interpolator: Interpolator | None = None,
     max_attempts: int = 3,
     max_blends: int = 3,
+    guidance_scale: float = 0.0,
     told: Told | None = None,
     progress: bool = True,
 ) -> Generation:
     """Run SMOTE among released vectors, and decode.
 
-    Labels are judged by the released vectors too, so that the guards' vote costs nothing.
+    Labels are judged by the released vectors too, so that the guards' vote costs nothing; nor
+    does guidance, which follows their means.
 
     Parameters
     ----------
@@ -113,6 +124,7 @@ def write_between(
         judge,
         max_attempts=max_attempts,
         max_blends=max_blends,
+        guidance_scale=guidance_scale,
         progress=progress,
     )
     made.run()

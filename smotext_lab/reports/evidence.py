@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 
 from smotext_lab import charts
-from smotext_lab.errors import DataError, ParameterError
+from smotext_lab.charts.robustness import drop_chart
+from smotext_lab.errors import ParameterError
 from smotext_lab.evaluation.splits import Split
 from smotext_lab.evaluation.study import CLEAN, Arm, Results
+from smotext_lab.evaluation.thesaurus import wordnet
 from smotext_lab.markup import inert, shortened
 from smotext_lab.reports.pieces import html_page
 
@@ -26,6 +28,7 @@ __all__ = [
     "answer",
     "compared",
     "drops",
+    "drops_by_noise",
     "effect_figures",
     "examples",
     "feasible",
@@ -33,6 +36,7 @@ __all__ = [
     "prepared",
     "quickly",
     "show_compared",
+    "show_drops",
     "table",
 ]
 
@@ -126,6 +130,7 @@ def about(split: Split, resamples: int, models: str, *, left_out: Collection[int
     left_out : collection of int
         Numbers of texts of each class that there are too few texts for.
     """
+    found = wordnet()
     told = [
         f"{len(split.train_texts)} training texts of {split.name} to draw from, "
         f"{len(split.classes)} classes",
@@ -133,6 +138,7 @@ def about(split: Split, resamples: int, models: str, *, left_out: Collection[int
         f"{resamples} resamples",
         "95% intervals by a bootstrap over resamples and test texts",
         models,
+        f"synonyms from {found}" if found else "no synonyms in EDA and noise: WordNet is not there",
     ]
     if split.overlap:
         told.append(f"{split.overlap} test texts left out that stand in the training part")
@@ -178,20 +184,81 @@ def effect_figures(name: str, effect: Any) -> dict[str, float]:
     return {name: effect.value, f"{name}_low": effect.low, f"{name}_high": effect.high}
 
 
-def drops(results: Results, arm: Arm, classifier: str, k: Any) -> float:
-    """Return the mean relative loss of accuracy under noise, over its kinds and strengths."""
-    clean = results.mean(arm, classifier, k, "accuracy")
-    tests = {
-        row["test"]
-        for cell in results.cells[arm, classifier, k]
-        for row in cell.rows
-        if row["test"] != CLEAN
-    }
-    if not tests or clean == 0:
-        msg = "nothing was tested under noise"
-        raise DataError(msg)
-    noisy = [results.mean(arm, classifier, k, "accuracy", test) for test in sorted(tests)]
-    return float(1 - np.mean(noisy) / clean)
+def drops(results: Results) -> pd.DataFrame:
+    """Return the share of accuracy that each arm loses under all noises, and that it spares.
+
+    Parameters
+    ----------
+    results : Results
+        Of `robustness`.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``k``, ``classifier``, ``trained on``, ``accuracy`` (on clean texts), ``drop``,
+        ``drop_low``, ``drop_high`` (95%); ``gain``, ``low``, ``high``, how much less is lost than
+        with the real texts alone; ``win/tie/loss``.
+
+    Raises
+    ------
+    DataError
+        If nothing was tested under noise.
+    """
+    rows = []
+    for arm, classifier, k in results.cells:
+        row = {
+            "k": k,
+            "classifier": classifier,
+            "trained on": str(arm),
+            "accuracy": results.mean(arm, classifier, k, "accuracy"),
+            **effect_figures("drop", results.drop(arm, classifier, k)),
+        }
+        if arm != Arm():
+            effect = results.drop_difference(arm, Arm(), classifier, k)
+            row |= {"gain": effect.value, "low": effect.low, "high": effect.high}
+            row["win/tie/loss"] = "/".join(map(str, results.drop_wins(arm, Arm(), classifier, k)))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def drops_by_noise(results: Results) -> pd.DataFrame:
+    """Return what each noise at each strength costs each arm.
+
+    Parameters
+    ----------
+    results : Results
+        Of `robustness`.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``k``, ``classifier``, ``trained on``, ``noise``, ``strength``, ``accuracy``,
+        ``drop``, ``low``, ``high`` (95%). The clean texts come first, as a noise of strength 0
+        that has cost nothing: no drop.
+    """
+    rows = []
+    for arm, classifier, k in results.cells:
+        for test in (CLEAN, *results.noises):
+            kind, _, strength = test.rpartition(" ")
+            row = {
+                "k": k,
+                "classifier": classifier,
+                "trained on": str(arm),
+                "noise": kind or CLEAN,
+                "strength": float(strength) if kind else 0.0,
+                "accuracy": results.mean(arm, classifier, k, "accuracy", test),
+            }
+            if test != CLEAN:
+                effect = results.drop(arm, classifier, k, [test])
+                row |= {"drop": effect.value, "low": effect.low, "high": effect.high}
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def show_drops(frame: pd.DataFrame) -> None:
+    """Display what each noise costs, as `drops_by_noise` returns it."""
+    drawn = _grouped(frame.dropna(subset=["drop"]), "k")
+    charts.show(drop_chart(drawn), "share of accuracy lost under each noise, by its strength")
 
 
 def answer(sentence: str, tiles: Mapping[str, str], *, about: str, quick: bool) -> HTML:
@@ -234,9 +301,7 @@ def show_compared(frame: pd.DataFrame, *, title: str, k: str = "k") -> None:
     """
     import altair as alt
 
-    drawn = frame.dropna(subset=["gain"])
-    pairs = zip(drawn["classifier"], drawn["k"], strict=True)
-    drawn = drawn.assign(group=[f"{classifier}, {k} = {number}" for classifier, number in pairs])
+    drawn = _grouped(frame.dropna(subset=["gain"]), k)
     parts = [
         _gains(rows, title).properties(title=charts.label(group, 60))
         for group, rows in drawn.groupby("group", sort=False)
@@ -244,6 +309,12 @@ def show_compared(frame: pd.DataFrame, *, title: str, k: str = "k") -> None:
     # the text of an axis is drawn a little wider than it is measured
     whole = alt.vconcat(*parts, padding={"left": 40, "top": 5, "right": 5, "bottom": 5})
     charts.show(charts.styled(whole), title)
+
+
+def _grouped(frame: pd.DataFrame, k: str) -> pd.DataFrame:
+    """Return the frame with the column ``group``: classifier, and `k` and its number."""
+    pairs = zip(frame["classifier"], frame["k"], strict=True)
+    return frame.assign(group=[f"{classifier}, {k} = {number}" for classifier, number in pairs])
 
 
 def _gains(frame: pd.DataFrame, title: str) -> Any:

@@ -12,8 +12,12 @@ from smotext_lab.charts import show
 from smotext_lab.charts.privacy import epsilon_chart, roc_chart
 from smotext_lab.datasets import load_dataset
 from smotext_lab.errors import DataError, ParameterError
-from smotext_lab.evaluation.scores import prior_macro_f1
+from smotext_lab.evaluation.classifiers import Remembering, text_classifier
+from smotext_lab.evaluation.scores import macro_f1, prior_macro_f1
+from smotext_lab.evaluation.training import TrainingTexts
 from smotext_lab.markup import texts_table
+from smotext_lab.synthesis import Synthesis
+from smotext_lab.synthesis.reading import metadata_of
 
 if TYPE_CHECKING:
     from IPython.display import HTML
@@ -22,11 +26,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Comparison",
+    "above_guessing",
     "answer",
     "halves",
+    "kept",
     "random_texts",
     "read_three",
-    "retention",
     "show_epsilon",
     "show_roc",
     "verdict_table",
@@ -36,8 +41,10 @@ __all__ = [
 
 def read_three(
     synthetic: str, train: str | None, holdout: str | None, text: str | None, label: str | None
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+) -> tuple[Synthesis | list[str], pd.DataFrame, pd.DataFrame]:
     """Return synthetic, training and holdout texts from their files.
+
+    A file of `Synthesis.to_parquet` gives the synthesis, with what it tells of its making.
 
     Raises
     ------
@@ -50,8 +57,12 @@ def read_three(
             "of the same kind that were kept out (holdout): give all three files."
         )
         raise ParameterError(msg)
-    frames = [load_dataset(name, text=text, label=label) for name in (synthetic, train, holdout)]
-    return frames[0], frames[1], frames[2]
+    if metadata_of(synthetic) is not None:
+        made: Synthesis | list[str] = Synthesis.from_parquet(synthetic)
+    else:
+        made = load_dataset(synthetic, text=text, label=label)["text"].tolist()
+    real, kept_out = (load_dataset(name, text=text, label=label) for name in (train, holdout))
+    return made, real, kept_out
 
 
 def halves(
@@ -84,7 +95,9 @@ def answer(audit: Audit) -> HTML:
         if best.auc.low > 0.5
         else "These attacks could not tell which texts were used"
     )
-    stated = audit.guarantee.get("sentence", "Nothing is guaranteed about these texts.")
+    stated = "Whether anything is guaranteed about these texts is not stated in the file."
+    if audit.guarantee is not None:
+        stated = audit.guarantee.get("sentence", "Nothing is guaranteed about these texts.")
     rows = pd.DataFrame(
         {
             "": [f"{told}: AUC {best.auc}.", str(stated)],
@@ -122,29 +135,36 @@ def show_epsilon(
     show(chart, f"{title} against the stated ε")
 
 
-def retention(
-    vectors: np.ndarray,
-    labels: Sequence[Any],
-    real: tuple[np.ndarray, Sequence[Any]],
-    test: tuple[np.ndarray, Sequence[Any]],
-) -> float:
-    """Return the share of macro-F1 above guessing that training on synthetic vectors alone keeps.
+def above_guessing(encoder: Any, train: pd.DataFrame, test: pd.DataFrame) -> float:
+    """Return macro-F1 on real test texts above guessing, of a classifier trained on `train` alone.
 
-    Logistic regression on the encoder's vectors; both tested on the same real texts. Above
-    guessing as in `smotext_lab.evaluation.statistics.retention`, which has an interval too.
+    The classifier is the evaluation's *embedding-logreg*: logistic regression on the encoder's
+    vectors, its regularisation chosen by cross-validation inside `train`. NaN where `train` has
+    texts of one class only.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    train, test : DataFrame
+        Columns ``text`` and ``label``.
     """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import f1_score
+    labels, wanted = (np.asarray(part["label"].astype(str), str) for part in (train, test))
+    if len(set(labels)) < 2:
+        return float("nan")
+    classes = np.unique(np.concatenate([labels, wanted]))
+    model = text_classifier("embedding-logreg", encoder, 0)
+    model.fit(TrainingTexts(train["text"].tolist(), labels), classes)
+    truth = np.searchsorted(classes, wanted)
+    said = model.predict_proba(test["text"].tolist()).argmax(axis=1)
+    return macro_f1(truth, said, len(classes)) - prior_macro_f1(truth)
 
-    truth = np.asarray(test[1]).astype(str)
-    guess = prior_macro_f1(truth)
-    above = []
-    for rows, names in ((vectors, labels), real):
-        if len(set(names)) < 2:
-            return float("nan")
-        model = LogisticRegression(max_iter=1000).fit(rows, np.asarray(names).astype(str))
-        above.append(f1_score(truth, model.predict(test[0]), average="macro") - guess)
-    return float(above[0] / above[1]) if above[1] > 0 else float("nan")
+
+def kept(new: float, real: float) -> float:
+    """Return retention: what new texts give above guessing, as a share of what real ones give.
+
+    As in `smotext_lab.evaluation.statistics.retention`, which has an interval too.
+    """
+    return new / real if real > 0 else float("nan")
 
 
 class Comparison:
@@ -166,11 +186,9 @@ class Comparison:
         self, train: pd.DataFrame, holdout: pd.DataFrame, test: pd.DataFrame, encoder: Any
     ) -> None:
         self.rows: list[dict[str, Any]] = []
-        self._train, self._holdout, self._encoder = train, holdout, encoder
-        self._real, self._test = (
-            (encoder.encode(part["text"].tolist()), part["label"].tolist())
-            for part in (train, test)
-        )
+        self._train, self._holdout, self._test = train, holdout, test
+        self._encoder = Remembering(encoder)
+        self._real = above_guessing(self._encoder, train, test)
         self._sentences: list[str] = []
 
     def add(self, method: str, epsilon: float, made: Any) -> None:
@@ -181,7 +199,6 @@ class Comparison:
         if not len(new):
             self._add_nothing(method, epsilon)
             return
-        vectors = self._encoder.encode(new["text"].tolist())
         found = audit(
             made,
             self._train["text"],
@@ -193,7 +210,7 @@ class Comparison:
             {
                 "method": method,
                 "epsilon": epsilon,
-                "retention": retention(vectors, new["label"].tolist(), self._real, self._test),
+                "retention": kept(above_guessing(self._encoder, new, self._test), self._real),
                 "auc": found.best.auc.value,
                 "epsilon_at_least": found.epsilon_at_least,
                 "texts": len(new),
@@ -212,9 +229,8 @@ class Comparison:
         self.add(method, mechanism.epsilon, mechanism.generate(asked))
 
     def _add_nothing(self, method: str, epsilon: float) -> None:
-        row = dict.fromkeys(("retention", "auc"), float("nan"))
-        none = {"epsilon": epsilon, "epsilon_at_least": 0.0, "texts": 0}
-        self.rows.append({"method": method, **row, **none})
+        unknown = dict.fromkeys(("retention", "auc", "epsilon_at_least"), float("nan"))
+        self.rows.append({"method": method, "epsilon": epsilon, **unknown, "texts": 0})
 
     def table(self) -> pd.DataFrame:
         """Return the figures so far."""
@@ -242,8 +258,6 @@ class Comparison:
 
 def random_texts(decoder: Any, wanted: dict[Any, int], random_state: int) -> Any:
     """Return texts written from random directions, with labels at random."""
-    from smotext_lab.synthesis import Synthesis
-
     rng = np.random.default_rng(random_state)
     labels = [label for label, n in wanted.items() for _ in range(n)]
     points = rng.normal(size=(len(labels), decoder.encoder.dim))

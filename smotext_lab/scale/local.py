@@ -102,11 +102,16 @@ def _watch_parent() -> None:
 
 
 def _pin(workers: int, threads: int) -> None:
-    """Give this worker cores that the others do not use, and no more threads than that."""
+    """Give this worker cores and, where there are some, a GPU that the others do not use."""
+    import torch
+
+    name = multiprocessing.current_process().name.rpartition("-")[2]
+    number = (int(name) if name.isdecimal() else os.getpid()) % workers
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         if len(cores) >= workers * threads:
-            number = multiprocessing.current_process().name.rpartition("-")[2]
-            first = (int(number) if number.isdecimal() else os.getpid()) % workers * threads
+            first = number * threads
             os.sched_setaffinity(0, cores[first : first + threads])
+    if torch.cuda.is_available():
+        torch.cuda.set_device(number % torch.cuda.device_count())  # device="auto" means this one
     machine.limit_threads(threads)

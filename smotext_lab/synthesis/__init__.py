@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from smotext_lab._version import __version__
 from smotext_lab.errors import DataError, ParameterError, did_you_mean
 from smotext_lab.markup import texts_table
 from smotext_lab.synthesis.beside import beside
+from smotext_lab.synthesis.reading import metadata_of, rows_of
 from smotext_lab.synthesis.writing import Target, csv_bytes, jsonl_bytes, parquet_bytes, write
 
 __all__ = ["COLUMNS", "Synthesis", "weights_as_json"]
@@ -137,8 +139,33 @@ class Synthesis:
         return cls(pd.DataFrame(columns), **kwargs)
 
     @classmethod
+    def from_parquet(cls, path: str | os.PathLike[str]) -> Synthesis:
+        """Read the new rows and the provenance that `to_parquet` wrote; originals are left out.
+
+        Raises
+        ------
+        DataError
+            If the file is none of `to_parquet`, or damaged.
+        """
+        told = metadata_of(path)
+        if told is None:
+            msg = f"{str(path)!r} is no file that Synthesis.to_parquet wrote: use load_dataset."
+            raise DataError(msg)
+        names = told["columns"]
+        return cls(
+            rows_of(path, names),
+            info=told["info"],
+            text_column=names["text"],
+            label_column=names["label"],
+        )
+
+    @classmethod
     def concat(cls, parts: Iterable[Synthesis]) -> Synthesis:
         """Return one result with the rows of all `parts`, in order.
+
+        Where their provenances differ, ``info["parts"]`` holds them. What a privacy mechanism
+        guarantees stays ``info["guarantee"]`` only where all parts are of one release: several
+        give away more together than any of them states (`smotext_lab.privacy.audit` adds up).
 
         Raises
         ------
@@ -158,11 +185,10 @@ class Synthesis:
                     "differently; join their to_pandas() frames instead."
                 )
                 raise ParameterError(msg)
-        infos = [p.info for p in parts]
         return cls(
             pd.concat([p.frame for p in parts], ignore_index=True),
             originals=first.originals,
-            info=infos[0] if all(i == infos[0] for i in infos) else {"parts": infos},
+            info=_joined([info for p in parts for info in p.info.get("parts", [p.info])]),
             text_column=first.text_column,
             label_column=first.label_column,
         )
@@ -329,6 +355,20 @@ class Synthesis:
             for kind, shown in bundle.items()
             if (not include or kind in include) and kind not in (exclude or ())
         }
+
+
+def _joined(infos: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return one provenance for several; a guarantee only where it is of one release."""
+    first, *others = infos
+    stated = first.get("guarantee")
+    if any(info.get("guarantee") != stated for info in others):
+        return {"parts": infos}
+    if others and stated and not stated.get("release"):  # equal, and yet they may be two
+        return {"parts": infos}
+    if all(info == first for info in others):
+        return first
+    told = ("privacy", "guarantee", "withheld", "guards") if stated else ()
+    return {name: first[name] for name in told if name in first} | {"parts": infos}
 
 
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:

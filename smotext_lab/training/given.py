@@ -47,7 +47,7 @@ class Ends:
     def load(cls, encoder: str | Encoder, llm: str) -> Ends:
         """Load both."""
         encoder = BertEncoder(encoder) if isinstance(encoder, str) else encoder
-        model, tokenizer = load_llm(llm, "auto")
+        model, tokenizer = load_llm(llm, "auto", "cpu")  # where we train
         model.set_attn_implementation("eager")  # faster for short texts on a CPU
         return cls(encoder, llm, model, tokenizer)
 
