@@ -159,7 +159,8 @@ class XRAGDecoder(LazyWeights):
         Parameters
         ----------
         checkpoint : str or Path
-            A hub id or a folder, laid out as the reference's, with safetensors.
+            A hub id or a folder, laid out as the reference's. Where its weights are PyTorch's own
+            files, they are copied into safetensors once, which takes as much disk again.
         encoder : Encoder, optional
             Default `SFREncoder`.
         instruction : str, default="means the same"
@@ -181,12 +182,14 @@ class XRAGDecoder(LazyWeights):
         >>> decoder = XRAGDecoder.from_xrag("Hannibal046/xrag-7b")  # doctest: +SKIP
         """
         from smotext_lab.encoders import SFREncoder
-        from smotext_lab.models import model_path
+        from smotext_lab.models import model_path, say_needs
         from smotext_lab.xrag import instruction_prompt
 
         prompt = instruction_prompt(instruction)
         placed = {name: settings[name] for name in ("dtype", "device") if name in settings}
         reads = SFREncoder(**placed) if encoder is None else encoder
+        if encoder is None:
+            say_needs(checkpoint, reads.name, **placed)
         return cls(
             str(checkpoint), model_path(checkpoint), encoder=reads, prompt=prompt, **settings
         )
@@ -275,6 +278,8 @@ class XRAGDecoder(LazyWeights):
         Parameters
         ----------
         vectors : ndarray of float32, shape (n, d)
+            Those of length 1 are directions for an encoder that does not normalise: they are made
+            as long as its texts' vectors usually are (`SFREncoder.usual_length`).
         seeds : array of uint64, shape (n,), optional
             A row's random key: same vector and seed, same text.
         forms : sequence of TextForm or None, length n, optional
@@ -321,6 +326,8 @@ class XRAGDecoder(LazyWeights):
         Parameters
         ----------
         vectors : ndarray of float32, shape (n, d)
+            Those of length 1 are directions for an encoder that does not normalise: they are made
+            as long as its texts' vectors usually are (`SFREncoder.usual_length`).
         seeds : array of uint64, shape (n,), optional
             A row's random key: same vector and seed, same text.
         forms : sequence of TextForm or None, length n, optional
@@ -449,7 +456,13 @@ class XRAGDecoder(LazyWeights):
         if bad.any():
             msg = f"vector {int(bad.argmax())} holds NaN or infinity"
             raise DataError(msg)
-        return vectors
+        return self._as_long_as_texts(vectors)
+
+    def _as_long_as_texts(self, vectors: np.ndarray) -> np.ndarray:
+        """Return directions (length 1) as long as texts' vectors, if the encoder's are longer."""
+        directions = np.abs(np.linalg.norm(vectors, axis=1) - 1) < 1e-3
+        usual = getattr(self.encoder, "usual_length", None) if directions.any() else None
+        return vectors if usual is None else np.where(directions[:, None], vectors * usual, vectors)
 
     def _guidance(self, guidance: np.ndarray, n: int) -> np.ndarray:
         moves = np.asarray(guidance, np.float32)

@@ -345,7 +345,8 @@ class SFREncoder(_TransformerEncoder):
     """The encoder of xRAG-7B, ``Salesforce/SFR-Embedding-Mistral`` (14 GB in bfloat16).
 
     Last-token pooling; documents as xRAG feeds them: no prefix, not normalised. The end
-    token is appended, as the model's own tokenizer does.
+    token is appended, as the model's own tokenizer does. Points between texts are computed as
+    directions, of length 1: `XRAGDecoder` gives them `usual_length`, which xRAG's projector knows.
 
     Parameters
     ----------
@@ -386,6 +387,16 @@ class SFREncoder(_TransformerEncoder):
             dtype=dtype,
             device=device,
         )
+        self._usual_length: float | None = None
+
+    @property
+    def usual_length(self) -> float:
+        """How long a text's vector is: the mean of three texts that are always the same."""
+        if self._usual_length is None:
+            before = self.lengths_
+            self._usual_length = float(np.linalg.norm(self.encode(_PROBES), axis=1).mean())
+            self.lengths_ = before
+        return self._usual_length
 
 
 def _passages(text: str, max_words: int) -> list[str]:

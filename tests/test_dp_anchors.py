@@ -42,6 +42,30 @@ def private(topics):
     return topics(money=150, sport=150)
 
 
+def test_another_encoder_gets_anchors_of_public_texts_or_of_made_up_ones(word_encoder, topics):
+    real, _ = topics(money=40, sport=40)
+    vectors = word_encoder.encode(real)
+    kept = {}
+    for name, texts in (("public", topics(seed=1, money=40, sport=40)[0]), ("made up", None)):
+        made = Anchors.for_encoder(word_encoder, texts)
+        made.check(word_encoder)
+        assert made.vectors.shape == (8, word_encoder.dim)
+        assert len(made.components) == word_encoder.dim
+        kept[name] = len(np.unique(made.assign(vectors)))
+    assert kept["public"] > 1
+    again = Anchors.for_encoder(word_encoder)
+    np.testing.assert_array_equal(again.vectors, made.vectors)
+    with pytest.raises(DataError, match="give more public texts"):
+        Anchors.for_encoder(word_encoder, ["rain", "snow"])
+
+
+def test_the_default_encoder_gets_the_anchors_that_ship(word_encoder):
+    word_encoder.fingerprint = Anchors.shipped().encoder
+    np.testing.assert_array_equal(
+        Anchors.for_encoder(word_encoder).vectors, Anchors.shipped().vectors
+    )
+
+
 def test_texts_of_each_class_come_out_and_nothing_of_the_real_ones(mechanism, private):
     made = mechanism().fit(*private).generate({"money": 6, "sport": 4})
     assert made.counts().to_dict() == {"money": 6, "sport": 4}

@@ -163,6 +163,11 @@ def test_sfr_takes_the_last_token_and_keeps_its_length(tiny_sfr: Path) -> None:
         with torch.inference_mode():
             states = model(**tokenizer([text], return_tensors="pt")).last_hidden_state
         np.testing.assert_allclose(row, states[0, -1].numpy(), atol=1e-5)
+    noted = encoder.lengths_
+    usual = np.linalg.norm(rows, axis=1).mean()
+    assert encoder.usual_length == pytest.approx(usual, rel=0.2)
+    assert encoder.usual_length > 2
+    assert encoder.lengths_ is noted
 
 
 @pytest.mark.real

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -200,13 +201,13 @@ def test_a_folder_without_config_is_no_model(tmp_path):
         models.model_path(tmp_path)
 
 
-def test_a_pickle_is_refused_unread(folder):
+def test_a_pickle_of_an_unknown_name_is_refused_unread(folder):
     import torch
 
     (folder / "model.safetensors").unlink()
-    torch.save({}, folder / "pytorch_model.bin")
+    torch.save({}, folder / "weights.pt")
     for use in (models.model_path, models.load_encoder_model, models.load_llm):
-        with pytest.raises(ModelError, match="as a pickle only"):
+        with pytest.raises(ModelError, match="a pickle of a name that we do not know"):
             use(folder)
 
 
@@ -352,20 +353,197 @@ def listed(hub, folder, monkeypatch):
 def test_what_a_hub_model_takes_is_said_before_it_is_fetched(listed, capfd):
     listed["model.safetensors"] = 3_200_000_000
     models.pull("org/tiny")
-    assert "3.2 GB on the disk, and about as much in memory" in capfd.readouterr().err
+    said = capfd.readouterr().err
+    assert "3.2 GB on the disk and 3.2 GB in memory at its own precision" in said
 
 
 def test_a_hub_model_that_the_disk_cannot_hold_is_not_fetched(listed):
     listed["model.safetensors"] = 10**15
-    with pytest.raises(ModelError, match=r"takes 1000000.0 GB and .* set HF_HOME"):
+    with pytest.raises(ModelError, match=r"no room for 1000000.0 GB: .* set HF_HOME"):
         models.pull("org/tiny")
 
 
-def test_a_hub_model_that_has_only_a_pickle_is_refused(hub, folder):
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+def test_the_copy_of_pytorch_s_own_files_needs_room_too(listed, capfd, cache, monkeypatch):
+    del listed["model.safetensors"]
+    listed["pytorch_model.bin"] = 3_200_000_000
+    usage = shutil.disk_usage(cache.parent)
+    for free, fits in ((6_000_000_000, False), (7_000_000_000, True)):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, f=free: usage._replace(free=f))
+        if fits:
+            models.pull("org/tiny")
+        else:
+            with pytest.raises(ModelError, match=r"no room for 6.4 GB: .* has 6.0 GB free"):
+                models.pull("org/tiny")
+    assert "6.4 GB on the disk, a copy in safetensors with it, and 3.2 GB in memory" in (
+        capfd.readouterr().err
+    )
+
+
+def test_what_models_take_together_is_said_before_the_first_is_fetched(
+    listed, folder, tmp_path, capfd, monkeypatch
+):
+    monkeypatch.setattr(weights, "fetched", lambda where: None)
+    listed |= {"model.safetensors": 14_500_000_000, "config.json": 0}
+    disk = shutil.disk_usage(tmp_path)._replace(free=10**12)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: disk)
+    monkeypatch.setattr(machine, "memory_available", lambda: 30 * 10**9)
+    models.say_needs("org/llm", "org/encoder")
+    both = "org/llm and org/encoder: 29.0 GB on the disk still to come, and 29.0 GB in memory"
+    assert both in capfd.readouterr().err
+
+    monkeypatch.setattr(machine, "memory_available", lambda: 20 * 10**9)
+    with pytest.warns(UserWarning, match=r"take 29\.0 GB of memory together and 20\.0 GB are free"):
+        models.say_needs("org/llm", "org/encoder", device="cpu")
+    models.say_needs("org/llm", "org/encoder", dtype="4bit", device="cpu")  # warns of nothing
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: disk._replace(free=20 * 10**9))
+    with pytest.raises(ModelError, match="org/llm and org/encoder: no room for 29"):
+        models.say_needs("org/llm", "org/encoder")
+
+
+def test_nothing_is_said_of_models_that_are_here(hub, folder, capfd, no_network):
     put_on_hub(hub, folder)
-    with pytest.raises(ModelError):
-        models.load_encoder_model("org/tiny")
+    models.say_needs("org/tiny", folder, DEFAULT_LLM)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_hub_model_of_pytorch_s_own_files_is_fetched_with_them_and_converted(
+    hub, cache, pickled, monkeypatch, no_network
+):
+    import huggingface_hub
+
+    snapshot = put_on_hub(hub, pickled)
+    files = [SimpleNamespace(rfilename=p.name, size=p.stat().st_size) for p in snapshot.iterdir()]
+    monkeypatch.setattr(
+        huggingface_hub.HfApi, "model_info", lambda *_, **__: SimpleNamespace(siblings=files)
+    )
+    asked = []
+
+    def download(hub_id, *, allow_patterns, local_files_only, **rest):
+        asked.append((allow_patterns, local_files_only))
+        return str(snapshot)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    place = models.pull("org/tiny")
+    (patterns, local), *_ = asked
+    assert "pytorch_model*.bin" in patterns
+    assert not local
+    assert place.parent == cache
+    assert models.model_path("org/tiny@" + "a" * 40) == place
+    assert models.fingerprint("org/tiny") == "org/tiny@aaaaaaaaaaaa"
+    assert models.verify("org/tiny") == []
+    assert models.remove("org/tiny") > 1000
+    assert not place.exists()
+
+
+# -- PyTorch's own files -------------------------------------------------------------
+
+
+@pytest.fixture
+def pickled(folder: Path) -> Path:
+    """Return the same model as files of PyTorch's: two, with an index, and two names for one."""
+    import torch
+    from safetensors.torch import load_file
+
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    tensors["tied"] = next(iter(tensors.values()))
+    halves = [dict(list(tensors.items())[part::2]) for part in (0, 1)]
+    names = [f"pytorch_model-0000{n}-of-00002.bin" for n in (1, 2)]
+    for half, name in zip(halves, names, strict=True):
+        torch.save(half, folder / name)
+    where = {key: name for half, name in zip(halves, names, strict=True) for key in half}
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": where}))
+    return folder
+
+
+def test_pytorch_s_own_files_are_converted_once_and_load_the_same(
+    pickled, tiny_bert, cache, capfd, monkeypatch
+):
+    from safetensors.torch import load_file
+
+    monkeypatch.setattr(models.pickled, "_PART", 1000)
+    before = sorted(p.name for p in pickled.iterdir())
+    place = models.model_path(pickled)
+    said = capfd.readouterr().err
+    assert "Converting tiny-bert to safetensors (once, 0.0 GB in" in said
+    assert place.parent == cache
+    assert len(list(place.glob("*.safetensors"))) > 2
+    assert not list(place.glob("*.bin*"))
+    assert (place / "vocab.txt").read_text() == (tiny_bert / "vocab.txt").read_text()
+    assert sorted(p.name for p in pickled.iterdir()) == before
+
+    found = models.load_encoder_model(pickled, "float32")[0].state_dict()
+    expected = load_file(tiny_bert / "model.safetensors")
+    assert all((found[name] == tensor).all() for name, tensor in expected.items())
+    assert capfd.readouterr().err == ""
+
+
+def test_the_identity_of_pytorch_s_own_files_is_of_what_is_in_them(pickled, cache, tmp_path):
+    import torch
+
+    first = models.fingerprint(pickled)
+    assert first.startswith("tiny-bert@")
+    assert not cache.exists(), "a fingerprint needs no copy"
+    place = models.model_path(pickled)
+    moved = shutil.copytree(pickled, tmp_path / "b" / "tiny-bert")
+    assert (models.fingerprint(moved), models.model_path(moved)) == (first, place)
+
+    (moved / "vocab.txt").write_text("other")
+    assert models.model_path(moved) != place, "its tokenizer is another"
+    shard = moved / "pytorch_model-00001-of-00002.bin"
+    tensors = {name: tensor + 1 for name, tensor in torch.load(shard).items()}
+    torch.save(tensors, shard)
+    assert models.fingerprint(moved) != first
+
+
+def test_a_copy_that_is_damaged_is_found_and_made_again(pickled, cache):
+    place = models.model_path(pickled)
+    part = min(place.glob("*.safetensors"))
+    whole = part.read_bytes()
+    part.write_bytes(whole[:100])
+    assert models.verify(pickled) == [part.name]
+    assert models.model_path(pickled) == place
+    assert part.read_bytes() == whole
+    (pickled / "pytorch_model-00002-of-00002.bin").write_bytes(b"cut")
+    assert "pytorch_model-00002-of-00002.bin" in models.verify(pickled)
+
+
+@pytest.mark.parametrize("harm", ["code", "more", "noise"])
+def test_a_pytorch_file_with_more_than_tensors_is_refused_and_nothing_of_it_runs(
+    pickled, cache, tmp_path, harm
+):
+    import torch
+
+    witness = tmp_path / "was-run"
+
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(witness),)
+
+    shard = pickled / "pytorch_model-00002-of-00002.bin"
+    says = {"code": "asks for posix.mkdir", "more": "other things than named tensors"}
+    if harm == "noise":
+        shard.write_bytes(b"PK" * 100)
+    else:
+        torch.save({"w": Evil() if harm == "code" else [1, 2]}, shard)
+    with pytest.raises(ModelError, match=says.get(harm, "damaged")) as caught:
+        models.load_encoder_model(pickled)
+    assert "\n" not in str(caught.value)
+    assert not witness.exists()
+    assert not [p for p in cache.iterdir() if not p.name.startswith(".")], "no half copy is left"
+
+
+def test_pytorch_s_own_files_without_room_for_the_copy_are_one_error(pickled, cache, monkeypatch):
+    usage = shutil.disk_usage(pickled)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(ModelError, match=r"No room for tiny-bert-.*SMOTEXT_LAB_CACHE"):
+        models.model_path(pickled)
+
+
+def test_a_missing_pytorch_file_is_named(pickled):
+    (pickled / "pytorch_model-00001-of-00002.bin").unlink()
+    with pytest.raises(ModelError, match="lacks 1 of its weights files, pytorch_model-00001"):
+        models.model_path(pickled)
 
 
 # -- loading -------------------------------------------------------------------------

@@ -87,7 +87,10 @@ def test_methods_are_compared_by_worth_and_by_attack(word_decoder, topics):
     with pytest.warns(UserWarning, match="too small"):
         weak = DPAnchors(0.01, 1e-4, **settings).fit(*parts[0])
     compare.add_mechanism("DPAnchors", weak, wanted)
-    copies, noise, strong_row, weak_row = compare.rows
+    compare.add("nothing", math.inf, Synthesis.from_rows([]))
+    copies, noise, strong_row, weak_row, nothing = compare.rows
+    assert nothing["texts"] == 0
+    assert math.isnan(nothing["retention"])
     assert copies["retention"] == 1
     assert copies["auc"] > 0.9
     assert noise["retention"] < 0.9

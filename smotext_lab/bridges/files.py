@@ -14,6 +14,7 @@ from smotext_lab.bridges.lexical import LexicalBridge, split_words
 from smotext_lab.bridges.projector import ProjectorBridge
 from smotext_lab.errors import BridgeError
 from smotext_lab.lora import Lora
+from smotext_lab.models import model_path
 
 __all__ = ["DEFAULT_BRIDGE", "load_bridge"]
 
@@ -31,7 +32,7 @@ def load_bridge(
     folder : str or Path, default="default"
         ``"default"`` is the bridge that ships with the package; else a folder that
         `Bridge.save` wrote, or an xRAG reference checkpoint (``config.json`` with
-        ``projector_type`` and ``retriever_hidden_size``).
+        ``projector_type`` and ``retriever_hidden_size``; safetensors or PyTorch's own files).
     split : callable, default=split_words
         For a lexical bridge: text → words.
 
@@ -43,6 +44,8 @@ def load_bridge(
     ------
     BridgeError
         If the folder holds no bridge, or one that is damaged.
+    ModelError
+        If the checkpoint's weights cannot be read.
 
     Examples
     --------
@@ -125,15 +128,12 @@ def _load_xrag(folder: Path) -> ProjectorBridge:
         n_tokens=1,
     )
     tensors: dict[str, torch.Tensor] = {}
-    for shard in sorted(folder.glob("*.safetensors")):
+    for shard in sorted(model_path(folder.absolute()).glob("*.safetensors")):
         tensors |= _read_tensors(shard, prefix="projector.")
     bridge = ProjectorBridge(facts)
     missing = set(bridge.state_dict()) - set(tensors)
     if missing:
-        msg = (
-            f"{folder} has no {sorted(missing)[0]} in its .safetensors files; a checkpoint "
-            f"with only .bin files must be converted first: we load no pickles"
-        )
+        msg = f"{folder} has no {sorted(missing)[0]} among its weights: it is no whole checkpoint"
         raise BridgeError(msg)
     bridge.load_state_dict(tensors)
     return bridge

