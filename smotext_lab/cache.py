@@ -144,9 +144,10 @@ def content_key(*parts: Any) -> str:
 
 
 @functools.cache
-def code_key() -> str:
-    """Return what stands for the code that makes texts: the road's modules."""
+def code_key(*more: str) -> str:
+    """Return what stands for the code that makes texts, the road's modules, and rooms besides."""
     package = Path(__file__).parent
-    files = [*package.glob("*.py"), *(f for room in _ROAD for f in (package / room).rglob("*.py"))]
+    rooms = [package / room for room in (*_ROAD, *more)]
+    files = [*package.glob("*.py"), *(file for room in rooms for file in room.rglob("*.py"))]
     content = [path.read_text("utf-8") for path in sorted(files)]
     return content_key(content)

@@ -132,12 +132,16 @@ class Results:
         (arm, classifier, k) -> one cell a resample.
     examples : DataFrame
         A few of the new texts of the first resample; columns ``method``, ``label``, ``text``.
+    refused : DataFrame
+        A few that were refused there, with a column ``reason`` besides. How many were is in
+        `frame`, under the largest number of each method: ``n_asked``, ``n_new``, ``refused_…``.
     """
 
     protocol: str
     split: Split
     cells: Mapping[tuple[Arm, str, Any], list[Cell]]
     examples: pd.DataFrame
+    refused: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -227,7 +231,7 @@ class Study:
 
         cells: dict[tuple[Arm, str, Any], list[Cell]] = {}
         every = [(k, number) for k in ks for number in range(self.setup.resamples)]
-        examples = pd.DataFrame()
+        examples = refused = pd.DataFrame()
         total = len(every) * len(arms) * len(self.classifiers)
         with tqdm(total=total, desc=self.protocol, disable=not self.setup.progress) as bar:
             for k, number in every:
@@ -240,8 +244,8 @@ class Study:
                             cells.setdefault((arm, name, k), []).append(cell)
                         bar.update()
                 if examples.empty:
-                    examples = pools.examples(arms)
-        return Results(self.protocol, self.split, cells, examples)
+                    examples, refused = pools.examples(arms), pools.refused(arms)
+        return Results(self.protocol, self.split, cells, examples, refused)
 
     def _cell(self, arm: Arm, name: str, which: tuple[Any, int], pools: _Pools) -> Cell | None:
         model = text_classifier(
@@ -298,7 +302,7 @@ class Study:
     def _identified(self) -> tuple[Any, ...]:
         decoder = self.models.decoder
         return (
-            code_key(),
+            code_key("evaluation"),
             self.protocol,
             self.split.digest,
             self.setup.random_state,
@@ -372,11 +376,14 @@ class _Pools:
         )
 
     def facts(self, arm: Arm) -> list[tuple[str, float]]:
-        """Return how many new texts there are, how near to real ones and to each other."""
+        """Return how many new texts there are, what was refused, how near to real ones they are."""
         if not arm.makes:
             return [("n_train", float(len(self.sample.real)))]
         new = self._new(arm)
-        found = [("n_new", float(len(new.labels) if new.points is None else len(new.points)))]
+        wanted = _wanted(self.sample.real.labels, arm.times)
+        found = [("n_asked", float(sum(wanted.values())))]
+        found += [("n_new", float(len(new.labels) if new.points is None else len(new.points)))]
+        found += [(f"refused_{kind}", float(n)) for kind, n in new.refusals().items()]
         if new.texts:
             found += nearness(new.texts, self.sample.real.texts, self.study.models.encoder)
             found += [("distinct_2", distinct_2(new.texts))]
@@ -392,6 +399,20 @@ class _Pools:
             order = np.argsort(turns.cumcount().to_numpy(), kind="stable")[:most]
             rows += [(name, new.labels[row], new.texts[row]) for row in order]
         return pd.DataFrame(rows, columns=["method", "label", "text"])
+
+    def refused(self, arms: Sequence[Arm], most: int = 2) -> pd.DataFrame:
+        """Return the first texts of each method that were refused, for each kind of reason."""
+        found = []
+        for name in dict.fromkeys(arm.method for arm in arms if arm.makes):
+            same = [arm for arm in arms if arm.method == name]
+            there = self._new(max(same, key=lambda arm: arm.times or 0.0)).refused
+            if there is not None and len(there):
+                kinds = there["reason"].str.partition(":")[0]
+                found.append(there.groupby(kinds).head(most).assign(method=name))
+        columns = ["method", "label", "text", "reason"]
+        return (
+            pd.concat(found, ignore_index=True)[columns] if found else pd.DataFrame(columns=columns)
+        )
 
     def _size(self, arm: Arm) -> float | None:
         """Return the times of the pool that `arm` takes its new texts from."""
