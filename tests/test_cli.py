@@ -371,6 +371,20 @@ def test_parameters_that_do_not_fit_are_refused(template, tmp_path, word, says):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_quick_report_is_asked_for_by_a_word_where_the_template_has_one(template, tmp_path):
+    import nbformat.v4 as new
+
+    refused = run("report", template, "--quick", "-o", tmp_path / "out")
+    assert refused.exit_code == 1
+    assert "'own' has no quick run: leave --quick out" in only_line(refused)
+    tagged = new.new_code_cell("quick: bool = False", metadata={"tags": ["parameters"]})
+    body = new.new_code_cell("from smotext_lab.reports import record\nrecord(quick=quick)")
+    template.write_text(json.dumps(new.new_notebook(cells=[tagged, body])))
+    assert run("report", template, "--quick", "-o", tmp_path / "out").exit_code == 0
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == {"quick": True}
+    assert "-p quick=true" in (tmp_path / "out" / "own.html").read_text()
+
+
 def test_pairs_with_the_text_between_are_read_back_from_a_report(word_decoder, tmp_path):
     import nbformat.v4 as new
 

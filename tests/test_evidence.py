@@ -12,8 +12,8 @@ import pytest
 
 from smotext_lab import cache
 from smotext_lab.errors import DataError, ParameterError
-from smotext_lab.evaluation import methods, protocols
-from smotext_lab.evaluation.cells import Cells
+from smotext_lab.evaluation import methods, prompting, protocols
+from smotext_lab.evaluation.cells import Cell, Cells
 from smotext_lab.evaluation.classifiers import text_classifier
 from smotext_lab.evaluation.finetuning import FinetunedBert
 from smotext_lab.evaluation.methods import METHODS, Models, method
@@ -425,6 +425,27 @@ def test_paraphrases_are_written_again_where_other_code_chooses_them(models, mon
         if len(written) == 2:
             monkeypatch.setattr(methods, "ParaphraseInterpolator", ParaphraseInterpolator)
     assert 0 < written[0] == written[1] < written[2]
+
+
+def test_a_run_goes_on_where_its_cells_cannot_be_kept_or_were_damaged(tmp_path):
+    cells = Cells(tmp_path / "cells")
+    cells.put("a", Cell([{"metric": "macro_f1", "value": 0.5}]))
+    (tmp_path / "cells" / "a.parquet").write_bytes(b"no parquet")
+    assert Cells(tmp_path / "cells").get("a") is None
+    (tmp_path / "file").write_text("in the way")
+    cells = Cells(tmp_path / "file")
+    with pytest.warns(UserWarning, match="What is measured cannot be kept in"):
+        cells.put("a", Cell([{"metric": "macro_f1", "value": 0.5}]))
+    assert cells.get("a").rows[0]["value"] == 0.5
+
+
+def test_of_long_texts_the_language_model_is_shown_the_beginning(monkeypatch):
+    asked: list[str] = []
+    monkeypatch.setattr(prompting, "_answered", lambda _, asks, __: asked.extend(asks) or asks)
+    texts = ["rain " * 5000, "snow " * 5000]
+    prompting.prompted(texts, np.array(["weather", "weather"]), {"weather": 2}, None)
+    assert len(asked) == 2
+    assert all("rain rain" in ask and "snow snow" in ask and len(ask) < 3000 for ask in asked)
 
 
 def test_an_unknown_method_is_named_with_the_nearest():

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 
 from smotext_lab.errors import ParameterError, ReportError
 from smotext_lab.reports import (
     Parameter,
+    leave_table,
     parse_parameters,
     read_metrics,
     record,
@@ -203,6 +205,23 @@ def test_failing_cell_keeps_the_notebook_and_leaves_an_earlier_report_alone(tmp_
     assert (out / "bad.html").read_text() == "earlier"
     kept = nbformat.read(out / "bad.failed.ipynb", as_version=4)
     assert any("before" in o.get("text", "") for c in kept.cells for o in c.get("outputs", []))
+
+
+def test_a_table_becomes_a_file_beside_the_page_and_no_part_of_the_notebook(tmp_path):
+    own = write_template(
+        tmp_path / "own.ipynb",
+        "import pandas as pd\nfrom smotext_lab.reports import leave_table",
+        "leave_table('results', pd.DataFrame({'k': [5, 10], 'value': [0.5, float('nan')]}))",
+    )
+    made = run_report(own, out=tmp_path / "out", progress=False)
+    [table] = made.tables
+    assert table == tmp_path / "out" / "results.parquet"
+    assert pd.read_parquet(table)["k"].tolist() == [5, 10]
+    assert "results.parquet: 2 rows" in made.html.read_text()
+    assert "application/vnd.smotext-lab.table" not in made.notebook.read_text()
+    assert "results.parquet" in made._repr_html_()
+    with pytest.raises(ParameterError, match="must be a plain word"):
+        leave_table("../results", pd.DataFrame())
 
 
 def test_kernel_that_dies_is_reported_in_one_sentence(tmp_path):

@@ -15,7 +15,7 @@ from smotext_lab.evaluation.results import CLEAN, Arm, Results
 from smotext_lab.evaluation.scores import accuracy
 from smotext_lab.evaluation.splits import Split
 from smotext_lab.evaluation.statistics import drop, drop_difference, drop_win_tie_loss
-from smotext_lab.reports import evidence
+from smotext_lab.reports import noise
 
 NOISES = ("typos 0.1", "typos 0.4", "case and marks 0.4")
 
@@ -119,7 +119,7 @@ def results(topics: Any) -> Results:
 
 
 def test_every_way_is_told_with_what_it_spares(results):
-    found = evidence.drops(results)
+    found = noise.drops(results)
     assert found["trained on"].tolist() == [
         name for name in ("real", "real + 1 × smotext", "real + 4 × smotext") for _ in (5, 20)
     ]
@@ -132,7 +132,7 @@ def test_every_way_is_told_with_what_it_spares(results):
 
 
 def test_every_noise_is_told_apart_and_drawn(results, monkeypatch):
-    found = evidence.drops_by_noise(results)
+    found = noise.drops_by_noise(results)
     assert len(found) == 3 * 2 * 4
     assert not found.duplicated(["k", "trained on", "noise", "strength"]).any()
     assert found["noise"].unique().tolist() == ["clean", "typos", "case and marks"]
@@ -143,7 +143,7 @@ def test_every_noise_is_told_apart_and_drawn(results, monkeypatch):
     assert alone.value > results.drop(Arm(), "tfidf-logreg", 5).value
     shown: list[dict[str, str]] = []
     monkeypatch.setattr("IPython.display.display", lambda bundle, **_: shown.append(bundle))
-    evidence.show_drops(found)
+    noise.show_drops(found)
     drawn = shown[0]["image/svg+xml"]
     for told in ("typos", "case and marks", "real + 4 × smotext", "tfidf-logreg, k = 20", "0.4"):
         assert told in drawn

@@ -21,6 +21,7 @@ REPORT_EXAMPLES = examples(
     "smotext-lab report qualitative --help-parameters",
     "smotext-lab report qualitative -p n=12 -o out/",
     "smotext-lab report qualitative -p dataset=tickets.csv -p text=body -p label=queue",
+    "smotext-lab report few_shot --quick -p dataset=tickets.csv -p text=body -p label=queue",
     "smotext-lab report my-own.ipynb -p words=rain,snow",
 )
 _SHOWN = 2  # pairs in the terminal; the report has all
@@ -61,6 +62,10 @@ def report(
         list[str] | None,
         typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="May be given repeatedly."),
     ] = None,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="A first look, only indicative: the same as -p quick=true."),
+    ] = False,
     out: Out = Path("out"),
     kernel: Annotated[
         str | None, typer.Option(help="Jupyter kernel to run in; by default this Python.")
@@ -79,7 +84,8 @@ def report(
 ) -> None:
     """Run a report template.
 
-    Out come the executed notebook, a page that opens offline, and metrics.json.
+    Out come the executed notebook, a page that opens offline, metrics.json, and from some templates
+    a table as a Parquet file.
 
     VALUE is read as the parameter's type: none, true and false, numbers, lists with commas.
     """
@@ -97,9 +103,25 @@ def report(
         typer.echo(table(["parameter", "type", "default", "about"], rows))
         return
     given = reports.parse_parameters(template, parameters or [])
+    if quick:
+        given["quick"] = _quick(template)
     shown = sys.stderr.isatty() if progress is None else progress
     made = reports.run_report(template, given, out, kernel_name=kernel, progress=shown)
     _show(made, open_page=open_page)
+
+
+def _quick(template: str) -> bool:
+    """Return True, or say that the template has no quick run."""
+    from smotext_lab import reports
+    from smotext_lab.errors import ParameterError
+
+    if any(p.name == "quick" for p in reports.template_parameters(template)):
+        return True
+    msg = (
+        f"The template {Path(template).stem!r} has no quick run: leave --quick out; what it can be "
+        "told instead, --help-parameters shows."
+    )
+    raise ParameterError(msg)
 
 
 def between(notebook: Path) -> list[tuple[str, ...]]:
@@ -122,6 +144,7 @@ def _show(made: Report, *, open_page: bool) -> None:
     page = made.html.resolve()
     names = {"page": page, "": page.as_uri()}
     names |= {"notebook": made.notebook.resolve(), "figures": made.metrics_path.resolve()}
+    names |= {path.stem: path.resolve() for path in made.tables}
     typer.echo("\n".join(f"{name:<8}  {place}" for name, place in names.items()))
     if open_page:
         typer.launch(page.as_uri())

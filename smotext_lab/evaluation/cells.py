@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import tempfile
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,22 +78,36 @@ class Cells:
         return self._kept.get(key)
 
     def put(self, key: str, cell: Cell) -> None:
-        """Keep a cell."""
+        """Keep a cell; warn where the folder cannot be written to, for the run need not end."""
         self._kept[key] = cell
         if self.folder is None:
             return
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _write(cell, self.folder / f"{key}.parquet")
+        except OSError as error:
+            msg = (
+                f"What is measured cannot be kept in {self.folder} ({error.strerror or error}): "
+                "a run that is stopped will begin anew."
+            )
+            warnings.warn(msg, UserWarning, stacklevel=2)
 
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        table = pa.Table.from_pandas(pd.DataFrame(cell.rows), preserve_index=False)
-        told = {b"predicted": json.dumps(cell.predicted).encode()}
-        handle, part = tempfile.mkstemp(dir=self.folder, suffix=".part")
-        os.close(handle)
+
+def _write(cell: Cell, path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pandas(pd.DataFrame(cell.rows), preserve_index=False)
+    told = {b"predicted": json.dumps(cell.predicted).encode()}
+    handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    os.close(handle)
+    try:
         pq.write_table(
             table.replace_schema_metadata({**(table.schema.metadata or {}), **told}), part
         )
-        Path(part).replace(self.folder / f"{key}.parquet")
+        Path(part).replace(path)
+    finally:
+        Path(part).unlink(missing_ok=True)
 
 
 def _read(path: Path) -> Cell:

@@ -25,6 +25,8 @@ from smotext_lab.interpolators.planning import BaseInterpolator, Draw
 
 __all__ = ["METHODS", "Method", "Models", "ParaphraseInterpolator", "method"]
 
+_KEPT = ["text", "label", "reason"]  # columns in the cache: refused texts have a reason
+
 
 @dataclass(frozen=True, eq=False)
 class Models:
@@ -150,8 +152,7 @@ def _decoded(interpolator: Callable[[int], BaseInterpolator]) -> Method:
                 found = sampler.generate(real.texts, real.labels, dict(n))
             if found.info.get("interrupted"):  # half a pool must not be taken for a whole one
                 raise KeyboardInterrupt
-            made = found.accepted
-            return made[["text", "label"]].reset_index(drop=True)
+            return found.frame[_KEPT].reset_index(drop=True)
 
         # what has a part in it and is not of the road, whose code every key holds
         code = [inspect.getsource(each) for each in (_decoded, type(sampler.interpolator))]
@@ -165,7 +166,8 @@ def _prompted(
     real: TrainingTexts, n: Mapping[str, int], models: Models, random_state: int
 ) -> TrainingTexts:
     def write() -> pd.DataFrame:
-        return prompted(real.texts, real.labels, n, models.decoder, random_state)
+        made = prompted(real.texts, real.labels, n, models.decoder, random_state)
+        return made.assign(reason=None)
 
     return _from_cache(("prompted", prompting_code(), random_state), real, n, models, write)
 
@@ -187,8 +189,14 @@ def _from_cache(
 ) -> TrainingTexts:
     own = (described(models.decoder), models_of(models.decoder), models.encoder.fingerprint)
     texts = (real.texts, real.labels.tolist())
-    made = cache.kept(cache.content_key(asked, texts, dict(n), own, cache.code_key()), write)
-    return TrainingTexts(made["text"].tolist(), made["label"].to_numpy(dtype=object).astype(str))
+    key = cache.content_key(_KEPT, asked, texts, dict(n), own, cache.code_key())
+    found = cache.kept(key, write)
+    taken = found["reason"].isna()
+    return TrainingTexts(
+        found.loc[taken, "text"].tolist(),
+        found.loc[taken, "label"].to_numpy(dtype=object).astype(str),
+        refused=found[~taken].reset_index(drop=True),
+    )
 
 
 METHODS: dict[str, Method] = {

@@ -13,6 +13,7 @@ import pandas as pd
 __all__ = ["prompted", "prompting_code"]
 
 _BATCH = 32
+_SHOWN = 1200  # characters of each of the two texts: an LLM has only so much room
 _ASK = (
     "Here are two texts of the same kind:\n\n1. {first}\n2. {second}\n\n"
     "Write one more text of this kind, about as long. Answer with the text alone."
@@ -35,7 +36,9 @@ def prompted(
     labels : ndarray of str
     n : dict of label -> int
     decoder : XRAGDecoder
-        Its LLM, temperature, top_p, top_k and max_new_tokens are used.
+        Its LLM, temperature, top_p, top_k and max_new_tokens are used. An LLM without a chat
+        template is given the request as plain text. Of a longer text the first 1,200 characters
+        are shown.
     random_state : int, default=0
 
     Returns
@@ -53,7 +56,7 @@ def prompted(
     for label in wanted:
         rows = np.flatnonzero(labels == label)
         first, second = rng.choice(rows, 2, replace=len(rows) < 2)
-        asks.append(_ASK.format(first=texts[first], second=texts[second]))
+        asks.append(_ASK.format(first=texts[first][:_SHOWN], second=texts[second][:_SHOWN]))
     answers = _answered(decoder, asks, random_state)
     made = [(_cleaned(answer), label) for answer, label in zip(answers, wanted, strict=True)]
     return pd.DataFrame([row for row in made if row[0]], columns=["text", "label"])
@@ -69,12 +72,7 @@ def _answered(decoder: Any, asks: list[str], random_state: int) -> list[str]:
     import torch
 
     with decoder.bare_llm() as (model, tokenizer):
-        prompts = [
-            tokenizer.apply_chat_template(
-                [{"role": "user", "content": ask}], tokenize=False, add_generation_prompt=True
-            )
-            for ask in asks
-        ]
+        prompts = [_prompt(tokenizer, ask) for ask in asks]
         answers = [""] * len(asks)
         order = np.argsort([len(prompt) for prompt in prompts], kind="stable")
         gpus = [model.device] if model.device.type == "cuda" else []
@@ -88,7 +86,7 @@ def _answered(decoder: Any, asks: list[str], random_state: int) -> list[str]:
                     padding=True,
                     padding_side="left",
                     add_special_tokens=False,
-                )
+                ).to(model.device)
                 sampling = decoder.sampling
                 written = model.generate(
                     **read.to(model.device),
@@ -103,6 +101,13 @@ def _answered(decoder: Any, asks: list[str], random_state: int) -> list[str]:
                 for row, ids in zip(rows, new, strict=True):
                     answers[row] = tokenizer.decode(ids, skip_special_tokens=True)
     return answers
+
+
+def _prompt(tokenizer: Any, ask: str) -> str:
+    if not tokenizer.chat_template:  # a language model that was never taught to chat goes on
+        return f"{ask}\n\n"
+    said = [{"role": "user", "content": ask}]
+    return str(tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True))
 
 
 def _cleaned(answer: str) -> str:

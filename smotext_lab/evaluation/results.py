@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -73,12 +73,16 @@ class Results:
         (arm, classifier, k) -> one cell a resample.
     examples : DataFrame
         A few of the new texts of the first resample; columns ``method``, ``label``, ``text``.
+    refused : DataFrame
+        A few that were refused there, with a column ``reason`` besides. How many were is in
+        `frame`, under the largest number of each method: ``n_asked``, ``n_new``, ``refused_…``.
     """
 
     protocol: str
     split: Split
     cells: Mapping[tuple[Arm, str, Any], list[Cell]]
     examples: pd.DataFrame
+    refused: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def frame(self) -> pd.DataFrame:

@@ -148,7 +148,7 @@ class Study:
 
         cells: dict[tuple[Arm, str, Any], list[Cell]] = {}
         every = [(k, number) for k in ks for number in range(self.setup.resamples)]
-        examples = pd.DataFrame()
+        examples = refused = pd.DataFrame()
         total = len(every) * len(arms) * len(self.classifiers)
         with tqdm(total=total, desc=self.protocol, disable=not self.setup.progress) as bar:
             for k, number in every:
@@ -161,8 +161,8 @@ class Study:
                             cells.setdefault((arm, name, k), []).append(cell)
                         bar.update()
                 if examples.empty:
-                    examples = pools.examples(arms)
-        return Results(self.protocol, self.split, cells, examples)
+                    examples, refused = pools.examples(arms), pools.refused(arms)
+        return Results(self.protocol, self.split, cells, examples, refused)
 
     def _cell(self, arm: Arm, name: str, which: tuple[Any, int], pools: _Pools) -> Cell | None:
         model = text_classifier(
@@ -312,11 +312,14 @@ class _Pools:
         return shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-12)
 
     def facts(self, arm: Arm) -> list[tuple[str, float]]:
-        """Return how many new texts there are, how near to real ones and to each other."""
+        """Return how many new texts there are, what was refused, how near to real ones they are."""
         if not arm.makes:
             return [("n_train", float(len(self.sample.real)))]
         new = self._new(arm)
-        found = [("n_new", float(len(new.labels) if new.points is None else len(new.points)))]
+        wanted = _wanted(self.sample.real.labels, arm.times)
+        found = [("n_asked", float(sum(wanted.values())))]
+        found += [("n_new", float(len(new.labels) if new.points is None else len(new.points)))]
+        found += [(f"refused_{kind}", float(n)) for kind, n in new.refusals().items()]
         if new.texts:
             found += nearness(new.texts, self.sample.real.texts, self.study.models.encoder)
             found += [("distinct_2", distinct_2(new.texts))]
@@ -332,6 +335,20 @@ class _Pools:
             order = np.argsort(turns.cumcount().to_numpy(), kind="stable")[:most]
             rows += [(name, new.labels[row], new.texts[row]) for row in order]
         return pd.DataFrame(rows, columns=["method", "label", "text"])
+
+    def refused(self, arms: Sequence[Arm], most: int = 2) -> pd.DataFrame:
+        """Return the first texts of each method that were refused, for each kind of reason."""
+        found = []
+        for name in dict.fromkeys(arm.method for arm in arms if arm.makes):
+            same = [arm for arm in arms if arm.method == name]
+            there = self._new(max(same, key=lambda arm: arm.times or 0.0)).refused
+            if there is not None and len(there):
+                kinds = there["reason"].str.partition(":")[0]
+                found.append(there.groupby(kinds).head(most).assign(method=name))
+        columns = ["method", "label", "text", "reason"]
+        return (
+            pd.concat(found, ignore_index=True)[columns] if found else pd.DataFrame(columns=columns)
+        )
 
     def _size(self, arm: Arm) -> float | None:
         """Return the times of the pool that `arm` takes its new texts from."""

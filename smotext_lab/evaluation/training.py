@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from smotext_lab.errors import DataError
 
@@ -28,6 +29,9 @@ class TrainingTexts:
     point_labels : ndarray of str, shape (m,), optional
     shares : ndarray of float64, shape (n, n_classes), optional
         Soft labels in the order of the sorted classes of the data set, in place of `labels`.
+    refused : DataFrame, optional
+        What was written beside them and not taken: columns ``text``, ``label``, ``reason``. It
+        belongs to texts as they were made; what is joined or cut to fewer has none.
 
     Examples
     --------
@@ -42,6 +46,7 @@ class TrainingTexts:
     points: np.ndarray | None = None
     point_labels: np.ndarray | None = None
     shares: np.ndarray | None = None
+    refused: pd.DataFrame | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -77,6 +82,16 @@ class TrainingTexts:
             return self.shares
         hard: np.ndarray = np.eye(len(classes))[np.searchsorted(classes, self.labels)]
         return hard
+
+    def refusals(self) -> dict[str, int]:
+        """Return how many texts were refused for each kind of reason, the most frequent first.
+
+        The kind is what stands before the colon, as in `Synthesis.reasons`.
+        """
+        if self.refused is None:
+            return {}
+        kinds = self.refused["reason"].map(lambda reason: str(reason).partition(":")[0])
+        return {str(kind): int(count) for kind, count in kinds.value_counts().items()}
 
     def softened(self, shares: np.ndarray) -> TrainingTexts:
         """Return the same texts with a teacher's soft labels."""

@@ -2,8 +2,9 @@
 
 A template is a notebook with a cell tagged ``parameters``. `run_report` checks the
 parameters, runs the notebook in a kernel of the running interpreter, and leaves three
-files: the executed notebook, one HTML page that needs no network, and ``metrics.json``.
-A file gets its name only when it is whole.
+files: the executed notebook, one HTML page that needs no network, and ``metrics.json``; a
+table that the notebook leaves (`leave_table`) becomes a Parquet file beside them. A file gets
+its name only when it is whole.
 """
 
 from __future__ import annotations
@@ -32,12 +33,14 @@ from smotext_lab.reports.parameters import (
     template_path,
     templates,
 )
+from smotext_lab.reports.tables import leave_table, taken
 
 __all__ = [
     "METRICS_MIME",
     "Parameter",
     "Report",
     "headline",
+    "leave_table",
     "parse_parameters",
     "read_metrics",
     "record",
@@ -61,12 +64,15 @@ class Report:
         The executed notebook, the page, and the figures as a flat JSON object.
     metrics : dict
         The figures, the headline first.
+    tables : tuple of Path
+        What the notebook left with `leave_table`.
     """
 
     notebook: Path
     html: Path
     metrics: dict[str, Any]
     metrics_path: Path
+    tables: tuple[Path, ...] = ()
 
     def _repr_html_(self) -> str:
         from smotext_lab.reports.page import links
@@ -132,15 +138,17 @@ def run_report(
         )
     )
     metrics = _metrics(notebook)
-    files = {
+    tables = taken(notebook)  # files of their own, not a part of the notebook
+    files: dict[Path, str | bytes] = {
         folder / f"{path.stem}.ipynb": nbformat.writes(notebook),
         folder / f"{path.stem}.html": page(notebook, path.stem),
         folder / "metrics.json": json.dumps(metrics, indent=2, ensure_ascii=False) + "\n",
+        **{folder / name: content for name, content in tables.items()},
     }
     _write_all(files)
     (folder / f"{path.stem}.failed.ipynb").unlink(missing_ok=True)
-    made, html, metrics_path = files
-    return Report(notebook=made, html=html, metrics=metrics, metrics_path=metrics_path)
+    made, html, metrics_path, *left = files
+    return Report(made, html, metrics, metrics_path, tuple(left))
 
 
 def record(**values: Any) -> None:
@@ -378,12 +386,13 @@ def _sentence(message: str) -> str:
     return line if len(line) <= 400 else line[:400] + "…"
 
 
-def _write_all(files: Mapping[Path, str]) -> None:
+def _write_all(files: Mapping[Path, str | bytes]) -> None:
     """Write every file whole beside its name, then give them their names."""
     waiting = {path: path.with_name(f".{path.name}.{os.getpid()}.part") for path in files}
     try:
         for path, part in waiting.items():
-            part.write_text(files[path], encoding="utf-8")
+            content = files[path]
+            part.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
         for path, part in waiting.items():
             part.replace(path)
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from smotext_lab import charts
-from smotext_lab.charts.robustness import drop_chart
 from smotext_lab.errors import ParameterError
 from smotext_lab.evaluation.splits import Split
+from smotext_lab.evaluation.statistics import Effect
 from smotext_lab.evaluation.study import CLEAN, Arm, Results
 from smotext_lab.evaluation.thesaurus import wordnet
 from smotext_lab.markup import inert, shortened
-from smotext_lab.reports.pieces import html_page
+from smotext_lab.reports.pieces import html_page, shown_text
 
 if TYPE_CHECKING:
     from IPython.display import HTML
@@ -27,43 +28,54 @@ __all__ = [
     "about",
     "answer",
     "compared",
-    "drops",
-    "drops_by_noise",
     "effect_figures",
     "examples",
+    "failures",
     "feasible",
+    "feasible_ratios",
+    "grouped",
     "names_of",
     "prepared",
     "quickly",
+    "retained",
     "show_compared",
-    "show_drops",
     "table",
+    "what_failed",
 ]
 
-_QUICK = {"resamples": 3, "test_rows": 150, "max_classes": 3, "n_candidates": 1}
+_QUICK = {
+    "resamples": 3,
+    "train_rows": 2000,
+    "test_rows": 150,
+    "max_classes": 3,
+    "most": 40,
+    "n_candidates": 1,
+}
+_REFUSED = "refused_"
+_LISTS = ("ks", "times", "ratios")
+_LEAST = 50  # training texts that no class is cut below
 
 
 def quickly(quick: bool, **asked: Any) -> dict[str, Any]:
     """Return the settings of a run, cut down where it should be a quick look only.
 
-    Lists keep their first value; ``resamples``, ``test_rows``, ``max_classes`` and
-    ``n_candidates`` are capped.
+    Lists keep their first value; ``resamples``, ``train_rows``, ``test_rows``, ``max_classes``,
+    ``most`` and ``n_candidates`` are capped, also where they are None, which is no cap.
 
     Examples
     --------
-    >>> quickly(True, ks=[5, 10], resamples=10)
-    {'ks': [5], 'resamples': 3}
+    >>> quickly(True, ks=[5, 10], resamples=10, train_rows=None)
+    {'ks': [5], 'resamples': 3, 'train_rows': 2000}
     """
-    if not quick:
-        return asked
-    cut = {
-        name: value[:1] if name in ("ks", "times", "ratios") else value
-        for name, value in asked.items()
-    }
-    return {
-        name: value if name not in _QUICK or value is None else min(value, _QUICK[name])
-        for name, value in cut.items()
-    } | ({"max_classes": _QUICK["max_classes"]} if "max_classes" in asked else {})
+
+    def cut(name: str, value: Any) -> Any:
+        if name in _LISTS:
+            return value[:1]
+        if name not in _QUICK:
+            return value
+        return _QUICK[name] if value is None else min(value, _QUICK[name])
+
+    return {name: cut(name, value) for name, value in asked.items()} if quick else asked
 
 
 def prepared(
@@ -75,8 +87,12 @@ def prepared(
     test_rows: int,
     overlap: Literal["error", "drop"],
     random_state: int,
+    train_rows: int | None = None,
 ) -> Split:
     """Read a data set and split it; the largest `max_classes` classes are kept.
+
+    Of the training part about `train_rows` texts are kept, drawn within classes: the same share
+    of each, but of none fewer than 50.
 
     Raises
     ------
@@ -94,7 +110,22 @@ def prepared(
         largest = frame["label"].value_counts().index[:max_classes]
         frame = frame[frame["label"].isin(largest)]
     name = dataset.rsplit("/", 1)[-1].partition(".")[0]
-    return Split.read(frame, name, test_rows=test_rows, overlap=overlap, random_state=random_state)
+    split = Split.read(frame, name, test_rows=test_rows, overlap=overlap, random_state=random_state)
+    return split if train_rows is None else _thinned(split, train_rows, random_state)
+
+
+def _thinned(split: Split, rows: int, random_state: int) -> Split:
+    share = rows / len(split.train_texts)
+    if share >= 1:
+        return split
+    rng = np.random.default_rng(random_state)
+    kept: list[int] = []
+    for label in split.classes:
+        own = rng.permutation(np.flatnonzero(split.train_labels == label))
+        kept += own[: max(_LEAST, round(share * len(own)))].tolist()
+    kept.sort()
+    texts = [split.train_texts[row] for row in kept]
+    return replace(split, train_texts=texts, train_labels=split.train_labels[kept])
 
 
 def feasible(ks: Sequence[int], split: Split) -> list[int]:
@@ -112,13 +143,39 @@ def feasible(ks: Sequence[int], split: Split) -> list[int]:
     return [k for k in ks if k <= most] or [most]
 
 
+def feasible_ratios(ratios: Sequence[int], split: Split, most: int) -> list[int]:
+    """Return those of `ratios` at which two texts of a cut class are left, or the highest that is.
+
+    Parameters
+    ----------
+    ratios : sequence of int
+        Of class imbalance; 1 cuts nothing.
+    split : Split
+    most : int
+        Texts of a class that is not cut, at most.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> rows = [(f"{word} {n}", word) for word in ("rain", "goal") for n in range(30)]
+    >>> split = Split.read(pd.DataFrame(rows, columns=["text", "label"]))
+    >>> feasible_ratios([1, 5, 50], split, 100), feasible_ratios([50], split, 100)
+    ([1, 5], [9])
+    """
+    largest = min(most, int(np.unique(split.train_labels, return_counts=True)[1].max()))
+    highest = max(2, largest // 2)
+    return [ratio for ratio in ratios if ratio <= highest] or [highest]
+
+
 def names_of(decoder: XRAGDecoder) -> str:
     """Return what the models of a decoder are called."""
     bridge = getattr(decoder.bridge, "folder", None) or decoder.bridge
     return f"{decoder.encoder.name}, {decoder.llm}, {Path(str(bridge)).name} bridge"
 
 
-def about(split: Split, resamples: int, models: str, *, left_out: Collection[int] = ()) -> str:
+def about(
+    split: Split, resamples: int, models: str, *, left_out: Collection[int] = (), k: str = "k"
+) -> str:
     """Return on what a report's figures were measured.
 
     Parameters
@@ -128,7 +185,8 @@ def about(split: Split, resamples: int, models: str, *, left_out: Collection[int
     models : str
         Their names.
     left_out : collection of int
-        Numbers of texts of each class that there are too few texts for.
+        Numbers of texts of each class, or what else `k` says they are, that there are too few
+        texts for.
     """
     found = wordnet()
     told = [
@@ -143,7 +201,7 @@ def about(split: Split, resamples: int, models: str, *, left_out: Collection[int
     if split.overlap:
         told.append(f"{split.overlap} test texts left out that stand in the training part")
     if left_out:
-        told.append(f"too few texts for k = {', '.join(map(str, sorted(left_out)))}")
+        told.append(f"too few texts for {k} = {', '.join(map(str, sorted(left_out)))}")
     return "; ".join(told) + "."
 
 
@@ -179,86 +237,61 @@ def compared(results: Results, over: Arm | None = None, test: str = CLEAN) -> pd
     return pd.DataFrame(rows)
 
 
-def effect_figures(name: str, effect: Any) -> dict[str, float]:
-    """Return an effect as figures: ``gain``, ``gain_low``, ``gain_high``."""
-    return {name: effect.value, f"{name}_low": effect.low, f"{name}_high": effect.high}
-
-
-def drops(results: Results) -> pd.DataFrame:
-    """Return the share of accuracy that each arm loses under all noises, and that it spares.
-
-    Parameters
-    ----------
-    results : Results
-        Of `robustness`.
+def retained(results: Results) -> pd.DataFrame:
+    """Return what is kept of the real texts, and how near the new ones are to them.
 
     Returns
     -------
     DataFrame
-        Columns ``k``, ``classifier``, ``trained on``, ``accuracy`` (on clean texts), ``drop``,
-        ``drop_low``, ``drop_high`` (95%); ``gain``, ``low``, ``high``, how much less is lost than
-        with the real texts alone; ``win/tie/loss``.
-
-    Raises
-    ------
-    DataError
-        If nothing was tested under noise.
+        One row for each k, classifier, method and number of new texts; columns ``k``,
+        ``classifier``, ``trained on``, ``macro_f1``, ``retention``, ``low``, ``high`` (95%),
+        ``near_real``, ``shared_run`` (see `nearness`).
     """
     rows = []
     for arm, classifier, k in results.cells:
-        row = {
-            "k": k,
-            "classifier": classifier,
-            "trained on": str(arm),
-            "accuracy": results.mean(arm, classifier, k, "accuracy"),
-            **effect_figures("drop", results.drop(arm, classifier, k)),
-        }
-        if arm != Arm():
-            effect = results.drop_difference(arm, Arm(), classifier, k)
-            row |= {"gain": effect.value, "low": effect.low, "high": effect.high}
-            row["win/tie/loss"] = "/".join(map(str, results.drop_wins(arm, Arm(), classifier, k)))
+        if not arm.makes:
+            continue
+        share = results.kept(arm, Arm(), classifier, k)
+        row = {"k": k, "classifier": classifier, "trained on": str(arm)}
+        row["macro_f1"] = results.mean(arm, classifier, k, "macro_f1")
+        row |= {"retention": share.value, "low": share.low, "high": share.high}
+        for metric in ("near_real", "shared_run"):
+            row[metric] = results.mean(arm, classifier, k, metric)
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def drops_by_noise(results: Results) -> pd.DataFrame:
-    """Return what each noise at each strength costs each arm.
+def failures(results: Results) -> pd.DataFrame:
+    """Return what became of the new texts that were asked for, over all k and resamples.
 
-    Parameters
-    ----------
-    results : Results
-        Of `robustness`.
+    Texts that were made for the largest number serve for the smaller ones too, so each counts
+    once.
 
     Returns
     -------
     DataFrame
-        Columns ``k``, ``classifier``, ``trained on``, ``noise``, ``strength``, ``accuracy``,
-        ``drop``, ``low``, ``high`` (95%). The clean texts come first, as a noise of strength 0
-        that has cost nothing: no drop.
+        One row a method; columns ``method``, ``asked for``, ``made``, ``short of``, and
+        ``refused: …`` for each kind of reason. What was refused was written again, as far as
+        the attempts went, so that a method may have refused texts and be short of none.
     """
-    rows = []
-    for arm, classifier, k in results.cells:
-        for test in (CLEAN, *results.noises):
-            kind, _, strength = test.rpartition(" ")
-            row = {
-                "k": k,
-                "classifier": classifier,
-                "trained on": str(arm),
-                "noise": kind or CLEAN,
-                "strength": float(strength) if kind else 0.0,
-                "accuracy": results.mean(arm, classifier, k, "accuracy", test),
-            }
-            if test != CLEAN:
-                effect = results.drop(arm, classifier, k, [test])
-                row |= {"drop": effect.value, "low": effect.low, "high": effect.high}
-            rows.append(row)
-    return pd.DataFrame(rows)
+    frame = results.frame
+    refusals = frame["metric"].str.startswith(_REFUSED)
+    told = frame[frame["metric"].isin(["n_asked", "n_new"]) | refusals]
+    pools = told.sort_values("times", ascending=False, kind="stable").drop_duplicates(
+        ["method", "k", "resample", "metric"]
+    )
+    counts = pools.pivot_table("value", "method", "metric", "sum", fill_value=0).astype(int)
+    counts = counts.reindex(told["method"].unique())  # in the order in which they were asked
+    found = counts[["n_asked", "n_new"]].set_axis(["asked for", "made"], axis=1)
+    found["short of"] = found["asked for"] - found["made"]
+    for name in counts.columns.difference(["n_asked", "n_new"]):
+        found[f"refused: {name.removeprefix(_REFUSED)}"] = counts[name]
+    return found.reset_index()
 
 
-def show_drops(frame: pd.DataFrame) -> None:
-    """Display what each noise costs, as `drops_by_noise` returns it."""
-    drawn = _grouped(frame.dropna(subset=["drop"]), "k")
-    charts.show(drop_chart(drawn), "share of accuracy lost under each noise, by its strength")
+def effect_figures(name: str, effect: Effect) -> dict[str, float]:
+    """Return an effect as figures: ``gain``, ``gain_low``, ``gain_high``."""
+    return {name: effect.value, f"{name}_low": effect.low, f"{name}_high": effect.high}
 
 
 def answer(sentence: str, tiles: Mapping[str, str], *, about: str, quick: bool) -> HTML:
@@ -274,36 +307,49 @@ def answer(sentence: str, tiles: Mapping[str, str], *, about: str, quick: bool) 
 
 def table(frame: pd.DataFrame) -> HTML:
     """Return a frame of figures as a table of inert text."""
-    head = "".join(f"<th>{inert(name)}</th>" for name in frame.columns)
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{_written(value)}</td>" for value in row) + "</tr>"
-        for row in frame.itertuples(index=False)
-    )
-    return html_page(f"<table><tr>{head}</tr>{rows}</table>")
+    return html_page(_table(frame))
 
 
 def examples(frame: pd.DataFrame, methods: Sequence[str] | None = None) -> HTML:
     """Return example texts of each method as inert text."""
     kept = frame if methods is None else frame[frame["method"].isin(list(methods))]
-    rows = "".join(
-        f"<tr><td class='name'>{inert(row.method)}</td><td class='name'>{inert(row.label)}</td>"
-        f"<td>{shortened(row.text, 320)}</td></tr>"
-        for row in kept.itertuples()
-    )
+    return html_page(_texts(kept))
+
+
+def what_failed(results: Results) -> HTML:
+    """Return how much was asked for and not made or refused, with a few of the refused texts."""
+    told = f"{_table(failures(results))}<p class='soft'>Over the whole run.</p>"
+    if results.refused.empty:
+        return html_page(f"{told}<p>In the first resample no text was refused.</p>")
+    return html_page(f"{told}<p>Refused in the first resample:</p>{_texts(results.refused)}")
+
+
+def _texts(frame: pd.DataFrame) -> str:
+    """Return texts with method and class, those that were refused with the reason."""
     head = "<tr><th>method</th><th>class</th><th>text</th></tr>"
-    return html_page(f"<table>{head}{rows}</table>")
+    return f"<table>{head}{''.join(map(_text_row, frame.to_dict('records')))}</table>"
 
 
-def show_compared(frame: pd.DataFrame, *, title: str, k: str = "k") -> None:
-    """Display what each way of training gives over the real texts, with its interval.
+def _text_row(row: Mapping[Any, Any]) -> str:
+    reason = row.get("reason")
+    why = f"<div class='why'>{inert(reason)}</div>" if reason else ""
+    names = "".join(f"<td class='name'>{inert(row[name])}</td>" for name in ("method", "label"))
+    return f"<tr>{names}<td>{shortened(shown_text(row['text'], reason), 320)}{why}</td></tr>"
 
-    `k` is what the numbers in the column of that name are called.
+
+def show_compared(
+    frame: pd.DataFrame, *, title: str, k: str = "k", value: str = "gain", line: float = 0.0
+) -> None:
+    """Display what each way of training gives, with its interval.
+
+    `k` is what the numbers in the column of that name are called; `value` the column of the
+    figures, whose intervals are in ``low`` and ``high``; at `line` nothing is gained or lost.
     """
     import altair as alt
 
-    drawn = _grouped(frame.dropna(subset=["gain"]), k)
+    drawn = grouped(frame.dropna(subset=[value]), k)
     parts = [
-        _gains(rows, title).properties(title=charts.label(group, 60))
+        _gains(rows, title, value, line).properties(title=charts.label(group, 60))
         for group, rows in drawn.groupby("group", sort=False)
     ]
     # the text of an axis is drawn a little wider than it is measured
@@ -311,27 +357,36 @@ def show_compared(frame: pd.DataFrame, *, title: str, k: str = "k") -> None:
     charts.show(charts.styled(whole), title)
 
 
-def _grouped(frame: pd.DataFrame, k: str) -> pd.DataFrame:
+def grouped(frame: pd.DataFrame, k: str) -> pd.DataFrame:
     """Return the frame with the column ``group``: classifier, and `k` and its number."""
     pairs = zip(frame["classifier"], frame["k"], strict=True)
     return frame.assign(group=[f"{classifier}, {k} = {number}" for classifier, number in pairs])
 
 
-def _gains(frame: pd.DataFrame, title: str) -> Any:
+def _gains(frame: pd.DataFrame, title: str, value: str, line: float) -> Any:
     """Draw one classifier's means and intervals, way by way, with a line at nothing gained."""
     import altair as alt
 
-    names = ["trained on", "gain", "low", "high"]
-    records: Any = frame[names].rename(columns={"trained on": "way"}).to_dict("records")
+    names = {"trained on": "way", value: "value", "low": "low", "high": "high"}
+    records: Any = frame[list(names)].rename(columns=names).to_dict("records")
     base = alt.Chart(alt.Data(values=charts.plain_rows(records))).encode(
         y=alt.Y("way:N", sort=list(frame["trained on"]), title=None, axis=alt.Axis(labelLimit=260))
     )
     bars = base.mark_rule(strokeWidth=2, color=charts.PALETTE[0]).encode(
         x=alt.X("low:Q", title=title), x2="high:Q"
     )
-    dots = base.mark_circle(size=70, opacity=1, color=charts.PALETTE[0]).encode(x="gain:Q")
-    zero = alt.Chart(alt.Data(values=[{"x": 0}])).mark_rule(color=charts.MUTED).encode(x="x:Q")
+    dots = base.mark_circle(size=70, opacity=1, color=charts.PALETTE[0]).encode(x="value:Q")
+    zero = alt.Chart(alt.Data(values=[{"x": line}])).mark_rule(color=charts.MUTED).encode(x="x:Q")
     return alt.layer(bars, dots, zero).properties(width=420, height=alt.Step(22))
+
+
+def _table(frame: pd.DataFrame) -> str:
+    head = "".join(f"<th>{inert(name)}</th>" for name in frame.columns)
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{_written(value)}</td>" for value in row) + "</tr>"
+        for row in frame.itertuples(index=False)
+    )
+    return f"<table><tr>{head}</tr>{rows}</table>"
 
 
 def _written(value: Any) -> str:

@@ -156,6 +156,7 @@ def links(report: Report) -> str:
     from smotext_lab.markup import texts_table
 
     files = {"page": report.html, "notebook": report.notebook, "figures": report.metrics_path}
+    files |= {path.stem: path for path in report.tables}
     linked = " · ".join(
         f'<a href="{quote(os.path.relpath(path))}" target="_blank">{name}</a> '
         f"<small>{html.escape(str(path))}</small>"

@@ -15,7 +15,7 @@ from smotext_lab.markup import INERT_CLASS, inert
 if TYPE_CHECKING:
     from IPython.display import HTML
 
-__all__ = ["Clock", "html_page", "peak_memory", "times_table"]
+__all__ = ["Clock", "html_page", "peak_memory", "shown_text", "times_table"]
 
 _STYLE = """<style>
 .smx{--rule:rgba(120,130,145,.3);--tint:rgba(0,114,178,.07);--soft:var(--jp-content-font-color2,#5b6675);--mark:#0072b2}
@@ -103,6 +103,11 @@ def times_table(seconds: Mapping[str, float]) -> HTML:
     most = peak_memory()
     memory = "" if np.isnan(most) else f"<tr><td>peak memory</td><td class='n'>{most:,.0f} MB</td>"
     return html_page(f"<table style='max-width:24rem'>{body}{memory}</tr></table>")
+
+
+def shown_text(text: str, reason: str | None) -> str:
+    """Return the text, or what stands for one that the guard of blocked words refused."""
+    return "[not shown]" if str(reason).startswith("unsafe:") else text
 
 
 def html_page(body: str) -> HTML:

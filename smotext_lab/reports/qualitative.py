@@ -16,7 +16,7 @@ import pandas as pd
 from smotext_lab import charts
 from smotext_lab.charts import fraction
 from smotext_lab.markup import inert, shortened
-from smotext_lab.reports.pieces import html_page, peak_memory
+from smotext_lab.reports.pieces import html_page, peak_memory, shown_text
 from smotext_lab.reports.walks import Walks, unrelated_cosine
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def pairs_view(walks: Walks) -> HTML:
     rows = []
     for (a, b), steps, verdicts in zip(walks.pairs, walks.decoded, walks.verdicts, strict=True):
         kind = inert(walks.labels[a])
-        written = _shown(steps[walks.between].text, verdicts[walks.between].reason)
+        written = shown_text(steps[walks.between].text, verdicts[walks.between].reason)
         trio = (
             ("", f"Text A, {kind}", walks.texts[a]),
             (" class='made'", f"Written for λ = {middle}", written),
@@ -147,7 +147,7 @@ def walks_view(walks: Walks) -> HTML:
             named = near or shortened(walks.texts[verdict.nearest_real], 90)
             rows.append(
                 f"<tr class='made'><td class='tag'>λ = {fraction(float(weight))}</td>"
-                f"<td>{shortened(_shown(step.text, verdict.reason), _SHOWN)}"
+                f"<td>{shortened(shown_text(step.text, verdict.reason), _SHOWN)}"
                 "<div class='soft'>nearest real text, "
                 f"cosine {verdict.cosine_to_nearest_real:.2f}: {named}</div></td>"
                 f"<td class='n'>{_bar(step.cosine)}</td></tr>"
@@ -235,18 +235,13 @@ def _texts_table(rows: pd.DataFrame, most: int, note: str = "") -> HTML:
         why = f"<div class='why'>{inert(row['reason'])}</div>" if row["reason"] else ""
         body.append(
             f"<tr><td class='name'>{shortened(row['label'], 40)}</td>"
-            f"<td>{shortened(_shown(row['text'], row['reason']), _SHOWN)}{why}</td>"
+            f"<td>{shortened(shown_text(row['text'], row['reason']), _SHOWN)}{why}</td>"
             f"<td class='n'>{_bar(row['cosine_to_target'])}</td></tr>"
         )
     head = "<tr><th>class</th><th>text</th><th class='n'>cosine to target</th></tr>"
     more = len(rows) - most
     below = f"<p class='soft'>and {more:,} more</p>" if more > 0 else ""
     return html_page(f"{above}<table>{head}{''.join(body)}</table>{below}")
-
-
-def _shown(text: str, reason: str | None) -> str:
-    """Return the text, or what stands for one that the guard of blocked words refused."""
-    return "[not shown]" if str(reason).startswith("unsafe:") else text
 
 
 def _close_call(own: float, near: float) -> str:
