@@ -208,7 +208,7 @@ def verify(
         typer.Option("--repair", help="Take away what is damaged and `run` can make again."),
     ] = False,
 ) -> None:
-    """Read all that is there and compare it with the plan; 1 if something is not right."""
+    """Read and compare all that is there with the plan; 1 if anything is wrong."""
     from smotext_lab.scale import Job
 
     faults = Job(job).verify(repair=repair)
