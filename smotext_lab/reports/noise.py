@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from smotext_lab import charts
@@ -35,9 +37,7 @@ def drops(results: Results) -> pd.DataFrame:
     rows = []
     for arm, classifier, k in results.cells:
         row = {
-            "k": k,
-            "classifier": classifier,
-            "trained on": str(arm),
+            **_named(arm, classifier, k),
             "accuracy": results.mean(arm, classifier, k, "accuracy"),
             **effect_figures("drop", results.drop(arm, classifier, k)),
         }
@@ -69,9 +69,7 @@ def drops_by_noise(results: Results) -> pd.DataFrame:
         for test in (CLEAN, *results.noises):
             kind, _, strength = test.rpartition(" ")
             row = {
-                "k": k,
-                "classifier": classifier,
-                "trained on": str(arm),
+                **_named(arm, classifier, k),
                 "noise": kind or CLEAN,
                 "strength": float(strength) if kind else 0.0,
                 "accuracy": results.mean(arm, classifier, k, "accuracy", test),
@@ -81,6 +79,10 @@ def drops_by_noise(results: Results) -> pd.DataFrame:
                 row |= {"drop": effect.value, "low": effect.low, "high": effect.high}
             rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _named(arm: Arm, classifier: str, k: Any) -> dict[str, Any]:
+    return {"k": k, "classifier": classifier, "trained on": str(arm)}
 
 
 def show_drops(frame: pd.DataFrame) -> None:
