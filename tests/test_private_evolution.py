@@ -9,11 +9,13 @@ import pytest
 from smotext_lab import SMOTExT
 from smotext_lab.errors import BudgetError, DataError, ParameterError
 from smotext_lab.privacy import (
+    Anchors,
     Canaries,
     HeuristicNoise,
     PrivacyBudget,
     PrivateEvolution,
     canary_audit,
+    unconditional_texts,
 )
 from smotext_lab.privacy.accounting import composed, epsilon_of
 from smotext_lab.privacy.votes import noisy_votes, votes_sensitivity
@@ -232,3 +234,17 @@ def test_canaries_of_ones_own_are_looked_for(word_encoder, topics):
     assert found["auc"].item() == 1
     with pytest.raises(DataError, match="a label for each"):
         Canaries(own[:20], own[20:], ["sport"])
+
+
+def test_a_start_is_made_of_public_anchors_alone(word_encoder, word_decoder, topics):
+    public, _ = topics(7, money=40, sport=40, weather=40)
+    anchors = Anchors.of_texts(public, word_encoder, n_anchors=3, dimensions=20, random_state=0)
+    made = [
+        unconditional_texts(
+            word_decoder(), 12, anchors=anchors, words=9, random_state=seed, progress=False
+        )
+        for seed in (0, 0, 1)
+    ]
+    assert made[0] == made[1] != made[2]
+    assert 6 < len(made[0]) <= 12
+    assert all(made[0])

@@ -38,6 +38,7 @@ _HOMES = {
     "canary_audit": "canaries",
     "find_personal": "masking",
     "mask": "masking",
+    "unconditional_texts": "unconditional",
 }
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "canary_audit",
     "find_personal",
     "mask",
+    "unconditional_texts",
 ]
 
 
