@@ -200,9 +200,7 @@ def _prompt_embeds(
         tokenizer.add_tokens([AddedToken(XRAG_TOKEN, lstrip=False, rstrip=False)])
     ids = tokenizer(prompt.replace(PLACEHOLDER, XRAG_TOKEN))["input_ids"]
     if ids and ids[-1] == tokenizer.eos_token_id and not prompt.endswith(tokenizer.eos_token):
-        ids = ids[
-            :-1
-        ]  # set to end what it reads, as for training: nothing would be written after it
+        ids = ids[:-1]  # the tokenizer was set to add it, for training: nothing would follow it
     at = ids.index(tokenizer.convert_tokens_to_ids(XRAG_TOKEN))
     embeds = [
         embedding[torch.tensor(part, dtype=torch.int64)] for part in (ids[:at], ids[at + 1 :])
