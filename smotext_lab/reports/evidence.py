@@ -383,13 +383,15 @@ def _gains(frame: pd.DataFrame, title: str, value: str, line: float) -> Any:
 def _table(frame: pd.DataFrame) -> str:
     head = "".join(f"<th>{inert(name)}</th>" for name in frame.columns)
     rows = "".join(
-        "<tr>" + "".join(f"<td>{_written(value)}</td>" for value in row) + "</tr>"
+        "<tr>" + "".join(_cell(value) for value in row) + "</tr>"
         for row in frame.itertuples(index=False)
     )
     return f"<table><tr>{head}</tr>{rows}</table>"
 
 
-def _written(value: Any) -> str:
+def _cell(value: Any) -> str:
     if isinstance(value, float):
-        return "" if np.isnan(value) else f"{value:.3f}"
-    return inert(str(value))
+        return f"<td class='v'>{'' if np.isnan(value) else f'{value:.3f}'}</td>"
+    if isinstance(value, int):
+        return f"<td class='v'>{value}</td>"
+    return f"<td class='w'>{inert(value)}</td>"

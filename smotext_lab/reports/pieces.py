@@ -34,6 +34,8 @@ _STYLE = """<style>
 .smx table{border-collapse:collapse;width:100%;margin:.3em 0 1em;font-size:1em}
 .smx td,.smx th{border:0;border-bottom:1px solid var(--rule);padding:.45em .8em .45em 0}
 .smx td,.smx th{text-align:left;vertical-align:top;overflow-wrap:anywhere;white-space:normal}
+.smx th,.smx td.w{overflow-wrap:break-word}
+.smx td.v{white-space:nowrap;font-variant-numeric:tabular-nums}
 .smx td.n,.smx th.n{text-align:right;font-variant-numeric:tabular-nums;padding-right:0}
 .smx td.n,.smx td.tag{white-space:nowrap}
 .smx tr.real td{background:rgba(120,130,145,.09)}
