@@ -306,3 +306,12 @@ def test_a_report_refuses_test_texts_in_the_training_part(topics, tmp_path):
     assert "2 test texts left out that stand in the training part; too few texts for k = 20" in told
     with pytest.raises(ParameterError, match="overlap must be"):
         evidence.prepared(str(tmp_path / "leaky.csv"), overlap="droop", **asked)
+
+
+def test_numbers_and_names_of_a_table_are_not_broken_in_the_middle():
+    frame = pd.DataFrame({"k": [20], "gain": [-0.001], "low": [float("nan")], "way": ["real"]})
+    page = evidence.table(frame).data
+    row = "<td class='v'>20</td><td class='v'>-0.001</td><td class='v'></td><td class='w'>"
+    assert row in page
+    assert ".smx td.v{white-space:nowrap" in page
+    assert ".smx th,.smx td.w{overflow-wrap:break-word}" in page
