@@ -164,6 +164,8 @@ def _given() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path(), help="folder; with --join, the page")
     parser.add_argument("--join", nargs="+", type=Path, metavar="RUN.json", help="measure nothing")
     given = parser.parse_args()
+    if given.join and given.out.is_dir():
+        parser.exit(2, f"--out {given.out} is a folder: with --join, name the page's file\n")
     if given.data is not None:
         there = sorted(given.data.glob("*.csv.gz"))
         if not there:
@@ -294,7 +296,9 @@ def _few_shot(setup: Setup, k: int, times: int, given: argparse.Namespace) -> li
     beside = protocols.few_shot(setup, ks=[k], times=[times], controls=given.controls)
     ours = Arm("smotext", times)
     judges = given.classifiers
-    found = [_above(beside, judge, k, ours, at(k, FEW)) for judge in judges]
+    found: list[Claim] = []
+    if _is_whole(given):
+        found += [_above(beside, judge, k, ours, at(k, FEW)) for judge in judges]
     if "duplication" in given.controls:
         again = replace(ours, method="duplication")
         found += [_no_worse(beside, judge, k, ours, again, at(k, NO_WORSE)) for judge in judges]
@@ -311,7 +315,8 @@ def _distillation(setup: Setup, k: int, times: int, given: argparse.Namespace) -
     found: list[Claim] = []
     for judge in given.classifiers:
         found.append(_above(learnt, judge, k, ours, at(k, DISTILLED), (*methods, OTHERS)))
-        found.append(_above(learnt, judge, k, ours, at(k, DISTILLED_MOST), ("smotext", OTHERS)))
+        if _is_whole(given):
+            found.append(_above(learnt, judge, k, ours, at(k, DISTILLED_MOST), ("smotext", OTHERS)))
         found.append(_no_worse(learnt, judge, k, ours, more, at(k, DISTILLED_REAL)))
     return found
 
@@ -324,11 +329,19 @@ def _own_imbalance(setup: Setup, most: int, given: argparse.Namespace) -> list[C
 
 def _filled_up(results: Results, k: int, claim: str, given: argparse.Namespace) -> list[Claim]:
     ours = Arm("smotext", None)
+    asked = {unwritten(claim): WRITERS}
+    if _is_whole(given):
+        asked[claim] = ("smotext",)
     return [
         _above(results, judge, k, ours, name, but)
-        for name, but in ((claim, ("smotext",)), (unwritten(claim), WRITERS))
+        for name, but in asked.items()
         for judge in given.classifiers
     ]
+
+
+def _is_whole(given: argparse.Namespace) -> bool:
+    """Return whether a model writes for one of the controls: without one nothing is above all."""
+    return any(name in WRITERS for name in given.controls)
 
 
 def _retention(results: Results, judge: str, k: int, times: int, most: int) -> Claim:

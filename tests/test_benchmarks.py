@@ -118,6 +118,31 @@ def test_the_cost_counts_every_way_that_a_model_writes_for(run: Any, folder: Pat
     assert {claim["claim"] for claim in told["claims"]} == {"few-shot, k = 4"}
 
 
+@pytest.mark.filterwarnings("ignore:tickets. 1.50 was asked for:UserWarning")
+def test_nothing_is_said_to_be_above_every_control_where_none_is_written(
+    run: Any, folder: Path
+) -> None:
+    asked = ["--data", folder, "--hours", 0, "--controls", "duplication", "--ks", 10]
+    asked += ["--protocols", "few_shot", "class_imbalance", "distillation"]
+    run(paper, *asked, "--store", folder / "cells", "--out", folder)
+    found = {claim["claim"] for claim in json.loads((folder / "paper.json").read_text())["claims"]}
+    assert found == {
+        claims.NO_WORSE,
+        claims.unwritten("imbalance, 1:20"),
+        claims.DISTILLED,
+        claims.DISTILLED_REAL,
+    }
+
+
+def test_a_page_needs_the_name_of_a_file(run: Any, tmp_path: Path, capsys: Any) -> None:
+    with pytest.raises(SystemExit):
+        run(paper, "--join", tmp_path / "a.json", "--out", tmp_path)
+    assert (
+        capsys.readouterr().err
+        == f"--out {tmp_path} is a folder: with --join, name the page's file\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("asked", "told"),
     [

@@ -89,7 +89,7 @@ def _answered(decoder: Any, asks: list[str], random_state: int) -> list[str]:
                 ).to(model.device)
                 sampling = decoder.sampling
                 written = model.generate(
-                    **read.to(model.device),
+                    **read,
                     do_sample=sampling.temperature > 0,
                     temperature=sampling.temperature or None,
                     top_p=sampling.top_p,

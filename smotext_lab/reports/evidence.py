@@ -245,7 +245,8 @@ def retained(results: Results) -> pd.DataFrame:
     DataFrame
         One row for each k, classifier, method and number of new texts; columns ``k``,
         ``classifier``, ``trained on``, ``macro_f1``, ``retention``, ``low``, ``high`` (95%),
-        ``near_real``, ``shared_run`` (see `nearness`).
+        ``near_real``, ``shared_run``, ``longest_shared_run`` (see `nearness`; of the longest, too,
+        the mean over resamples).
     """
     rows = []
     for arm, classifier, k in results.cells:
@@ -255,7 +256,7 @@ def retained(results: Results) -> pd.DataFrame:
         row = {"k": k, "classifier": classifier, "trained on": str(arm)}
         row["macro_f1"] = results.mean(arm, classifier, k, "macro_f1")
         row |= {"retention": share.value, "low": share.low, "high": share.high}
-        for metric in ("near_real", "shared_run"):
+        for metric in ("near_real", "shared_run", "longest_shared_run"):
             row[metric] = results.mean(arm, classifier, k, metric)
         rows.append(row)
     return pd.DataFrame(rows)
