@@ -3,21 +3,25 @@
     python -m benchmarks.mechanism_attack --draws 100000 --out mechanism_attack.json
 
 For each setting two neighbouring collections are built for the worst case (one text more, as long
-as clipping allows; or one text put in another's place, of another class or opposite), the figures
-that the mechanism releases are drawn many times for each, and the best test there is (the
-projection on the line between the two) is turned into a lower bound for ε, at 95% confidence, with
-`privacy.bounds.epsilon_at_least`. The mechanism as it is must not exceed its ε more often than in
-1 of 20 settings (binomial test); the same with noise halved, clipping left out, or counts without
-noise must exceed it.
+as clipping allows; one user more, with several; or one text put in another's place, of another
+class or opposite), the figures that the mechanism releases in all its rounds or epochs are drawn
+many times for each, and the best test there is (the projection on the line between the two) is
+turned into a lower bound for ε, at 95% confidence, with `privacy.bounds.epsilon_at_least`. The
+mechanism as it is must not exceed its ε more often than in 1 of 20 settings (binomial test); the
+same with noise halved, clipping left out, counts without noise, a user taken for one text, or
+rounds that are not added up must exceed it.
 
-A call draws many independent copies of the collections at once, each with classes of its own.
+Vectors and gradients are made up: encoder and language model are left out. A call draws many
+independent copies of the collections at once, each with classes of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,15 +29,34 @@ import numpy as np
 from scipy.stats import binomtest
 
 from benchmarks.machine import described
-from smotext_lab.privacy import Anchors
+from smotext_lab.privacy import Anchors, DPProjector, PrivateEvolution
 from smotext_lab.privacy.accounting import mu_of
 from smotext_lab.privacy.bounds import epsilon_at_least
+from smotext_lab.privacy.dp_projector import noisy_sum
+from smotext_lab.privacy.guarantee import Neighbouring
 from smotext_lab.privacy.release import release, sensitivity
-from smotext_lab.privacy.votes import noisy_votes, votes_sensitivity
+from smotext_lab.privacy.votes import noisy_votes
 
 ANCHORS = Anchors(np.eye(3)[:2], np.eye(3))
-BROKEN = ("noise halved", "clipping left out", "counts without noise")
+CASES: dict[str, Neighbouring] = {
+    "one more": "add_or_remove",
+    "one more user": "add_or_remove",
+    "another class": "replace",
+    "opposite": "replace",
+}
+LEFT_OUT = {("PrivateEvolution", "opposite"), ("DPProjector", "another class")}  # change nothing
+BROKEN = (
+    "noise halved",
+    "clipping left out",
+    "counts without noise",
+    "a user taken for one text",
+    "rounds not added up",
+)
+_TEXTS = 3  # of a user
+_TURNS = 2  # rounds of PrivateEvolution, epochs of DPProjector
 _COPIES = 500
+
+Row = tuple[np.ndarray, str]
 
 
 @dataclass(frozen=True)
@@ -41,59 +64,85 @@ class Setting:
     mechanism: str
     epsilon: float
     delta: float
-    neighbouring: str
     case: str
+
+    @property
+    def neighbouring(self) -> Neighbouring:
+        return CASES[self.case]
+
+    def sigma(self, broken: str | None = None) -> float:
+        """Return the noise that the mechanism itself takes for this, where vectors are clipped."""
+        as_one = broken == "a user taken for one text" or self.case != "one more user"
+        users = 1 if as_one else _TEXTS
+        turns = 1 if broken == "rounds not added up" else _TURNS
+        stated = (self.epsilon, self.delta)
+        told = {"neighbouring": self.neighbouring, "texts_per_user": users}
+        if self.mechanism == "PrivateEvolution":
+            found = PrivateEvolution(*stated, n_rounds=turns, **told).sigma
+        elif self.mechanism == "DPProjector":
+            found = DPProjector(*stated, epochs=turns, clip=1.0, **told).sigma
+        else:
+            found = sensitivity(1.0, self.neighbouring, users) / mu_of(*stated)
+        return found / 2 if broken == "noise halved" else found
 
 
 def settings() -> list[Setting]:
-    cases = {
-        "add_or_remove": ["one more"],
-        "replace": ["another class", "opposite"],
-    }
     return [
-        Setting(mechanism, epsilon, delta, relation, case)
-        for mechanism in ("DPAnchors", "votes")
-        for epsilon in (0.5, 1.0, 2.0, 4.0)
-        for delta in (1e-2, 1e-3)
-        for relation, listed in cases.items()
-        for case in listed
-        if (mechanism, case) != ("votes", "opposite")
+        Setting(mechanism, epsilon, delta, case)
+        for mechanism in ("DPAnchors", "PrivateEvolution", "DPProjector")
+        for case in CASES
+        if (mechanism, case) not in LEFT_OUT
+        for epsilon, delta in ((0.5, 1e-3), (1.0, 1e-2), (2.0, 1e-3), (4.0, 1e-2))
     ]
 
 
-def collections(case: str) -> tuple[list[tuple[np.ndarray, str]], list[tuple[np.ndarray, str]]]:
+def applies(setting: Setting, broken: str) -> bool:
+    """Return whether that can be done wrong there."""
+    if broken == "clipping left out":
+        return setting.mechanism != "PrivateEvolution"  # votes are not clipped
+    if broken == "counts without noise":  # which do not differ where a text only turns round
+        return setting.mechanism != "DPProjector" and setting.case != "opposite"
+    if broken == "rounds not added up":
+        return setting.mechanism != "DPAnchors"  # has one
+    return broken == "noise halved" or setting.case == "one more user"
+
+
+def collections(case: str) -> tuple[list[Row], list[Row]]:
     """Return two neighbouring collections of (vector, class); 50 times longer than is clipped."""
     usual = [(np.array([0.6, 0.0, 0.8]), "a"), (np.array([0.0, 1.0, 0.0]), "b")]
     far = 50 * np.array([1.0, 0.0, 0.0])
     if case == "one more":
         return usual, [*usual, (far, "a")]
+    if case == "one more user":
+        return usual, [*usual, *[(far, "a")] * _TEXTS]
     if case == "another class":
         return [*usual, (far, "a")], [*usual, (far, "b")]
     across = 50 * np.array([0.0, 0.0, 1.0])  # the same anchor, the other way
     return [*usual, (across, "a")], [*usual, (-across, "a")]
 
 
-def figures(
-    rows: list[tuple[np.ndarray, str]], setting: Setting, copies: int, broken: str | None
-) -> np.ndarray:
+def figures(rows: list[Row], setting: Setting, copies: int, broken: str | None) -> np.ndarray:
     """Return what is released of `copies` independent copies of a collection, (copies, m)."""
+    sigma = setting.sigma(broken)
+    clip = 50.0 if broken == "clipping left out" else 1.0
+    if setting.mechanism == "DPProjector":
+        blocks = [np.tile(vector, (copies, 1)) for vector, _ in rows]
+        sums = [noisy_sum(blocks, (copies, 3), clip=clip, sigma=sigma) for _ in range(_TURNS)]
+        return np.hstack(sums)
     vectors = np.tile(np.stack([vector for vector, _ in rows]), (copies, 1))
     labels = [f"{copy}{label}" for copy in range(copies) for _, label in rows]
     classes = [f"{copy}{label}" for copy in range(copies) for label in "ab"]
-    mu = mu_of(setting.epsilon, setting.delta) * (2 if broken == "noise halved" else 1)
-    if setting.mechanism == "votes":
-        sigma = votes_sensitivity(setting.neighbouring) / mu
+    of_counts = 0.0 if broken == "counts without noise" else sigma
+    if setting.mechanism == "PrivateEvolution":
         places = np.tile(ANCHORS.vectors, (len(classes), 1))
         voted = np.repeat(classes, 2).tolist()
-        votes = noisy_votes(vectors, labels, places, voted, sigma=sigma)
-        if broken == "counts without noise":
-            votes = noisy_votes(vectors, labels, places, voted, sigma=0.0)
-        return votes.reshape(copies, -1)
-    sigma = sensitivity(1.0, setting.neighbouring) / mu
-    clip = 50.0 if broken == "clipping left out" else 1.0
+        rounds = [
+            noisy_votes(vectors, labels, places, voted, sigma=of_counts) for _ in range(_TURNS)
+        ]
+        return np.hstack([votes.reshape(copies, -1) for votes in rounds])
     made = release(vectors, labels, classes, ANCHORS, clip=clip, sigma=sigma)
     counts = made.counts
-    if broken == "counts without noise":
+    if not of_counts:
         counts = release(vectors, labels, classes, ANCHORS, clip=clip, sigma=0.0).counts
     return np.hstack([counts.reshape(copies, -1), made.sums.reshape(copies, -1)])
 
@@ -107,28 +156,30 @@ def attacked(setting: Setting, draws: int, broken: str | None = None) -> float:
         line[4:] = 0
     scores = []
     for rows in pair:
-        parts = [_COPIES] * (draws // _COPIES)
+        parts = [_COPIES] * math.ceil(draws / _COPIES)
         drawn = [figures(rows, setting, n, broken) @ line for n in parts]
         scores.append(np.concatenate(drawn))
     others, members = scores
     return epsilon_at_least(members, others, delta=setting.delta, random_state=None)
 
 
-def exact(rows: list[tuple[np.ndarray, str]], setting: Setting, broken: str | None) -> np.ndarray:
-    free = Setting(setting.mechanism, 1e3, 0.5, setting.neighbouring, setting.case)
+def exact(rows: list[Row], setting: Setting, broken: str | None) -> np.ndarray:
+    free = Setting(setting.mechanism, 1e3, 0.5, setting.case)
     return np.mean([figures(rows, free, 20, broken)], axis=1)[0]
 
 
-def table(draws: int) -> dict[str, object]:
-    rows = []
+def measured(draws: int) -> Iterator[dict[str, float | str]]:
     for setting in settings():
-        row: dict[str, object] = dict(vars(setting))
+        row: dict[str, float | str] = vars(setting) | {"neighbouring": setting.neighbouring}
         row["epsilon at least"] = attacked(setting, draws)
         for broken in BROKEN:
             if applies(setting, broken):
                 row[broken] = attacked(setting, draws, broken)
-        rows.append(row)
         print(json.dumps(row), flush=True)
+        yield row
+
+
+def summed_up(rows: list[dict[str, float | str]]) -> dict[str, object]:
     over = sum(row["epsilon at least"] > row["epsilon"] for row in rows)
     return {
         "settings": rows,
@@ -142,20 +193,13 @@ def table(draws: int) -> dict[str, object]:
     }
 
 
-def applies(setting: Setting, broken: str) -> bool:
-    """Counts do not differ where a text only turns round; votes are not clipped."""
-    if broken == "clipping left out":
-        return setting.mechanism == "DPAnchors"
-    return broken == "noise halved" or setting.case != "opposite"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--draws", type=int, default=100_000, help="of each collection")
     parser.add_argument("--out", type=Path, default=Path("mechanism_attack.json"))
     given = parser.parse_args()
     started = time.perf_counter()
-    found = {"machine": described(), "draws": given.draws, **table(given.draws)}
+    found = {"machine": described(), "draws": given.draws, **summed_up(list(measured(given.draws)))}
     found["seconds"] = round(time.perf_counter() - started)
     given.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print({key: value for key, value in found.items() if key not in ("settings", "machine")})

@@ -1,17 +1,22 @@
-"""What plain SMOTExT and `DPAnchors` give away and what their texts are worth, side by side.
+"""What plain SMOTExT and the mechanisms give away and what their texts are worth, side by side.
 
-    python -m benchmarks.privacy sms_spam.csv.gz sst2.csv.gz --per-part 600 --n 300
-    python -m benchmarks.privacy sst2.csv.gz --per-part 0 --epsilon 4 --resamples 5
+    python -m benchmarks.privacy sms_spam.csv.gz sst2.csv.gz --per-part 600 --n 600
+    python -m benchmarks.privacy sst2.csv.gz --per-part 0 --epsilon 4 --shares equal --resamples 5
+    python -m benchmarks.privacy trec6.csv.gz --per-part 300 --n 60 --resamples 50
 
 The training part of each set is cut into train and holdout at random, `--per-part` texts each.
-`--n` texts are made of train by plain SMOTExT and by DPAnchors at each ε (δ = 1 / (n ln n)), as
-many of each class, and `privacy.audit` attacks them. Beside them stands plain copying: as many
-training texts at random, handed out as they are. With `--per-part 0` the whole training part is
-train: there is no holdout of the same distribution then, and no attack.
+`--n` texts are made of train by plain SMOTExT and by each mechanism at each ε (δ = 1 / (n ln n)),
+shared among the classes as train has them, or as many of each, and `privacy.audit` attacks them.
+Beside them stands plain copying: as many training texts at random, handed out as they are. With
+`--per-part 0` the whole training part is train: there is no holdout of the same distribution then,
+and no attack. `PrivateEvolution` runs two rounds and begins with texts from between public anchors.
 
 Retention is the macro-F1 above guessing of the evaluation's *embedding-logreg* trained on the new
 texts only, over that trained on train; both are tested on the set's test part. All is done anew
-`--resamples` times, with other parts, blends and texts, and with other noise.
+`--resamples` times, with other parts, blends and texts, and with other noise; at the end it is
+told in how many of them the attack's lower bound for ε was above the one stated, and how likely so
+many are if each is with 5% (binomial test). With `--canaries` so many made-up texts are put among
+the real ones once, 4 and 16 times, and looked for in what is made of them.
 """
 
 from __future__ import annotations
@@ -33,8 +38,15 @@ from benchmarks.machine import described
 from smotext_lab import SMOTExT, load_dataset, named_decoder
 from smotext_lab.errors import SmotextError
 from smotext_lab.evaluation.classifiers import Remembering
-from smotext_lab.privacy import DPAnchors, audit
+from smotext_lab.privacy import (
+    DPAnchors,
+    PrivateEvolution,
+    audit,
+    canary_audit,
+    unconditional_texts,
+)
 from smotext_lab.reports.privacy import above_guessing, kept
+from smotext_lab.sampler.counts import shares
 
 
 def main() -> None:
@@ -46,6 +58,8 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, default=1)
     parser.add_argument("--guidance-scale", type=float, default=0.5)
     parser.add_argument("--n-candidates", type=int, default=4)
+    parser.add_argument("--shares", choices=("data", "equal"), default="data", help="of classes")
+    parser.add_argument("--canaries", type=int, default=0)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--out", type=Path, default=Path("privacy.json"))
     given = parser.parse_args()
@@ -67,11 +81,25 @@ def main() -> None:
                 print(name, seed, method, figures, flush=True)
                 given.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         for method, each in rows.items():
-            kepts = [figures.get("retention", math.nan) for figures in each]
-            print(f"{name} {method}: kept {np.mean(kepts):.3f}, at least {np.min(kepts):.3f}")
+            print(f"{name} {method}: {summed_up(each)}")
 
 
-METHODS = ("copying", "SMOTExT", "DPAnchors")
+MECHANISMS = ("DPAnchors", "PrivateEvolution")
+METHODS = ("copying", "SMOTExT", *MECHANISMS)
+
+
+def summed_up(each: list[dict[str, Any]]) -> str:
+    """Return what is kept, and how often an attack showed more than is stated."""
+    from scipy.stats import binomtest
+
+    kepts = [figures.get("retention", math.nan) for figures in each]
+    told = f"kept {np.mean(kepts):.3f}, at least {np.min(kepts):.3f}"
+    held = [figures for figures in each if figures.get("epsilon_stated") is not None]
+    if held:
+        over = sum(figures["epsilon_at_least"] > figures["epsilon_stated"] for figures in held)
+        chance = binomtest(over, len(held), 0.05, alternative="greater").pvalue
+        told += f"; above the stated ε in {over} of {len(held)} runs, p = {chance:.2g}"
+    return told
 
 
 def cut(frame: pd.DataFrame, per_part: int, seed: int) -> dict[str, pd.DataFrame]:
@@ -104,6 +132,8 @@ def measured(
             figures = audit(
                 attacked, train["text"], holdout["text"], encoder=encoder, reconstruction=False
             ).figures()
+        if writer.given.canaries:
+            figures["canaries"] = writer.canaries(method, train)
         figures["retention"] = kept(above_guessing(encoder, texts, test), real)
         figures["classes_left_out"] = sorted(set(train["label"]) - set(texts["label"]))
         figures["warnings"] = [str(w.message)[:300] for w in said if w.category is UserWarning]
@@ -122,27 +152,63 @@ class Writer:
     seed: int
 
     def methods(self) -> list[str]:
-        """Return the methods, the mechanism once for each ε."""
-        asked = self.given.methods
-        named = [method for method in asked if method != "DPAnchors"]
-        return named + [f"DPAnchors {e:g}" for e in self.given.epsilon if "DPAnchors" in asked]
+        """Return the methods, each mechanism once for each ε."""
+        stated = [f" {epsilon:g}" for epsilon in self.given.epsilon]
+        each = [(m, stated if m in MECHANISMS else [""]) for m in self.given.methods]
+        return [name + epsilon for name, epsilons in each for epsilon in epsilons]
 
     def made(self, method: str, train: pd.DataFrame) -> Any:
         """Return the texts of a method: a frame of copies, or a synthesis."""
-        classes = sorted(train["label"].unique())
-        wanted = {label: math.ceil(self.given.n / len(classes)) for label in classes}
+        wanted = self._wanted(train)
         if method == "copying":
             shuffled = train.sample(frac=1, random_state=self.seed)
-            return shuffled.groupby("label").head(max(wanted.values()))
+            each = [shuffled[shuffled["label"] == label][:n] for label, n in wanted.items()]
+            return pd.concat(each)
         settings: dict[str, Any] = {"decoder": self.decoder, "random_state": self.seed}
-        settings |= {"guidance_scale": self.given.guidance_scale, "progress": False}
+        settings |= {"progress": False}
+        guided = {"guidance_scale": self.given.guidance_scale}
+        texts, labels = train["text"].tolist(), train["label"].tolist()
         if method == "SMOTExT":
-            return SMOTExT(**settings).generate(train["text"], train["label"], wanted)
-        epsilon = float(method.rpartition(" ")[2])
-        mechanism = DPAnchors(epsilon, delta_for(train), encoder=self.alone, **settings)
-        mechanism.fit(train["text"].tolist(), train["label"].tolist())
-        usable = set(mechanism.released_.centroids()[1].tolist())
-        return mechanism.generate({c: m for c, m in wanted.items() if c in usable})
+            return SMOTExT(**settings, **guided).generate(texts, labels, wanted)
+        name, epsilon = method.rsplit(" ", 1)
+        stated = (float(epsilon), delta_for(train))
+        settings["encoder"] = self.alone
+        if name == "PrivateEvolution":
+            mechanism = PrivateEvolution(*stated, n_rounds=2, **settings)
+            return mechanism.evolve(texts, labels, *self._public(wanted))
+        anchors = DPAnchors(*stated, **settings, **guided).fit(texts, labels)
+        usable = set(anchors.released_.centroids()[1].tolist())
+        return anchors.generate({c: m for c, m in wanted.items() if c in usable})
+
+    def canaries(self, method: str, train: pd.DataFrame) -> list[dict[str, Any]]:
+        """Return how well canaries put among the training texts are found again."""
+
+        def generate(texts: list[str], labels: list[Any]) -> Any:
+            new = self.made(method, pd.DataFrame({"text": texts, "label": labels}))
+            return new["text"].tolist() if isinstance(new, pd.DataFrame) else new
+
+        found = canary_audit(
+            generate,
+            train["text"].tolist(),
+            train["label"].tolist(),
+            n=self.given.canaries,
+            encoder=self.alone,
+            random_state=self.seed,
+        )
+        return [{str(k): v for k, v in row.items()} for row in found.to_dict("records")]
+
+    def _wanted(self, train: pd.DataFrame) -> dict[Any, int]:
+        classes = sorted(train["label"].unique())
+        if self.given.shares == "equal":
+            return {label: math.ceil(self.given.n / len(classes)) for label in classes}
+        return {c: m for c, m in shares(self.given.n, train["label"].to_numpy()).items() if m > 1}
+
+    def _public(self, wanted: dict[Any, int]) -> tuple[list[str], list[Any]]:
+        """Return as many public texts as are wanted of each class, and their classes."""
+        most = max(wanted.values())
+        texts = unconditional_texts(self.decoder, most, random_state=self.seed, progress=False)
+        pairs = [(text, label) for label, n in wanted.items() for text in texts[:n]]
+        return [text for text, _ in pairs], [label for _, label in pairs]
 
 
 def delta_for(train: pd.DataFrame) -> float:

@@ -197,12 +197,17 @@ def test_runs_are_joined_and_the_last_named_counts(run: Any, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("per_part", [40, 0])
 def test_texts_of_a_mechanism_are_weighed_and_attacked_where_there_is_a_holdout(
-    run: Any, tickets: Path, per_part: int, topics: Any, word_encoder: Any
+    run: Any,
+    tickets: Path,
+    per_part: int,
+    topics: Any,
+    word_encoder: Any,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tickets.with_name("privacy.json")
     asked = ["--per-part", per_part, "--n", 30, "--epsilon", 200, "--resamples", 2, "--out", out]
     if not per_part:
-        asked += ["--methods", "copying", "DPAnchors"]
+        asked += ["--methods", "copying", "DPAnchors", "--shares", "equal"]
     public, _ = topics(7, money=20, weather=20, sport=20)
     anchors = Anchors.of_texts(public, word_encoder, n_anchors=2, dimensions=20, random_state=0)
     with pytest.MonkeyPatch.context() as patch:
@@ -211,7 +216,10 @@ def test_texts_of_a_mechanism_are_weighed_and_attacked_where_there_is_a_holdout(
     told = json.loads(out.read_text())
     assert told["resamples"] == 2
     found = told["sets"]["tickets"]
-    named = ["copying", "SMOTExT", "DPAnchors 200"] if per_part else ["copying", "DPAnchors 200"]
+    named = ["copying", "DPAnchors 200"]
+    if per_part:
+        named = ["copying", "SMOTExT", "DPAnchors 200", "PrivateEvolution 200"]
+        assert capsys.readouterr().out.count("above the stated ε in 0 of 2 runs, p = 1") == 2
     assert list(found) == named
     for figures in found.values():
         assert len(figures) == 2
@@ -219,3 +227,12 @@ def test_texts_of_a_mechanism_are_weighed_and_attacked_where_there_is_a_holdout(
         assert all(each["train"] == (per_part or 92) for each in figures)
     assert found["copying"][0]["retention"] > 0.8
     assert found["DPAnchors 200"][0]["retention"] > 0.3
+
+
+def test_canaries_sing_in_copies(run: Any, tickets: Path) -> None:
+    out = tickets.with_name("privacy.json")
+    few = ["--per-part", 40, "--n", 60, "--methods", "copying", "--canaries", 8, "--out", out]
+    run(privacy, tickets, *few)
+    once, *_, often = json.loads(out.read_text())["sets"]["tickets"]["copying"][0]["canaries"]
+    assert (once["repetitions"], often["repetitions"]) == (1, 16)
+    assert often["auc"] > 0.9

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.mechanism_attack import BROKEN, Setting, applies, attacked
+from benchmarks.mechanism_attack import BROKEN, Setting, applies, attacked, settings
 
-SETTINGS = [
-    Setting(mechanism, 1.0, 1e-2, relation, case)
-    for mechanism in ("DPAnchors", "votes")
-    for relation, case in (("add_or_remove", "one more"), ("replace", "another class"))
-]
+SETTINGS = [each for each in settings() if each.epsilon == 1]
+
+
+def test_all_mechanisms_are_attacked_by_text_user_and_replacement():
+    cases = {(each.mechanism, each.neighbouring, each.case == "one more user") for each in SETTINGS}
+    for mechanism in ("DPAnchors", "PrivateEvolution", "DPProjector"):
+        assert {c[1:] for c in cases if c[0] == mechanism} == {
+            ("add_or_remove", False),
+            ("add_or_remove", True),
+            ("replace", False),
+        }
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=str)
-def test_a_mechanism_shows_no_more_than_it_states(setting):
+def test_a_mechanism_shows_no_more_than_it_states(setting: Setting):
     shown = max(attacked(setting, 10_000) for _ in range(2))
     assert 0.25 < shown <= setting.epsilon * 1.05
 
@@ -24,5 +30,5 @@ def test_a_mechanism_shows_no_more_than_it_states(setting):
     [(setting, broken) for setting in SETTINGS for broken in BROKEN if applies(setting, broken)],
     ids=str,
 )
-def test_a_broken_mechanism_is_caught(setting, broken):
+def test_a_broken_mechanism_is_caught(setting: Setting, broken: str):
     assert attacked(setting, 10_000, broken) > setting.epsilon * 1.1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,7 @@ from smotext_lab.privacy.reading import PUBLIC, encoded_alone, read_private
 from smotext_lab.training.card import write_card
 from smotext_lab.training.trainer import Batch, BridgeRecipe, BridgeTrainer
 
-__all__ = ["DPProjector"]
+__all__ = ["DPProjector", "noisy_sum"]
 
 _MOST_TOKENS = 128  # of a text: the rest of a longer one is not read
 _FINE = 2**16  # grid steps in `clip`: few enough of them are lost to rounding 3 million weights
@@ -226,11 +226,9 @@ class DPProjector:
     def _step(self, trainer: BridgeTrainer, gradients: Iterator[np.ndarray]) -> None:
         """Add up the gradients of a batch, add noise, and make a step of it."""
         size = sum(parameter.numel() for parameter in trainer.parameters)
-        step = min(self.sigma / GRID, self.clip / _FINE)
-        total = np.zeros(size, np.int64)
-        for gradient in gradients:
-            total += on_grid(gradient[None], step, self.clip)[0]
-        noisy = torch.from_numpy(add_noise(total, step, self.sigma).astype(np.float32))
+        rows = (gradient[None] for gradient in gradients)
+        total = noisy_sum(rows, (1, size), clip=self.clip, sigma=self.sigma)
+        noisy = torch.from_numpy(total[0].astype(np.float32))
         start = 0
         for parameter in trainer.parameters:
             parameter.grad = noisy[start : start + parameter.numel()].view_as(parameter)
@@ -248,6 +246,37 @@ class DPProjector:
         )
         note += "from vectors of private texts are not covered.\n"
         write_card(bridge, out, corpus=["private texts, under the guarantee below"], notes=note)
+
+
+def noisy_sum(
+    gradients: Iterable[np.ndarray], shape: tuple[int, int], *, clip: float, sigma: float
+) -> np.ndarray:
+    """Return what a step releases: the sum of clipped gradients, with noise.
+
+    Parameters
+    ----------
+    gradients : iterable of ndarray of shape (batches, weights)
+        One text's in each row: the rows are batches of their own, and training has one.
+    shape : tuple
+        ``(batches, weights)``.
+    clip : float
+    sigma : float
+
+    Returns
+    -------
+    ndarray of float64, shape (batches, weights)
+
+    Examples
+    --------
+    >>> rows = [np.array([[3.0, 4.0]]), np.array([[0.0, 0.5]])]
+    >>> noisy_sum(rows, (1, 2), clip=1.0, sigma=1e-9).round(3).tolist()
+    [[0.6, 1.3]]
+    """
+    step = min(sigma / GRID, clip / _FINE)
+    total = np.zeros(shape, np.int64)
+    for rows in gradients:
+        total += on_grid(rows, step, clip)
+    return add_noise(total, step, sigma)
 
 
 def _lots(n: int, n_batches: int) -> np.ndarray:
