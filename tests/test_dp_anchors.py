@@ -159,6 +159,15 @@ def test_a_class_too_small_is_refused_with_the_number_that_would_do(mechanism, t
     assert set(again.generate({"money": 1, "sport": 1}).accepted["label"]) == {"money", "sport"}
 
 
+@pytest.mark.parametrize("wanted", [{}, 5])
+def test_where_all_classes_are_too_small_it_says_so_whatever_is_asked(mechanism, topics, wanted):
+    made = mechanism(0.5)
+    with pytest.warns(UserWarning, match="too small"):
+        made.fit(*topics(money=3, sport=3))
+    with pytest.raises(DataError, match=f"{made.released_.least} would do"):
+        made.generate(wanted)
+
+
 def test_guidance_follows_the_means_of_what_was_released(anchors, private, word_decoder, tmp_path):
     decoder = word_decoder()
     asked = []

@@ -235,7 +235,7 @@ class DPAnchors:
         Raises
         ------
         DataError
-            If a class that is asked for is too small.
+            If a class that is asked for is too small, or all are.
         ParameterError
             If it was not fitted.
         """
@@ -275,15 +275,15 @@ class DPAnchors:
         return result
 
     def _wanted(self, n: int | Mapping[Any, int], labels: np.ndarray) -> dict[Any, int]:
-        usable = set(labels.tolist())
+        usable, sizes = set(labels.tolist()), self.released_.sizes
         if isinstance(n, Mapping):
             for label in n:
                 if label not in usable:
                     raise DataError(self._too_small(label))
-            return {label: count for label, count in n.items() if count}
-        sizes = self.released_.sizes
         if not usable:
             raise DataError(self._too_small(max(sizes, key=lambda label: sizes[label])))
+        if isinstance(n, Mapping):
+            return {label: count for label, count in n.items() if count}
         whole = {label: max(1, round(sizes[label])) for label in sizes if label in usable}
         wanted = shares(n, np.repeat(list(whole), list(whole.values())))
         return {label: count for label, count in wanted.items() if count}
