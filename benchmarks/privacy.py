@@ -13,7 +13,8 @@ and no attack. `PrivateEvolution` runs two rounds and begins with texts from bet
 
 Retention is the macro-F1 above guessing of the evaluation's *embedding-logreg* trained on the new
 texts only, over that trained on train; both are tested on the set's test part. All is done anew
-`--resamples` times, with other parts, blends and texts, and with other noise; at the end it is
+`--resamples` times, with other parts, blends and texts, and with other noise: the intervals are
+over these and the test texts (of one: over the test texts alone). At the end it is
 told in how many of them the attack's lower bound for ε was above the one stated, and how likely so
 many are if each is with 5% (binomial test). With `--canaries` so many made-up texts are put among
 the real ones once, 4 and 16 times, and looked for in what is made of them.
@@ -37,6 +38,7 @@ import pandas as pd
 from benchmarks.machine import described
 from smotext_lab import SMOTExT, load_dataset, named_decoder
 from smotext_lab.errors import SmotextError
+from smotext_lab.evaluation import statistics
 from smotext_lab.evaluation.classifiers import Remembering
 from smotext_lab.privacy import (
     DPAnchors,
@@ -45,7 +47,7 @@ from smotext_lab.privacy import (
     canary_audit,
     unconditional_texts,
 )
-from smotext_lab.reports.privacy import above_guessing, kept
+from smotext_lab.reports.privacy import learnt
 from smotext_lab.sampler.counts import shares
 
 
@@ -65,57 +67,78 @@ def main() -> None:
     given = parser.parse_args()
     decoder = named_decoder(n_candidates=given.n_candidates, max_new_tokens=64)
     settings = {k: v for k, v in vars(given).items() if k not in ("sets", "out")}
-    found: dict[str, Any] = {"machine": described(), **settings, "sets": {}}
+    found: dict[str, Any] = {"machine": described(), **settings, "sets": {}, "kept": {}}
     for name in given.sets:
-        frame = load_dataset(name)
-        rows = found["sets"][Path(name).name.partition(".")[0]] = {}
-        encoder = Remembering(decoder.encoder)
-        alone = Remembering(decoder.encoder)  # what mechanisms read, each text by itself, once
-        for seed in range(given.resamples):
-            parts = cut(frame, given.per_part, seed)
-            if seed == 0 or given.per_part:
-                real = above_guessing(encoder, parts["train"], parts["test"])
-            writer = Writer(given, decoder, alone, seed)
-            for method, figures in measured(parts, real, writer, encoder):
-                rows.setdefault(method, []).append(figures)
-                print(name, seed, method, figures, flush=True)
-                given.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        for method, each in rows.items():
-            print(f"{name} {method}: {summed_up(each)}")
+        each = (Path(name).name.partition(".")[0], load_dataset(name))
+        for method, told in one_set(*each, decoder, given, found):
+            print(*each[:1], method, told, flush=True)
+            given.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def one_set(
+    name: str, frame: pd.DataFrame, decoder: Any, given: argparse.Namespace, found: dict[str, Any]
+) -> Iterator[tuple[str, Any]]:
+    """Put all figures of a set into `found`; yield each method with what is new of it."""
+    rows, worth = found["sets"].setdefault(name, {}), found["kept"].setdefault(name, {})
+    encoder = Remembering(decoder.encoder)
+    alone = Remembering(decoder.encoder)  # what mechanisms read, each text by itself, once
+    classes = np.unique(frame["label"].astype(str))
+    test = frame[frame["split"] == "test"]
+    truth = np.searchsorted(classes, test["label"].astype(str))
+    said: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+    for seed in range(given.resamples):
+        train, holdout = cut(frame, given.per_part, seed)
+        if seed == 0 or given.per_part:
+            real = learnt(encoder, train, test, classes)
+        writer = Writer(given, decoder, alone, seed)
+        for method, texts, figures in made_of(train, holdout, writer, encoder):
+            rows.setdefault(method, []).append(figures)
+            if texts is not None:
+                both = (learnt(encoder, texts, test, classes), real)
+                figures["retention"] = kept(truth, [both], len(classes)).value
+                said.setdefault(method, []).append(both)
+                worth[method] = vars(kept(truth, said[method], len(classes)))
+            yield method, figures
+    for method, each in rows.items():
+        yield method, f"{worth.get(method)}{above_stated(each)}"
+
+
+def kept(
+    truth: np.ndarray, said: list[tuple[np.ndarray, np.ndarray]], n_classes: int
+) -> statistics.Effect:
+    """Return the retention of pairs of what was said, of the new texts and of the real ones."""
+    ours, theirs = (np.stack(each) for each in zip(*said, strict=True))
+    return statistics.retention(truth, ours, theirs, n_classes)
 
 
 MECHANISMS = ("DPAnchors", "PrivateEvolution")
 METHODS = ("copying", "SMOTExT", *MECHANISMS)
 
 
-def summed_up(each: list[dict[str, Any]]) -> str:
-    """Return what is kept, and how often an attack showed more than is stated."""
+def above_stated(each: list[dict[str, Any]]) -> str:
+    """Return how often an attack showed more than is stated, where something is."""
     from scipy.stats import binomtest
 
-    kepts = [figures.get("retention", math.nan) for figures in each]
-    told = f"kept {np.mean(kepts):.3f}, at least {np.min(kepts):.3f}"
     held = [figures for figures in each if figures.get("epsilon_stated") is not None]
-    if held:
-        over = sum(figures["epsilon_at_least"] > figures["epsilon_stated"] for figures in held)
-        chance = binomtest(over, len(held), 0.05, alternative="greater").pvalue
-        told += f"; above the stated ε in {over} of {len(held)} runs, p = {chance:.2g}"
-    return told
+    if not held:
+        return ""
+    over = sum(figures["epsilon_at_least"] > figures["epsilon_stated"] for figures in held)
+    chance = binomtest(over, len(held), 0.05, alternative="greater").pvalue
+    return f"; above the stated ε in {over} of {len(held)} runs, p = {chance:.2g}"
 
 
-def cut(frame: pd.DataFrame, per_part: int, seed: int) -> dict[str, pd.DataFrame]:
-    """Return train, holdout and test; no holdout where train is the whole training part."""
+def cut(frame: pd.DataFrame, per_part: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return train and holdout; no holdout where train is the whole training part."""
     rows = frame[frame["split"] == "train"].drop_duplicates("text")
     rows = rows.sample(frac=1, random_state=seed)
     size = per_part or len(rows)
-    test = frame[frame["split"] == "test"]
-    return {"train": rows[:size], "holdout": rows[size : 2 * size], "test": test}
+    return rows[:size], rows[size : 2 * size]
 
 
-def measured(
-    parts: dict[str, pd.DataFrame], real: float, writer: Writer, encoder: Any
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each method with its figures."""
-    train, holdout, test = parts["train"], parts["holdout"], parts["test"]
+def made_of(
+    train: pd.DataFrame, holdout: pd.DataFrame, writer: Writer, encoder: Any
+) -> Iterator[tuple[str, pd.DataFrame | None, dict[str, Any]]]:
+    """Yield each method with the texts it made of train, and what an attack finds in them."""
     for method in writer.methods():
         started = time.perf_counter()
         with warnings.catch_warnings(record=True) as said:
@@ -123,7 +146,7 @@ def measured(
             try:
                 new = writer.made(method, train)
             except SmotextError as error:
-                yield method, {"error": str(error)}
+                yield method, None, {"error": str(error)}
                 continue
         texts = new if isinstance(new, pd.DataFrame) else new.accepted
         figures: dict[str, Any] = {"synthetic": len(texts), "train": len(train)}
@@ -134,12 +157,11 @@ def measured(
             ).figures()
         if writer.given.canaries:
             figures["canaries"] = writer.canaries(method, train)
-        figures["retention"] = kept(above_guessing(encoder, texts, test), real)
         figures["classes_left_out"] = sorted(set(train["label"]) - set(texts["label"]))
         figures["warnings"] = [str(w.message)[:300] for w in said if w.category is UserWarning]
         figures["delta"] = delta_for(train)
         figures["seconds"] = round(time.perf_counter() - started, 1)
-        yield method, figures
+        yield method, texts, figures
 
 
 @dataclass(frozen=True)

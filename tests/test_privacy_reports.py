@@ -83,10 +83,10 @@ def test_methods_are_compared_by_worth_and_by_attack(word_decoder, topics):
     anchors = Anchors.of_texts(public, decoder.encoder, n_anchors=2, dimensions=20, random_state=0)
     settings = {"anchors": anchors, "decoder": decoder, "progress": False}
     strong = DPAnchors(50.0, 1e-2, **settings).fit(*parts[0])
-    compare.add_mechanism("DPAnchors", strong, wanted)
+    compare.add_mechanism("DPAnchors", 50.0, strong, wanted)
     with pytest.warns(UserWarning, match="too small"):
         weak = DPAnchors(0.01, 1e-4, **settings).fit(*parts[0])
-    compare.add_mechanism("DPAnchors", weak, wanted)
+    compare.add_mechanism("DPAnchors", 0.01, weak, wanted)
     compare.add("nothing", math.inf, Synthesis.from_rows([]))
     copies, noise, strong_row, weak_row, nothing = compare.rows
     assert nothing["texts"] == 0
@@ -97,9 +97,32 @@ def test_methods_are_compared_by_worth_and_by_attack(word_decoder, topics):
     assert strong_row["retention"] > 0.8
     assert weak_row["texts"] == 0
     assert math.isnan(weak_row["epsilon_at_least"])
-    assert compare.best(at_most=60) == strong_row["retention"]
+    assert strong_row["retention_low"] <= strong_row["retention"] <= strong_row["retention_high"]
+    assert compare.headline(at_most=60)["retention_at_most_60"] == strong_row["retention"]
+    assert compare.headline(at_most=0.1)["retention_at_most_0.1"] is None
     assert compare.sentences()[0].startswith("DPAnchors: Differentially private with ε = 50")
     assert compare.figures()["copies_inf_retention"] == 1
+
+
+def test_several_draws_of_a_method_are_one_row_with_a_wider_interval(word_encoder, topics):
+    texts, labels = topics(money=60, sport=60)
+    frame = pd.DataFrame({"text": texts, "label": labels})
+    compare = privacy.Comparison(frame[:40], frame[40:80], frame[80:], word_encoder)
+
+    def made(rows):
+        named = zip(rows["text"], rows["label"], strict=True)
+        return Synthesis.from_rows({"text": t, "label": y, "status": "accepted"} for t, y in named)
+
+    compare.add("copies", math.inf, made(frame[:40]))
+    (right,) = compare.rows
+    turned = frame[:40].assign(label=frame["label"].map({"money": "sport", "sport": "money"}))
+    compare.add("copies", math.inf, made(turned))
+    (both,) = compare.rows
+    assert (both["draws"], both["texts"]) == (2, 80)
+    assert right["retention"] == right["retention_low"] == 1
+    assert both["retention_low"] < both["retention"] < both["retention_high"]
+    compare.add("copies", math.inf, made(frame[:3].assign(label="money")))
+    assert compare.rows[0]["draws"] == 3, "texts of one class are a draw as well"
 
 
 def test_the_shell_audits_three_files(topics, word_encoder, tmp_path, monkeypatch):

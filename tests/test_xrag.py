@@ -413,8 +413,8 @@ def test_a_tokenizer_that_ends_what_it_reads_does_not_end_the_prompt(
 METRICS = "application/vnd.smotext-lab.metrics+json"
 REPORTS = {
     "qualitative": {"n": 1, "steps": 3, "new_per_class": 1, "n_candidates": 1},
-    "privacy_audit": {"per_class": 10, "n": 8},
-    "differential_privacy": {"per_class": 10, "n_per_class": 8, "epsilons": [300.0]},
+    "privacy_audit": {"per_class": 10, "n": 8, "n_canaries": 3},
+    "differential_privacy": {"per_class": 10, "n_per_class": 8, "epsilons": [300.0], "n_draws": 2},
     "synthetic_only": {"quick": True, "ks": [4]},
     "few_shot": {"quick": True, "ks": [4]},
     "class_imbalance": {"quick": True, "most": 8, "ratios": [4]},
@@ -458,4 +458,11 @@ def test_every_report_runs_with_a_checkpoint_of_that_layout(
     recorded = [b for b in shown if isinstance(b, dict) and METRICS in b]
     assert recorded, "the report has figures"
     if name == "differential_privacy":
-        assert all(row["texts"] > 0 for row in names["compare"].rows), names["compare"].rows
+        rows = {(row["method"], row["epsilon"]): row for row in names["compare"].rows}
+        assert all(row["draws"] == 2 for row in rows.values()), rows
+        free = float("inf")
+        assert {("DPAnchors", free), ("PrivateEvolution", free), ("DPAnchors", 300.0)} <= set(rows)
+        assert not any("ε = 1000" in told for told in names["compare"].sentences())
+    if name == "privacy_audit":
+        told = {figure for bundle in recorded for figure, _ in bundle[METRICS]["values"]}
+        assert {f"canary_auc_{times}" for times in (1, 4, 16)} <= told

@@ -60,7 +60,8 @@ def epsilon_chart(
     Parameters
     ----------
     rows : sequence of dict
-        With ``method``, ``epsilon`` and `value`.
+        With ``method``, ``epsilon`` and `value`; ``{value}_low`` and ``{value}_high`` are drawn
+        as bars where they are there.
     value : str
         What is drawn upwards.
     title : str
@@ -83,7 +84,16 @@ def epsilon_chart(
     without = [{k: v for k, v in row.items() if k != "epsilon"} for row in others]
     stated = sorted({row["epsilon"] for row in finite}) if limit else []
     ends = [{"epsilon": epsilon, value: epsilon} for epsilon in stated]
+    bars = [row for row in finite if f"{value}_low" in row]
     chart = alt.layer(
+        alt.Chart(alt.Data(values=plain_rows(bars)))
+        .mark_rule(opacity=0.5)
+        .encode(
+            x=along,
+            y=alt.Y(f"{value}_low:Q", title=title),
+            y2=alt.Y2(f"{value}_high:Q"),
+            color=colour,
+        ),
         alt.Chart(alt.Data(values=ends))
         .mark_line(color=MUTED, strokeDash=[2, 3], point={"color": MUTED})
         .encode(x=along, y=up),

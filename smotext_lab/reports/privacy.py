@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from smotext_lab.charts.privacy import epsilon_chart, roc_chart
 from smotext_lab.datasets import load_dataset
 from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.evaluation.classifiers import Remembering, text_classifier
-from smotext_lab.evaluation.scores import macro_f1, prior_macro_f1
+from smotext_lab.evaluation.statistics import retention
 from smotext_lab.evaluation.training import TrainingTexts
 from smotext_lab.markup import texts_table
 from smotext_lab.synthesis import Synthesis
@@ -26,10 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Comparison",
-    "above_guessing",
     "answer",
+    "canary_figures",
     "halves",
-    "kept",
+    "learnt",
     "random_texts",
     "read_three",
     "show_epsilon",
@@ -130,41 +132,69 @@ def show_roc(audit: Audit) -> None:
 def show_epsilon(
     rows: Sequence[dict[str, Any]], value: str, title: str, *, limit: bool = False
 ) -> None:
-    """Display figures against ε, with the stated ε itself where it is their limit."""
+    """Display figures against ε, with the stated ε itself where it is their limit.
+
+    Where the rows have ``{value}_low`` and ``{value}_high``, they stand as bars.
+    """
     chart = epsilon_chart(rows, value=value, title=title, limit=limit)
     show(chart, f"{title} against the stated ε")
 
 
-def above_guessing(encoder: Any, train: pd.DataFrame, test: pd.DataFrame) -> float:
-    """Return macro-F1 on real test texts above guessing, of a classifier trained on `train` alone.
+def canary_figures(canaries: pd.DataFrame | None) -> dict[str, float]:
+    """Return AUC and exposure by how often each canary was put in; nothing of none.
+
+    Examples
+    --------
+    >>> row = {"repetitions": 4, "auc": 0.5, "exposure_mean": 1.4}
+    >>> canary_figures(pd.DataFrame([row]))
+    {'canary_auc_4': 0.5, 'canary_exposure_4': 1.4}
+    """
+    rows = [] if canaries is None else canaries.to_dict("records")
+    return {
+        f"canary_{name}_{row['repetitions']}": row[column]
+        for row in rows
+        for name, column in (("auc", "auc"), ("exposure", "exposure_mean"))
+    }
+
+
+def learnt(
+    encoder: Any, train: pd.DataFrame, test: pd.DataFrame, classes: np.ndarray
+) -> np.ndarray:
+    """Return what a classifier trained on `train` alone says of the test texts.
 
     The classifier is the evaluation's *embedding-logreg*: logistic regression on the encoder's
-    vectors, its regularisation chosen by cross-validation inside `train`. NaN where `train` has
-    texts of one class only.
+    vectors, its regularisation chosen by cross-validation inside `train`. Where `train` has texts
+    of one class only it says that class always.
 
     Parameters
     ----------
     encoder : Encoder
     train, test : DataFrame
         Columns ``text`` and ``label``.
+    classes : ndarray of str, shape (c,)
+        Sorted.
+
+    Returns
+    -------
+    ndarray of int, shape (n_test,)
+        Places in `classes`.
     """
-    labels, wanted = (np.asarray(part["label"].astype(str), str) for part in (train, test))
-    if len(set(labels)) < 2:
-        return float("nan")
-    classes = np.unique(np.concatenate([labels, wanted]))
+    labels = np.asarray(train["label"].astype(str), str)
+    if len(set(labels)) == 1:
+        return np.full(len(test), np.searchsorted(classes, labels[0]))
     model = text_classifier("embedding-logreg", encoder, 0)
     model.fit(TrainingTexts(train["text"].tolist(), labels), classes)
-    truth = np.searchsorted(classes, wanted)
-    said = model.predict_proba(test["text"].tolist()).argmax(axis=1)
-    return macro_f1(truth, said, len(classes)) - prior_macro_f1(truth)
+    return model.predict_proba(test["text"].tolist()).argmax(axis=1)
 
 
-def kept(new: float, real: float) -> float:
-    """Return retention: what new texts give above guessing, as a share of what real ones give.
+@dataclass(frozen=True)
+class _Draw:
+    """What the texts of one run of a method are worth, and what an attack finds in them."""
 
-    As in `smotext_lab.evaluation.statistics.retention`, which has an interval too.
-    """
-    return new / real if real > 0 else float("nan")
+    said: np.ndarray
+    auc: float
+    epsilon_at_least: float
+    texts: int
 
 
 class Comparison:
@@ -176,61 +206,83 @@ class Comparison:
         Columns ``text`` and ``label``.
     encoder : Encoder
 
-    Attributes
-    ----------
-    rows : list of dict
-        ``method``, ``epsilon``, ``retention``, ``auc``, ``epsilon_at_least``, ``texts``.
+    Notes
+    -----
+    A method may be added several times with the same ε: another draw of its noise, blends and
+    texts. Retention then is that of all draws, and its interval counts them and the test texts
+    (`smotext_lab.evaluation.statistics.retention`); of a single draw it counts the test texts
+    alone.
     """
 
     def __init__(
         self, train: pd.DataFrame, holdout: pd.DataFrame, test: pd.DataFrame, encoder: Any
     ) -> None:
-        self.rows: list[dict[str, Any]] = []
         self._train, self._holdout, self._test = train, holdout, test
         self._encoder = Remembering(encoder)
-        self._real = above_guessing(self._encoder, train, test)
-        self._sentences: list[str] = []
+        named = [np.asarray(part["label"].astype(str), str) for part in (train, test)]
+        self._classes = np.unique(np.concatenate(named))
+        self._truth = np.searchsorted(self._classes, named[1])
+        self._real = learnt(self._encoder, train, test, self._classes)
+        self._draws: dict[tuple[str, float], list[_Draw]] = {}
+        self._rows: dict[tuple[str, float], dict[str, Any]] = {}
+        self._sentences: dict[str, None] = {}
 
     def add(self, method: str, epsilon: float, made: Any) -> None:
-        """Attack what a method made, and train on it; no text, no figures."""
+        """Attack what a method made, and train on it; no text, no figures.
+
+        Parameters
+        ----------
+        method : str
+        epsilon : float
+            Infinite where nothing is guaranteed.
+        made : Synthesis
+        """
         from smotext_lab.privacy import audit
 
+        draws = self._draws.setdefault((method, epsilon), [])
         new = made.accepted
-        if not len(new):
-            self._add_nothing(method, epsilon)
-            return
-        found = audit(
-            made,
-            self._train["text"],
-            self._holdout["text"],
-            encoder=self._encoder,
-            reconstruction=False,
-        )
-        self.rows.append(
-            {
-                "method": method,
-                "epsilon": epsilon,
-                "retention": kept(above_guessing(self._encoder, new, self._test), self._real),
-                "auc": found.best.auc.value,
-                "epsilon_at_least": found.epsilon_at_least,
-                "texts": len(new),
-            }
-        )
-        if "privacy" in made.info:
-            self._sentences.append(f"{method}: {made.info['privacy']}")
+        if len(new):
+            train, holdout = self._train["text"], self._holdout["text"]
+            found = audit(made, train, holdout, encoder=self._encoder, reconstruction=False)
+            said = learnt(self._encoder, new, self._test, self._classes)
+            draws.append(_Draw(said, found.best.auc.value, found.epsilon_at_least, len(new)))
+        self._rows[method, epsilon] = {"method": method, "epsilon": epsilon, **self._figures(draws)}
+        if "privacy" in made.info and math.isfinite(epsilon):
+            self._sentences[f"{method}: {made.info['privacy']}"] = None
 
-    def add_mechanism(self, method: str, mechanism: Any, wanted: dict[Any, int]) -> None:
+    def add_mechanism(
+        self, method: str, epsilon: float, mechanism: Any, wanted: dict[Any, int]
+    ) -> None:
         """Generate from what a mechanism released; classes too small for it are left out."""
         usable = set(mechanism.released_.centroids()[1].tolist())
         asked = {label: n for label, n in wanted.items() if label in usable}
-        if len(asked) < 2:
-            self._add_nothing(method, mechanism.epsilon)
-            return
-        self.add(method, mechanism.epsilon, mechanism.generate(asked))
+        nothing = Synthesis.from_rows([])
+        self.add(method, epsilon, mechanism.generate(asked) if len(asked) > 1 else nothing)
 
-    def _add_nothing(self, method: str, epsilon: float) -> None:
-        unknown = dict.fromkeys(("retention", "auc", "epsilon_at_least"), float("nan"))
-        self.rows.append({"method": method, "epsilon": epsilon, **unknown, "texts": 0})
+    def _figures(self, draws: list[_Draw]) -> dict[str, Any]:
+        if not draws:
+            names = ("retention", "retention_low", "retention_high", "auc", "epsilon_at_least")
+            return {**dict.fromkeys(names, math.nan), "texts": 0, "draws": 0}
+        said = np.stack([draw.said for draw in draws])
+        kept = retention(self._truth, said, np.tile(self._real, (len(said), 1)), len(self._classes))
+        return {
+            "retention": kept.value,
+            "retention_low": kept.low,
+            "retention_high": kept.high,
+            "auc": float(np.mean([draw.auc for draw in draws])),
+            "epsilon_at_least": max(draw.epsilon_at_least for draw in draws),
+            "texts": sum(draw.texts for draw in draws),
+            "draws": len(draws),
+        }
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each method and ε.
+
+        ``method``, ``epsilon``, ``retention``, ``retention_low``, ``retention_high``, ``auc`` (the
+        mean of the draws), ``epsilon_at_least`` (the most of them), ``texts`` and ``draws``.
+        """
+        return list(self._rows.values())
 
     def table(self) -> pd.DataFrame:
         """Return the figures so far."""
@@ -241,18 +293,26 @@ class Comparison:
         """Return what each mechanism guarantees."""
         return list(self._sentences)
 
-    def best(self, *, at_most: float) -> float | None:
-        """Return the best retention among the guarantees up to that ε."""
-        kept = [r["retention"] for r in self.rows if r["epsilon"] <= at_most]
-        known = [value for value in kept if not np.isnan(value)]
-        return max(known, default=None)
+    def headline(self, *, at_most: float) -> dict[str, float | None]:
+        """Return the best retention among the guarantees up to that ε, with its interval."""
+        known = [
+            row
+            for row in self.rows
+            if row["epsilon"] <= at_most and not math.isnan(row["retention"])
+        ]
+        best = max(known, key=lambda row: float(row["retention"]), default={})
+        return {
+            f"retention_at_most_{at_most:g}{end}": best.get(f"retention{end}")
+            for end in ("", "_low", "_high")
+        }
 
     def figures(self) -> dict[str, Any]:
         """Return all figures by a name made of method and ε."""
+        names = ("retention", "retention_low", "retention_high", "auc", "epsilon_at_least")
         return {
             f"{row['method']}_{row['epsilon']:g}_{name}".replace(" ", "_").lower(): row[name]
             for row in self.rows
-            for name in ("retention", "auc", "epsilon_at_least")
+            for name in names
         }
 
 
