@@ -6,8 +6,10 @@ From `--k` real texts of each class, SMOTE's points are written once, with `--n-
 each. Every way of choosing takes its texts from the same tries, so that nothing but the choice
 differs; a classifier is trained on them alone and tested on real texts. *Kept* is its macro-F1
 above guessing, as a share of that of the real texts. What is refused is left out here, where the
-sampler writes it again. At the end the same with `guidance_scale`: the decoder is asked to
-go beyond the points, which gives other tries.
+sampler writes it again. The same with `guidance_scale`: the decoder is asked to go beyond the
+points, which gives other tries. At the end, ways of choosing among the blends: a half of all texts,
+by where their points lie or how sure two judges are, beside a half by lot; and all of them,
+weighted by how sure the judge is.
 """
 
 from __future__ import annotations
@@ -110,7 +112,7 @@ def _real(split: Split, k: int, seed: int) -> TrainingTexts:
 
 def _chosen(
     real: TrainingTexts, given: argparse.Namespace, decoder: Any, seed: int
-) -> Iterator[tuple[str, int, TrainingTexts]]:
+) -> Iterator[tuple[str, float, TrainingTexts]]:
     """Yield every way of choosing, how many new texts for a real one, and the texts."""
     vectors = decoder.encoder.encode(real.texts)
     source = Source(
@@ -143,6 +145,19 @@ def _chosen(
         "and of the label by its nearest real texts": tries.scores + vote,
         "and of the label by all real texts": tries.scores + every,
     }
+    agreed = labels.agreement(tries.vectors, wanted)
+    best = tries.best(tries.scores + LABEL_WEIGHT * agreed)
+    whole = TrainingTexts([tries.texts[i] for i in best], blends.label)
+    surest = {"the judge": agreed[best], "words": _sure_by_words(real, whole, seed)}
+    weighted = replace(whole, weights=surest["the judge"] / surest["the judge"].mean())
+    yield "of the label by all real texts, weighted by it", max(given.times), weighted
+    ways_of_half = _ranks(vectors, real.labels, blends, points, seed) | {
+        "surest by two judges": np.minimum(*surest.values())
+    }
+    for how, rank in ways_of_half.items():
+        rows = _highest(rank, blends.label, given.k * max(given.times) // 2)
+        half = TrainingTexts([whole.texts[row] for row in rows], blends.label[rows])
+        yield f"of these, the half {how}", max(given.times) / 2, half
     for times in given.times:
         first = _first(blends.label, given.k * times)
         at = blends.label[first]
@@ -154,12 +169,50 @@ def _chosen(
         for what, guards in (("label", LABELS), ("any", Guards())):
             kept = _not_refused(guards.fit(*known), tries, best, at)
             yield f"and not refused by {what} guard", times, kept
-        agreed = labels.agreement(guided.vectors, wanted)
-        best = guided.best(guided.scores + LABEL_WEIGHT * agreed)[first]
+        sure = labels.agreement(guided.vectors, wanted)
+        best = guided.best(guided.scores + LABEL_WEIGHT * sure)[first]
         written = TrainingTexts([guided.texts[i] for i in best], at)
         yield "guided, and of the label by all real texts", times, written
         kept = _not_refused(Guards().fit(*known), guided, best, at)
         yield "guided, and not refused by any guard", times, kept
+
+
+def _ranks(
+    vectors: np.ndarray, labels: np.ndarray, blends: Blends, points: np.ndarray, seed: int
+) -> dict[str, np.ndarray]:
+    """Return ways to rank blends by where they lie, and one by lot."""
+    classes, codes = np.unique(labels, return_inverse=True)
+    means = np.stack([vectors[codes == code].mean(axis=0) for code in range(len(classes))])
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    near = points @ means.T
+    own = np.searchsorted(classes, blends.label)
+    rows = np.arange(len(points))
+    centre = near[rows, own]
+    near[rows, own] = -np.inf
+    off_half = np.abs(blends.weights[:, 1] - 0.5)
+    return {
+        "by lot": np.random.default_rng(seed).random(len(points)),
+        "nearest to the class's centre": centre,
+        "farthest from other classes": centre - near.max(axis=1),
+        "with λ nearest to a half": -off_half,
+        "with λ nearest to a parent": off_half,
+    }
+
+
+def _highest(rank: np.ndarray, labels: np.ndarray, n: int) -> np.ndarray:
+    """Return the rows of the n highest of each class."""
+    each = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    return np.sort(np.concatenate([rows[np.argsort(-rank[rows])[:n]] for rows in each]))
+
+
+def _sure_by_words(real: TrainingTexts, new: TrainingTexts, seed: int) -> np.ndarray:
+    """Return the chance that words alone give each new text its class."""
+    classes = np.unique(real.labels)
+    model = text_classifier("tfidf-logreg", None, seed)
+    model.fit(real, classes)
+    chances = model.predict_proba(new.texts)
+    sure: np.ndarray = chances[np.arange(len(new)), np.searchsorted(classes, new.labels)]
+    return sure
 
 
 def _not_refused(judge: Judge, tries: _Tries, best: np.ndarray, at: np.ndarray) -> TrainingTexts:
@@ -214,7 +267,8 @@ def _print(rows: list[dict[str, Any]]) -> None:
             "" if row is None else f"{row['kept']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
             for row in found
         ]
-        print("| " + " | ".join([*map(str, line), *cells]) + " |")
+        dataset, times, how = line
+        print("| " + " | ".join([dataset, f"{times:g}", how, *cells]) + " |")
 
 
 if __name__ == "__main__":

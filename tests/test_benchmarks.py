@@ -16,6 +16,7 @@ import pytest
 from benchmarks import ablation, claims, paper, privacy
 from smotext_lab.decoded import Tried
 from smotext_lab.evaluation import thesaurus
+from smotext_lab.interpolators.blends import Blends
 from smotext_lab.privacy import Anchors, DPAnchors
 
 
@@ -68,9 +69,28 @@ def test_ways_of_choosing_are_measured_on_the_same_tries(run: Any, tickets: Path
     found = found[found["classifier"] == "embedding-logreg"]
     assert found.loc[found["chosen"] == "real", "kept"].tolist() == [1.0]
     times = found[found["chosen"] != "real"].groupby("chosen")["times"].unique()
-    assert {tuple(sizes) for sizes in times} == {(1, 2)}
+    of_blends = times.index.str.contains("the half|weighted")
+    assert {tuple(sizes) for sizes in times[~of_blends]} == {(1, 2)}
     assert {"the nearest to the point", "guided, and not refused by any guard"} <= set(times.index)
-    assert len(times) == 10
+    assert (~of_blends).sum() == 10
+    assert {tuple(sizes) for sizes in times[of_blends]} == {(1,), (2,)}
+    assert of_blends.sum() == 7
+
+
+def test_halves_of_blends_are_what_they_are_called() -> None:
+    vectors = np.eye(4)[[0, 1, 2, 3]]
+    labels = np.array(["a", "a", "b", "b"])
+    weights = np.array([[0.9, 0.1], [0.5, 0.5], [0.4, 0.6], [0.0, 1.0]])
+    blends = Blends(
+        np.array([[0, 1]] * 4), weights, np.repeat("a", 4), np.arange(4, dtype=np.uint64)
+    )
+    points = blends.points(vectors)
+    points[3] = (points[3] + vectors[2]) / np.linalg.norm(points[3] + vectors[2])
+    ranks = ablation._ranks(vectors, labels, blends, points, 0)
+    first = {how: int(ablation._highest(rank, blends.label, 1)[0]) for how, rank in ranks.items()}
+    assert first["with λ nearest to a half"] == first["nearest to the class's centre"] == 1
+    assert first["with λ nearest to a parent"] == 3
+    assert ranks["farthest from other classes"].argmin() == 3
 
 
 @pytest.fixture
