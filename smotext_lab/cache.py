@@ -21,7 +21,7 @@ from typing import Any
 
 import pandas as pd
 
-__all__ = ["CacheInfo", "clear", "code_key", "content_key", "folder", "info", "kept"]
+__all__ = ["CacheInfo", "clear", "code_key", "content_key", "folder", "info", "kept", "unfinished"]
 
 _VARIABLE = "SMOTEXT_LAB_RESULTS"
 _ROAD = ("interpolators", "bridges", "engines", "guards", "sampler")
@@ -36,8 +36,9 @@ class CacheInfo:
     folder : Path or None
         None where keeping is switched off.
     entries : int
+        Whole results.
     size : int
-        In bytes.
+        In bytes, with what there is of results that are not whole.
     """
 
     folder: Path | None
@@ -72,7 +73,8 @@ def kept(key: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     key : str
         From `content_key`.
     make : callable
-        Returns the frame; it is called at most once.
+        Returns the frame; it is called at most once. What it keeps under `unfinished` on the
+        way is removed when the frame is kept.
 
     Returns
     -------
@@ -93,6 +95,7 @@ def kept(key: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     made = make()
     try:
         _write(made, path)
+        (home / _unfinished(key)).unlink(missing_ok=True)
     except OSError as error:  # what was written is not lost for it
         msg = (
             f"These texts could not be kept in {home} ({error.strerror or error}): they will be "
@@ -100,6 +103,16 @@ def kept(key: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         )
         warnings.warn(msg, UserWarning, stacklevel=2)
     return made
+
+
+def unfinished(key: str) -> Path | None:
+    """Return the file for what there is of a result before it is whole; None: keep nothing."""
+    home = folder()
+    return None if home is None else home / _unfinished(key)
+
+
+def _unfinished(key: str) -> str:
+    return f"{key}.part"  # as what a write leaves behind that was stopped: `clear` removes it
 
 
 def _write(frame: pd.DataFrame, path: Path) -> None:
@@ -116,15 +129,20 @@ def _write(frame: pd.DataFrame, path: Path) -> None:
 def info() -> CacheInfo:
     """Return how much is kept, and where."""
     home = folder()
-    files = [path.stat().st_size for path in home.glob("*.parquet")] if home else []
-    return CacheInfo(home, len(files), sum(files))
+    files = _files(home)
+    whole = sum(path.suffix == ".parquet" for path in files)
+    return CacheInfo(home, whole, sum(path.stat().st_size for path in files))
+
+
+def _files(home: Path | None) -> list[Path]:
+    return [] if home is None else [*home.glob("*.parquet"), *home.glob("*.part")]
 
 
 def clear() -> CacheInfo:
     """Remove all that is kept; return what there was."""
     there = info()
     if there.folder is not None:
-        for path in [*there.folder.glob("*.parquet"), *there.folder.glob("*.part")]:
+        for path in _files(there.folder):
             path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             there.folder.rmdir()

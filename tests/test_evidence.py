@@ -92,6 +92,26 @@ def test_a_run_killed_twice_gives_the_table_of_an_unbroken_one(split, models, tm
     pd.testing.assert_frame_equal(read_again, resumed.frame)
 
 
+def test_a_pool_that_was_half_written_goes_on_where_it_was_killed(split, models, results):
+    whole = quick(split, models, resamples=1, controls=[])
+    written = models.decoder.decoded
+    cache.clear()
+    models.decoder.decoded, models.decoder.stop_after = 0, written // 2
+    with pytest.raises(KeyboardInterrupt):
+        quick(split, models, resamples=1, controls=[])
+    (part,) = results.iterdir()
+    assert part.stat().st_mode & 0o077 == 0
+    kept = part.read_text().splitlines(keepends=True)
+    assert len(kept) == written // 2
+    part.write_text("".join(kept[:-1]) + kept[-1][:40])  # killed while it wrote
+    models.decoder.decoded, models.decoder.stop_after = 0, None
+    again = quick(split, models, resamples=1, controls=[])
+    assert models.decoder.decoded == written - written // 2 + 1
+    frames = [each.frame.drop(columns="seconds") for each in (again, whole)]
+    pd.testing.assert_frame_equal(*frames)
+    assert [path.suffix for path in results.iterdir()] == [".parquet"]
+
+
 def test_texts_are_written_once_and_their_owner_alone_reads_them(split, models, results):
     quick(split, models)
     written = models.decoder.decoded

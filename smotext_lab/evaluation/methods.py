@@ -7,6 +7,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ from smotext_lab import cache
 from smotext_lab.encoders import Encoder
 from smotext_lab.errors import ParameterError, did_you_mean
 from smotext_lab.evaluation.prompting import prompted, prompting_code
+from smotext_lab.evaluation.recalling import RecallingDecoder
 from smotext_lab.evaluation.training import TrainingTexts
 from smotext_lab.evaluation.word_edits import aeda, eda
 from smotext_lab.identity import described, models_of
@@ -113,7 +115,7 @@ def _points(
     real: TrainingTexts, n: Mapping[str, int], models: Models, random_state: int
 ) -> TrainingTexts:
     vectors = models.encoder.encode(real.texts)
-    with _few_neighbours():
+    with _quietly():
         plan = SMOTEInterpolator(models.k_neighbors).plan(
             vectors, real.labels, dict(n), random_state=random_state
         )
@@ -139,23 +141,24 @@ def _decoded(interpolator: Callable[[int], BaseInterpolator]) -> Method:
     ) -> TrainingTexts:
         from smotext_lab.sampler import SMOTExT
 
-        sampler = SMOTExT(
-            interpolator=interpolator(models.k_neighbors),
-            encoder=models.encoder,
-            decoder=models.decoder,
-            random_state=random_state,
-            progress=False,
-        )
+        blending = interpolator(models.k_neighbors)
 
-        def write() -> pd.DataFrame:
-            with _few_neighbours():
+        def write(unfinished: Path | None) -> pd.DataFrame:
+            sampler = SMOTExT(
+                interpolator=blending,
+                encoder=models.encoder,
+                decoder=RecallingDecoder(models.decoder, unfinished),
+                random_state=random_state,
+                progress=False,
+            )
+            with _quietly():
                 found = sampler.generate(real.texts, real.labels, dict(n))
             if found.info.get("interrupted"):  # half a pool must not be taken for a whole one
                 raise KeyboardInterrupt
             return found.frame[_KEPT].reset_index(drop=True)
 
         # what has a part in it and is not of the road, whose code every key holds
-        code = [inspect.getsource(each) for each in (_decoded, type(sampler.interpolator))]
+        code = [inspect.getsource(each) for each in (_decoded, type(blending))]
         asked = (code, models.k_neighbors, random_state)
         return _from_cache(asked, real, n, models, write)
 
@@ -165,7 +168,7 @@ def _decoded(interpolator: Callable[[int], BaseInterpolator]) -> Method:
 def _prompted(
     real: TrainingTexts, n: Mapping[str, int], models: Models, random_state: int
 ) -> TrainingTexts:
-    def write() -> pd.DataFrame:
+    def write(_: Path | None) -> pd.DataFrame:
         made = prompted(real.texts, real.labels, n, models.decoder, random_state)
         return made.assign(reason=None)
 
@@ -173,10 +176,14 @@ def _prompted(
 
 
 @contextlib.contextmanager
-def _few_neighbours() -> Iterator[None]:
-    """Say nothing of classes with few neighbours: protocols draw them so."""
+def _quietly() -> Iterator[None]:
+    """Say nothing of classes with few neighbours: protocols draw them so.
+
+    Nor where the texts are of a run that is interrupted: they are kept for the next one.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "SMOTEInterpolator: class", UserWarning)
+        warnings.filterwarnings("ignore", "Interrupted:", UserWarning)
         yield
 
 
@@ -185,12 +192,12 @@ def _from_cache(
     real: TrainingTexts,
     n: Mapping[str, int],
     models: Models,
-    write: Callable[[], pd.DataFrame],
+    write: Callable[[Path | None], pd.DataFrame],
 ) -> TrainingTexts:
     own = (described(models.decoder), models_of(models.decoder), models.encoder.fingerprint)
     texts = (real.texts, real.labels.tolist())
     key = cache.content_key(_KEPT, asked, texts, dict(n), own, cache.code_key())
-    found = cache.kept(key, write)
+    found = cache.kept(key, lambda: write(cache.unfinished(key)))
     taken = found["reason"].isna()
     return TrainingTexts(
         found.loc[taken, "text"].tolist(),
