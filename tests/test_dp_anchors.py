@@ -11,7 +11,7 @@ from smotext_lab.privacy import Anchors, DPAnchors, PrivacyBudget
 from smotext_lab.privacy.accounting import epsilon_of, mu_of
 from smotext_lab.privacy.guarantee import stated_in
 from smotext_lab.privacy.noise import GRID
-from smotext_lab.privacy.release import release, sensitivity
+from smotext_lab.privacy.release import Released, release, sensitivity
 from smotext_lab.privacy.writing import WITHHELD
 
 
@@ -157,6 +157,20 @@ def test_a_class_too_small_is_refused_with_the_number_that_would_do(mechanism, t
     enough = topics(money=made.released_.least * 2, sport=made.released_.least * 2)
     again = mechanism(0.5).fit(*enough)
     assert set(again.generate({"money": 1, "sport": 1}).accepted["label"]) == {"money", "sport"}
+
+
+def test_a_class_of_few_texts_has_a_centroid_along_the_first_components_only():
+    anchors = Anchors(np.eye(32)[:2], np.eye(32))
+
+    def along(*counts: float) -> list[int]:
+        sums = np.ones((1, 2, 32))
+        made = Released(("a",), np.array([counts]), sums, 10.0, 10.0, anchors)
+        return [int((row != 0).sum()) for row in made.centroids()[0]]
+
+    assert along(60, 60) == [18]  # noise of both cells: 10 · √(2 · 18) / 120 is half at most
+    assert along(50, 50) == []  # 12 components would tell too little
+    assert along(120, 5) == [32], "the rest is left out where there is a whole one"
+    assert along(120, 120) == [32, 32]
 
 
 @pytest.mark.parametrize("wanted", [{}, 5])

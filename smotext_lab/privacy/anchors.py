@@ -28,7 +28,8 @@ class Anchors:
     vectors : ndarray of shape (k, d)
         Unit rows. The fewer, the more texts at each and the less the noise weighs.
     components : ndarray of shape (r, d)
-        Orthonormal rows; what lies outside of them is not released. The fewer, the less noise.
+        Orthonormal rows, those that tell most first: of a class with few texts only the first are
+        used. What lies outside of them is not released. The fewer, the less noise.
     encoder : str, default=""
         Fingerprint of the encoder that the vectors are of; empty: not checked.
 

@@ -295,7 +295,7 @@ class DPAnchors:
         return (
             f"Class {label!r} is too small for ε = {self._promised.epsilon:g}: its noisy count is "
             f"{sizes[label]:.0f}, and {self.released_.least} would do. Give more texts of it, a "
-            "larger epsilon, or fewer anchors or dimensions; or leave it out with classes=…."
+            "larger epsilon, or fewer anchors; or leave it out with classes=…."
         )
 
     def _warn_of_small(self) -> None:

@@ -17,6 +17,7 @@ from smotext_lab.privacy.noise import GRID, add_noise, on_grid, one_by_one
 __all__ = ["Released", "grid_of", "release", "sensitivity"]
 
 _ERROR = 0.5  # the length that noise may have in a centroid, whose own is 1 at most
+_LEAST_DIMENSIONS = 16  # of the centroid of a class with few texts: fewer tell little apart
 
 
 def sensitivity(clip: float, neighbouring: Neighbouring, texts_per_user: int = 1) -> float:
@@ -72,24 +73,29 @@ class Released:
         forty it takes more.
         """
         cells, r = self.sums.shape[1:]
-        noise = self.sigma * math.sqrt(cells * r) / _ERROR
+        noise = self.sigma * math.sqrt(cells * min(r, _LEAST_DIMENSIONS)) / _ERROR
         return math.ceil(max(2.0, noise + 2 * self.sigma_counts * math.sqrt(cells)))
 
     def centroids(self) -> tuple[np.ndarray, np.ndarray]:
         """Return unit vectors (m, d) and the classes (m,) that they are of.
 
         One for each cell that holds enough texts for the noise, one more for all others of the
-        class together. A class below `least` may have none.
+        class together. A class with too few for that has one along the first components only, as
+        many as the noise leaves, where these are 16 at least: below `least` it may have none.
         """
+        r = self.sums.shape[2]
         vectors, labels = [], []
         for label, counts, sums in zip(self.classes, self.counts, self.sums, strict=True):
-            enough = counts >= self._enough(1)
-            pools = [np.array([cell]) for cell in np.flatnonzero(enough)]
-            rest = np.flatnonzero(~enough)
-            if len(rest) and counts[rest].sum() >= self._enough(len(rest)):
+            whole = np.array([self._dimensions(count, 1) == r for count in counts])
+            pools = [np.array([cell]) for cell in np.flatnonzero(whole)]
+            rest = np.flatnonzero(~whole)
+            wanted = r if pools else min(r, _LEAST_DIMENSIONS)
+            if len(rest) and self._dimensions(counts[rest].sum(), len(rest)) >= wanted:
                 pools.append(rest)
             for pool in pools:
-                vectors.append(sums[pool].sum(axis=0) / counts[pool].sum())
+                centroid = sums[pool].sum(axis=0) / counts[pool].sum()
+                centroid[self._dimensions(counts[pool].sum(), len(pool)) :] = 0
+                vectors.append(centroid)
                 labels.append(label)
         if not vectors:
             return np.empty((0, self.anchors.vectors.shape[1]), np.float32), np.array([])
@@ -97,9 +103,12 @@ class Released:
         lengths = np.maximum(np.linalg.norm(lifted, axis=1, keepdims=True), 1e-12)
         return (lifted / lengths).astype(np.float32), _array(labels)
 
-    def _enough(self, cells: int) -> float:
+    def _dimensions(self, count: float, cells: int) -> int:
+        """Return along how many components the noise in a mean of so many texts is short enough."""
         r = self.sums.shape[2]
-        return max(2.0, self.sigma * math.sqrt(cells * r) / _ERROR)
+        if count < 2 or not self.sigma:
+            return r if count >= 2 else 0
+        return min(r, math.floor((count * _ERROR / self.sigma) ** 2 / cells))
 
 
 def grid_of(clip: float, sigma: float) -> tuple[float, int]:
