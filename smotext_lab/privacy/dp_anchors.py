@@ -143,6 +143,12 @@ class DPAnchors:
         self.progress = progress
         self.guarantee()  # refuses what it cannot state
 
+    @property
+    def sigma(self) -> float:
+        """Standard deviation of the noise of a sum's coordinate, in the vectors' unit."""
+        distance = sensitivity(self.clip, self.neighbouring, self.texts_per_user or 1)
+        return distance / mu_of(self.epsilon, self.delta)
+
     def guarantee(self) -> Guarantee:
         """Return what is guaranteed about `released_` and all that is made of it.
 
@@ -206,8 +212,7 @@ class DPAnchors:
         given = given.of(classes)
         vectors = encoded_alone(encoder, given.texts, progress=self.progress)
         promised = replace(self._promise(), release=secrets.token_hex(8))
-        distance = sensitivity(self.clip, self.neighbouring, self.texts_per_user or 1)
-        sigma = distance / mu_of(self.epsilon, self.delta)
+        sigma = self.sigma
         grid_of(self.clip, sigma)  # refuses noise that leaves nothing, before it is paid for
         if self.budget is not None:  # before any noise is drawn
             self.budget.spend(promised, promised.mechanism, name=promised.release)
@@ -276,13 +281,13 @@ class DPAnchors:
 
     def _wanted(self, n: int | Mapping[Any, int], labels: np.ndarray) -> dict[Any, int]:
         usable, sizes = set(labels.tolist()), self.released_.sizes
+        if not usable:
+            asked = list(n) if isinstance(n, Mapping) else []
+            raise DataError(self._too_small(next(iter(asked), max(sizes, key=sizes.__getitem__))))
         if isinstance(n, Mapping):
             for label in n:
                 if label not in usable:
                     raise DataError(self._too_small(label))
-        if not usable:
-            raise DataError(self._too_small(max(sizes, key=lambda label: sizes[label])))
-        if isinstance(n, Mapping):
             return {label: count for label, count in n.items() if count}
         whole = {label: max(1, round(sizes[label])) for label in sizes if label in usable}
         wanted = shares(n, np.repeat(list(whole), list(whole.values())))
