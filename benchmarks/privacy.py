@@ -6,7 +6,8 @@
 
 The training part of each set is cut into train and holdout at random, `--per-part` texts each.
 `--n` texts are made of train by plain SMOTExT and by each mechanism at each ε (δ = 1 / (n ln n)),
-shared among the classes as train has them, or as many of each, and `privacy.audit` attacks them.
+shared among the classes as train has them (for `DPAnchors` by its noisy counts) or as many of each
+(always for `PrivateEvolution`), and `privacy.audit` attacks them.
 Beside them stands plain copying: as many training texts at random, handed out as they are. With
 `--per-part 0` the whole training part is train: there is no holdout of the same distribution then,
 and no attack. `PrivateEvolution` runs two rounds and begins with texts from between public anchors.
@@ -72,7 +73,8 @@ def main() -> None:
         each = (Path(name).name.partition(".")[0], load_dataset(name))
         for method, told in one_set(*each, decoder, given, found):
             print(*each[:1], method, told, flush=True)
-            given.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            plain = json.loads(json.dumps(found), parse_constant=lambda _: None)  # no NaN in JSON
+            given.out.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
 
 
 def one_set(
@@ -93,22 +95,24 @@ def one_set(
         writer = Writer(given, decoder, alone, seed)
         for method, texts, figures in made_of(train, holdout, writer, encoder):
             rows.setdefault(method, []).append(figures)
-            if texts is not None:
-                both = (learnt(encoder, texts, test, classes), real)
-                figures["retention"] = kept(truth, [both], len(classes)).value
-                said.setdefault(method, []).append(both)
-                worth[method] = vars(kept(truth, said[method], len(classes)))
+            both = (learnt(encoder, texts, test, classes), real)
+            said.setdefault(method, []).append(both)
+            figures["retention"] = kept(truth, [both], len(classes), draws=1).value
             yield method, figures
     for method, each in rows.items():
-        yield method, f"{worth.get(method)}{above_stated(each)}"
+        worth[method] = vars(kept(truth, said[method], len(classes)))
+        yield method, f"{worth[method]}{above_stated(each)}"
 
 
 def kept(
-    truth: np.ndarray, said: list[tuple[np.ndarray, np.ndarray]], n_classes: int
+    truth: np.ndarray,
+    said: list[tuple[np.ndarray, np.ndarray]],
+    n_classes: int,
+    draws: int = 1000,
 ) -> statistics.Effect:
     """Return the retention of pairs of what was said, of the new texts and of the real ones."""
     ours, theirs = (np.stack(each) for each in zip(*said, strict=True))
-    return statistics.retention(truth, ours, theirs, n_classes)
+    return statistics.retention(truth, ours, theirs, n_classes, draws=draws)
 
 
 MECHANISMS = ("DPAnchors", "PrivateEvolution")
@@ -137,29 +141,32 @@ def cut(frame: pd.DataFrame, per_part: int, seed: int) -> tuple[pd.DataFrame, pd
 
 def made_of(
     train: pd.DataFrame, holdout: pd.DataFrame, writer: Writer, encoder: Any
-) -> Iterator[tuple[str, pd.DataFrame | None, dict[str, Any]]]:
-    """Yield each method with the texts it made of train, and what an attack finds in them."""
+) -> Iterator[tuple[str, pd.DataFrame, dict[str, Any]]]:
+    """Yield each method with the texts it made of train, and what an attack finds in them.
+
+    What cannot be made or attacked has its reason under ``error``; no texts teach a guess.
+    """
     for method in writer.methods():
         started = time.perf_counter()
+        texts = train[:0]
+        figures: dict[str, Any] = {"train": len(train), "delta": delta_for(train)}
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             try:
                 new = writer.made(method, train)
+                texts = new if isinstance(new, pd.DataFrame) else new.accepted
+                figures["synthetic"] = len(texts)
+                figures["classes_left_out"] = sorted(set(train["label"]) - set(texts["label"]))
+                if len(holdout):
+                    attacked = new["text"].tolist() if isinstance(new, pd.DataFrame) else new
+                    parts = (train["text"], holdout["text"])
+                    found = audit(attacked, *parts, encoder=encoder, reconstruction=False)
+                    figures |= found.figures()
+                if writer.given.canaries:
+                    figures["canaries"] = writer.canaries(method, train)
             except SmotextError as error:
-                yield method, None, {"error": str(error)}
-                continue
-        texts = new if isinstance(new, pd.DataFrame) else new.accepted
-        figures: dict[str, Any] = {"synthetic": len(texts), "train": len(train)}
-        if len(holdout):
-            attacked = new["text"].tolist() if isinstance(new, pd.DataFrame) else new
-            figures = audit(
-                attacked, train["text"], holdout["text"], encoder=encoder, reconstruction=False
-            ).figures()
-        if writer.given.canaries:
-            figures["canaries"] = writer.canaries(method, train)
-        figures["classes_left_out"] = sorted(set(train["label"]) - set(texts["label"]))
+                figures["error"] = str(error)
         figures["warnings"] = [str(w.message)[:300] for w in said if w.category is UserWarning]
-        figures["delta"] = delta_for(train)
         figures["seconds"] = round(time.perf_counter() - started, 1)
         yield method, texts, figures
 
@@ -181,26 +188,31 @@ class Writer:
 
     def made(self, method: str, train: pd.DataFrame) -> Any:
         """Return the texts of a method: a frame of copies, or a synthesis."""
-        wanted = self._wanted(train)
+        n, labels = self.given.n, train["label"].tolist()
+        equal = dict.fromkeys(sorted(set(labels)), math.ceil(n / len(set(labels))))
+        as_data = self.given.shares == "data"
         if method == "copying":
+            wanted = shares(n, labels) if as_data else equal
             shuffled = train.sample(frac=1, random_state=self.seed)
-            each = [shuffled[shuffled["label"] == label][:n] for label, n in wanted.items()]
-            return pd.concat(each)
+            return pd.concat([shuffled[shuffled["label"] == c][:m] for c, m in wanted.items()])
         settings: dict[str, Any] = {"decoder": self.decoder, "random_state": self.seed}
         settings |= {"progress": False}
         guided = {"guidance_scale": self.given.guidance_scale}
-        texts, labels = train["text"].tolist(), train["label"].tolist()
+        texts = train["text"].tolist()
         if method == "SMOTExT":
-            return SMOTExT(**settings, **guided).generate(texts, labels, wanted)
+            return SMOTExT(**settings, **guided).generate(texts, labels, n if as_data else equal)
         name, epsilon = method.rsplit(" ", 1)
         stated = (float(epsilon), delta_for(train))
         settings["encoder"] = self.alone
-        if name == "PrivateEvolution":
-            mechanism = PrivateEvolution(*stated, n_rounds=2, **settings)
-            return mechanism.evolve(texts, labels, *self._public(wanted))
+        if name == "PrivateEvolution":  # as many of each class: how many there are costs budget
+            start = unconditional_texts(
+                self.decoder, max(equal.values()), random_state=self.seed, progress=False
+            )
+            return PrivateEvolution(*stated, n_rounds=2, **settings).evolve(texts, labels, start)
         anchors = DPAnchors(*stated, **settings, **guided).fit(texts, labels)
         usable = set(anchors.released_.centroids()[1].tolist())
-        return anchors.generate({c: m for c, m in wanted.items() if c in usable})
+        asked = {c: m for c, m in equal.items() if c in usable}
+        return anchors.generate(n if as_data else asked)  # by the noisy counts
 
     def canaries(self, method: str, train: pd.DataFrame) -> list[dict[str, Any]]:
         """Return how well canaries put among the training texts are found again."""
@@ -218,19 +230,6 @@ class Writer:
             random_state=self.seed,
         )
         return [{str(k): v for k, v in row.items()} for row in found.to_dict("records")]
-
-    def _wanted(self, train: pd.DataFrame) -> dict[Any, int]:
-        classes = sorted(train["label"].unique())
-        if self.given.shares == "equal":
-            return {label: math.ceil(self.given.n / len(classes)) for label in classes}
-        return {c: m for c, m in shares(self.given.n, train["label"].to_numpy()).items() if m > 1}
-
-    def _public(self, wanted: dict[Any, int]) -> tuple[list[str], list[Any]]:
-        """Return as many public texts as are wanted of each class, and their classes."""
-        most = max(wanted.values())
-        texts = unconditional_texts(self.decoder, most, random_state=self.seed, progress=False)
-        pairs = [(text, label) for label, n in wanted.items() for text in texts[:n]]
-        return [text for text, _ in pairs], [label for _, label in pairs]
 
 
 def delta_for(train: pd.DataFrame) -> float:

@@ -164,7 +164,7 @@ def learnt(
 
     The classifier is the evaluation's *embedding-logreg*: logistic regression on the encoder's
     vectors, its regularisation chosen by cross-validation inside `train`. Where `train` has texts
-    of one class only it says that class always.
+    of one class only it says that class always, and where it has none, the first.
 
     Parameters
     ----------
@@ -180,8 +180,9 @@ def learnt(
         Places in `classes`.
     """
     labels = np.asarray(train["label"].astype(str), str)
-    if len(set(labels)) == 1:
-        return np.full(len(test), np.searchsorted(classes, labels[0]))
+    if len(set(labels)) < 2:
+        known = labels if len(labels) else classes
+        return np.full(len(test), np.searchsorted(classes, known[0]))
     model = text_classifier("embedding-logreg", encoder, 0)
     model.fit(TrainingTexts(train["text"].tolist(), labels), classes)
     return model.predict_proba(test["text"].tolist()).argmax(axis=1)
