@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import shutil
@@ -394,6 +395,39 @@ def test_near_duplicates_are_found_by_their_word_pairs(word_decoder, tickets, tm
     (reason,) = rows_of(job, rejected=True).query("status == 'rejected'")["reason"]
     assert reason.startswith("duplicate: near row 3 (0.9")
     assert shingles("a b c") == {"a b", "b c"}
+
+
+def test_of_many_near_duplicates_only_the_first_is_kept(word_decoder, tickets, tmp_path):
+    same = " ".join(f"word{i}" for i in range(20))
+    numbers = itertools.count()
+    decoder = word_decoder(lambda text, rng: f"{same} end{next(numbers)}.")
+    sampler = SMOTExT(decoder=decoder, random_state=1, guards=Guards.off(), progress=False)
+    how = {"sampler": sampler, "rows_per_part": 50, "progress": False}
+    job = Job.create(tmp_path / "job", tickets, {"sport": 200}, **how)
+    done = job.run(decoder=decoder, progress=False)
+    assert len(rows_of(job)) == 1
+    assert done.duplicates == 199 * 6  # none that makes up for another is kept either
+    for turn in range(6):
+        assert find(job._store, job.spec, turn) == searched(job._store, turn)
+        assert {duplicate.of for duplicate in searched(job._store, turn)} == {0}
+
+
+def test_near_duplicates_are_found_behind_many_of_another_text(word_decoder, tickets, tmp_path):
+    numbers = itertools.count()
+
+    def write(text, rng):
+        number = next(numbers)
+        middle = "rain" if 60 <= number < 120 else "snow"
+        words = [f"word{i}" for i in range(10)]
+        return " ".join([*words, middle, *words[::-1], f"end{number}."])
+
+    decoder = word_decoder(write)
+    sampler = SMOTExT(decoder=decoder, random_state=1, guards=Guards.off(), progress=False)
+    how = {"sampler": sampler, "near_duplicates": 0.85, "progress": False}
+    job = Job.create(tmp_path / "job", tickets, {"sport": 180}, **how)
+    job.run(decoder=decoder, progress=False)
+    assert searched(job._store, 0)[-1].of == 0
+    assert len(searched(job._store, 0)) == 178
 
 
 def test_a_plan_holds_neither_texts_nor_vectors_and_is_small(create):
