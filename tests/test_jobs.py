@@ -24,7 +24,7 @@ from smotext_lab import BertEncoder, SMOTExT, XRAGDecoder
 from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.guards import Guards
 from smotext_lab.interpolators import BorderlineSMOTEInterpolator, MixupInterpolator
-from smotext_lab.scale import Job, local
+from smotext_lab.scale import Job, local, plan
 from smotext_lab.scale.batches import KeptBatches
 from smotext_lab.scale.duplicates import find, searched, shingles
 from smotext_lab.scale.log import Log, read_log
@@ -123,6 +123,15 @@ def test_merged_files_hold_what_generate_writes(create, tiny, tickets, tmp_path,
         assert frame.pop("label_weights").isna().all()
         assert frame.pop("reason").isna().all()
     pd.testing.assert_frame_equal(*both, check_dtype=False, atol=1e-6)
+
+
+def test_the_order_of_the_plan_stands_where_numbers_of_parts_have_more_digits(create, monkeypatch):
+    whole = create("whole")
+    whole.run(progress=False)
+    monkeypatch.setattr(plan, "base_part", lambda number: f"part-{number}")
+    job = create(rows_per_part=3)  # 14 parts: part-10 is before part-2 by its letters
+    job.run(progress=False)
+    pd.testing.assert_frame_equal(rows_of(job), rows_of(whole), atol=1e-6)
 
 
 def test_a_part_that_is_begun_again_decodes_only_what_is_missing(create, monkeypatch):

@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from smotext_lab.errors import ParameterError
 from smotext_lab.guards.words import fold
+from smotext_lab.scale.names import base_number, part_names, round_of
 from smotext_lab.scale.spec import JobSpec
-from smotext_lab.scale.status import part_names
 from smotext_lab.scale.store import Store
 from smotext_lab.scale.tables import read_table, table_bytes
 
@@ -23,7 +23,6 @@ __all__ = [
     "Found",
     "check_near",
     "find",
-    "round_of",
     "round_table",
     "rounds_there",
     "searched",
@@ -81,18 +80,6 @@ class Found:
     rounds: np.ndarray
     equal: np.ndarray
     groups: np.ndarray | None
-
-
-def round_of(part: str) -> int:
-    """Return which round a part belongs to: 0, or that in which it makes up for duplicates.
-
-    Examples
-    --------
-    >>> round_of("part-00003"), round_of("extra-2-00000")
-    (0, 2)
-    """
-    kind, _, rest = part.partition("-")
-    return int(rest.partition("-")[0]) if kind == "extra" else 0
 
 
 def check_near(threshold: float | None) -> None:
@@ -196,7 +183,7 @@ def _read(
 ) -> Found:
     """Read all texts, and keep of each what tells whether it repeats another."""
     rows, rounds, equal, groups = [], [], [], []
-    for part in sorted(parts, key=lambda part: (round_of(part), part)):
+    for part in parts:
         turn = round_of(part)
         own_rows, texts = _part(store, part)
         kept = [i for i, row in enumerate(own_rows) if (turn, row) not in gone]
@@ -260,7 +247,7 @@ def _texts_at(
 def _may_hold(part: str, spec: JobSpec, turn: int, wanted: Mapping[tuple[int, int], Any]) -> bool:
     if turn:
         return any(each == turn for each, _ in wanted)
-    first = int(part.removeprefix("part-")) * spec.rows_per_part
+    first = base_number(part) * spec.rows_per_part
     return any((0, row) in wanted for row in range(first, first + spec.rows_per_part))
 
 

@@ -15,9 +15,9 @@ import pandas as pd
 
 from smotext_lab._version import __version__
 from smotext_lab.cli.target import Target
-from smotext_lab.scale.duplicates import round_of, taken_out
+from smotext_lab.scale.duplicates import taken_out
+from smotext_lab.scale.names import base_number, part_names, round_of
 from smotext_lab.scale.spec import JobSpec
-from smotext_lab.scale.status import part_names
 from smotext_lab.scale.store import Store
 from smotext_lab.scale.tables import read_table
 from smotext_lab.synthesis import COLUMNS, Synthesis, weights_as_json
@@ -37,7 +37,7 @@ def frames(store: Store, spec: JobSpec, *, rejected: bool) -> Iterator[pd.DataFr
             continue
         rows = _part(store, part, gone)
         if later is not None:
-            first = int(part.removeprefix("part-")) * spec.rows_per_part
+            first = base_number(part) * spec.rows_per_part
             own = later["row"].between(first, first + spec.rows_per_part - 1)
             rows = pd.concat([rows, later[own]])
         if not rejected:

@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from smotext_lab.errors import DataError
 from smotext_lab.identity import data_sha256, digest_of
-from smotext_lab.scale.duplicates import round_of, round_table, rounds_there, taken_out
-from smotext_lab.scale.plan import base_part, read_plan, spare_turns
+from smotext_lab.scale.duplicates import round_table, rounds_there, taken_out
+from smotext_lab.scale.names import base_part, in_order, part_names, round_of
+from smotext_lab.scale.plan import read_plan, spare_turns
 from smotext_lab.scale.spec import JobSpec
-from smotext_lab.scale.status import part_names
 from smotext_lab.scale.store import Store
 from smotext_lab.scale.tables import COPY_AGAIN, read_facts, read_table
 from smotext_lab.scale.texts import read_texts, read_vectors
@@ -89,7 +89,7 @@ def _parts(store: Store, spec: JobSpec) -> Iterator[_Fault]:
     turns = spare_turns(spec.settings["max_attempts"], spec.settings["max_blends"])
     base = {base_part(number): number for number in range(spec.n_parts)}
     done = set(part_names(store, "out"))
-    for part in sorted({*base, *part_names(store, "plan"), *done}):
+    for part in in_order({*base, *part_names(store, "plan"), *done}):
         turn = round_of(part)
         if not turn and part not in base:
             yield _Fault(f"{part} is in no plan that job.json knows of: take its files away.")
