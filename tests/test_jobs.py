@@ -24,10 +24,11 @@ from smotext_lab import BertEncoder, SMOTExT, XRAGDecoder
 from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.guards import Guards
 from smotext_lab.interpolators import BorderlineSMOTEInterpolator, MixupInterpolator
-from smotext_lab.scale import Job, local, plan
+from smotext_lab.scale import Job, local, merging, plan
 from smotext_lab.scale.batches import KeptBatches
 from smotext_lab.scale.duplicates import find, searched, shingles
 from smotext_lab.scale.log import Log, read_log
+from smotext_lab.scale.names import part_names
 from smotext_lab.scale.store import Bucket, Folder, open_store
 
 OPEN = dataclasses.replace(Guards.off(), allow_equal=True)
@@ -645,6 +646,46 @@ def test_what_was_found_to_be_duplicates_is_found_again(repeating):
         assert job.run(decoder=decoder, progress=False).state == "finished"
         assert job.verify() == []
         pd.testing.assert_frame_equal(rows_of(job, rejected=True), before)
+
+
+def test_verify_tells_a_row_that_two_parts_have(repeating):
+    job, decoder = repeating()
+    job.run(decoder=decoder, progress=False)
+    out = Path(job.url) / "out"
+    (Path(job.url) / "duplicates" / "round-0.parquet").unlink()
+    again, first = (pq.read_table(list(out.glob(f"{kind}-*")))["row"] for kind in ("extra", "part"))
+    told = {f"Row {row} is there twice." for row in again.to_pylist() if row in first.to_pylist()}
+    assert told
+    assert told <= set(job.verify())
+
+
+def test_verify_tells_a_row_that_the_job_has_not(repeating):
+    job, decoder = repeating()
+    job.run(decoder=decoder, progress=False)
+    before = rows_of(job, rejected=True)
+    path = Path(job.url) / "plan" / "extra-1-00000.parquet"
+    table = pq.read_table(path)
+    rows = pa.array([10**9, *table["row"].to_pylist()[1:]])
+    pq.write_table(table.set_column(table.column_names.index("row"), "row", rows), path)
+    (fault,) = job.verify(repair=True)
+    assert "extra-1-00000 has other rows than its own" in fault
+    job.run(decoder=decoder, progress=False)
+    assert job.verify() == []
+    pd.testing.assert_frame_equal(rows_of(job, rejected=True), before)
+
+
+def test_of_what_makes_up_for_duplicates_only_what_is_due_is_in_memory(repeating, monkeypatch):
+    job, decoder = repeating(rows_per_part=4)
+    job.run(decoder=decoder, progress=False)
+    real, read = merging._part, []
+    monkeypatch.setattr(merging, "_part", lambda *given: read.append(given[1]) or real(*given))
+    frames = job.frames(rejected=True)
+    next(frames)
+    extra = {part for part in part_names(job._store, "out") if part.startswith("extra")}
+    spans = len(extra)
+    assert len([part for part in read[spans:] if part in extra]) < len(extra)
+    list(frames)
+    assert sorted(read[spans:]) == sorted(part_names(job._store, "out"))  # each once
 
 
 # --- what is lacking --------------------------------------------------------------------------
