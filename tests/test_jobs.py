@@ -29,7 +29,7 @@ from smotext_lab.scale.batches import KeptBatches
 from smotext_lab.scale.duplicates import find, searched, shingles
 from smotext_lab.scale.log import Log, read_log
 from smotext_lab.scale.names import part_names
-from smotext_lab.scale.store import Bucket, Folder, open_store
+from smotext_lab.scale.store import Bucket, open_store
 
 OPEN = dataclasses.replace(Guards.off(), allow_equal=True)
 N = {"money": 20, "sport": 11, "weather": 9}
@@ -174,15 +174,19 @@ def test_a_job_killed_again_and_again_ends_with_the_same_table(create, tiny, tmp
     code = "import sys; from smotext_lab.scale import Job; Job(sys.argv[1]).run(progress=False)"
     rng = np.random.default_rng(0)
     for _ in range(2):
+        before = set(Path(job.url).glob("work/*/*"))
         process = subprocess.Popen([sys.executable, "-c", code, job.url])
-        begun = Path(job.url) / "work"
-        until = time.monotonic() + 60
-        while not begun.exists() and process.poll() is None and time.monotonic() < until:
-            time.sleep(0.01)
-        time.sleep(float(rng.uniform(0, 0.1)))
+        until = time.monotonic() + 240
+        while not set(Path(job.url).glob("work/*/*")) - before:
+            assert process.poll() is None, "the run has ended"
+            assert time.monotonic() < until, "no batch was begun"
+            time.sleep(0.002)
+        time.sleep(float(rng.uniform(0, 0.02)))
         process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert not list(Path(job.url).glob("out/*.tmp"))
+        assert process.wait() == -signal.SIGKILL
+        assert job.status().state == "stopped"
+        for part in Path(job.url).glob("out/*.parquet"):
+            pq.read_table(part)  # whole or not there; what was written aside may be left
     assert job.run(progress=False).state == "finished"
     assert job.verify() == []
     pd.testing.assert_frame_equal(rows_of(job, rejected=True), rows_of(whole, rejected=True))
@@ -500,26 +504,48 @@ def test_creation_goes_on_behind_finished_shards(create, tiny, tickets, tmp_path
     assert max(parents) >= 40
 
 
-def test_a_full_disk_loses_nothing(create, monkeypatch):
-    whole = create("whole")
-    whole.run(progress=False)
-    job = create()
-    real, written = os.write, []
+@pytest.mark.parametrize("at", [0, 1, 3, 4, 7])
+def test_a_full_disk_loses_nothing(repeating, monkeypatch, at):
+    whole, decoder = repeating("whole")
+    whole.run(decoder=decoder, progress=False)
+    job, decoder = repeating()
+    real, asides = Path.open, []
 
-    def full(self, name, data, **how):
-        written.append(name)
-        if len(written) == 5:
-            raise OSError(28, "No space left on device", name)
-        return before(self, name, data, **how)
+    def limited(self, *given, **how):
+        file = real(self, *given, **how)
+        if self.suffix == ".part" and Path(job.url) in self.parents:
+            asides.append(self)
+            if len(asides) > at:
+                return Full(file)
+        return file
 
-    before = Folder.write
-    monkeypatch.setattr(Folder, "write", full)
-    with pytest.raises(OSError, match="No space left"):
-        job.run(progress=False)
-    monkeypatch.setattr(Folder, "write", before)
-    assert real is os.write
-    assert job.run(progress=False).state == "finished"
-    pd.testing.assert_frame_equal(rows_of(job), rows_of(whole))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", limited)
+        with pytest.raises(OSError, match="No space left"):
+            job.run(decoder=decoder, progress=False)
+    assert len(asides) == at + 1
+    assert not list(Path(job.url).rglob(".*.part"))  # nothing that fills the disk is left
+    assert job.run(decoder=decoder, progress=False).state == "finished"
+    assert job.verify() == []
+    pd.testing.assert_frame_equal(rows_of(job, rejected=True), rows_of(whole, rejected=True))
+
+
+class Full:
+    """A file on a disk that is full after 100 bytes more."""
+
+    def __init__(self, file) -> None:
+        self._file = file
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._file.close()
+
+    def write(self, data) -> None:
+        self._file.write(data[:100])
+        self._file.flush()
+        raise OSError(28, "No space left on device", self._file.name)
 
 
 # --- what lies in a job's folder --------------------------------------------------------------
