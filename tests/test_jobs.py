@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import shutil
@@ -23,11 +24,12 @@ from smotext_lab import BertEncoder, SMOTExT, XRAGDecoder
 from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.guards import Guards
 from smotext_lab.interpolators import BorderlineSMOTEInterpolator, MixupInterpolator
-from smotext_lab.scale import Job, local
+from smotext_lab.scale import Job, local, merging, plan
 from smotext_lab.scale.batches import KeptBatches
 from smotext_lab.scale.duplicates import find, searched, shingles
 from smotext_lab.scale.log import Log, read_log
-from smotext_lab.scale.store import Bucket, Folder, open_store
+from smotext_lab.scale.names import part_names
+from smotext_lab.scale.store import Bucket, open_store
 
 OPEN = dataclasses.replace(Guards.off(), allow_equal=True)
 N = {"money": 20, "sport": 11, "weather": 9}
@@ -124,6 +126,15 @@ def test_merged_files_hold_what_generate_writes(create, tiny, tickets, tmp_path,
     pd.testing.assert_frame_equal(*both, check_dtype=False, atol=1e-6)
 
 
+def test_the_order_of_the_plan_stands_where_numbers_of_parts_have_more_digits(create, monkeypatch):
+    whole = create("whole")
+    whole.run(progress=False)
+    monkeypatch.setattr(plan, "base_part", lambda number: f"part-{number}")
+    job = create(rows_per_part=3)  # 14 parts: part-10 is before part-2 by its letters
+    job.run(progress=False)
+    pd.testing.assert_frame_equal(rows_of(job), rows_of(whole), atol=1e-6)
+
+
 def test_a_part_that_is_begun_again_decodes_only_what_is_missing(create, monkeypatch):
     whole = create("whole")
     whole.run(progress=False)
@@ -163,15 +174,19 @@ def test_a_job_killed_again_and_again_ends_with_the_same_table(create, tiny, tmp
     code = "import sys; from smotext_lab.scale import Job; Job(sys.argv[1]).run(progress=False)"
     rng = np.random.default_rng(0)
     for _ in range(2):
+        before = set(Path(job.url).glob("work/*/*"))
         process = subprocess.Popen([sys.executable, "-c", code, job.url])
-        begun = Path(job.url) / "work"
-        until = time.monotonic() + 60
-        while not begun.exists() and process.poll() is None and time.monotonic() < until:
-            time.sleep(0.01)
-        time.sleep(float(rng.uniform(0, 0.1)))
+        until = time.monotonic() + 240
+        while not set(Path(job.url).glob("work/*/*")) - before:
+            assert process.poll() is None, "the run has ended"
+            assert time.monotonic() < until, "no batch was begun"
+            time.sleep(0.002)
+        time.sleep(float(rng.uniform(0, 0.02)))
         process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert not list(Path(job.url).glob("out/*.tmp"))
+        assert process.wait() == -signal.SIGKILL
+        assert job.status().state == "stopped"
+        for part in Path(job.url).glob("out/*.parquet"):
+            pq.read_table(part)  # whole or not there; what was written aside may be left
     assert job.run(progress=False).state == "finished"
     assert job.verify() == []
     pd.testing.assert_frame_equal(rows_of(job, rejected=True), rows_of(whole, rejected=True))
@@ -396,6 +411,39 @@ def test_near_duplicates_are_found_by_their_word_pairs(word_decoder, tickets, tm
     assert shingles("a b c") == {"a b", "b c"}
 
 
+def test_of_many_near_duplicates_only_the_first_is_kept(word_decoder, tickets, tmp_path):
+    same = " ".join(f"word{i}" for i in range(20))
+    numbers = itertools.count()
+    decoder = word_decoder(lambda text, rng: f"{same} end{next(numbers)}.")
+    sampler = SMOTExT(decoder=decoder, random_state=1, guards=Guards.off(), progress=False)
+    how = {"sampler": sampler, "rows_per_part": 50, "progress": False}
+    job = Job.create(tmp_path / "job", tickets, {"sport": 200}, **how)
+    done = job.run(decoder=decoder, progress=False)
+    assert len(rows_of(job)) == 1
+    assert done.duplicates == 199 * 6  # none that makes up for another is kept either
+    for turn in range(6):
+        assert find(job._store, job.spec, turn) == searched(job._store, turn)
+        assert {duplicate.of for duplicate in searched(job._store, turn)} == {0}
+
+
+def test_near_duplicates_are_found_behind_many_of_another_text(word_decoder, tickets, tmp_path):
+    numbers = itertools.count()
+
+    def write(text, rng):
+        number = next(numbers)
+        middle = "rain" if 60 <= number < 120 else "snow"
+        words = [f"word{i}" for i in range(10)]
+        return " ".join([*words, middle, *words[::-1], f"end{number}."])
+
+    decoder = word_decoder(write)
+    sampler = SMOTExT(decoder=decoder, random_state=1, guards=Guards.off(), progress=False)
+    how = {"sampler": sampler, "near_duplicates": 0.85, "progress": False}
+    job = Job.create(tmp_path / "job", tickets, {"sport": 180}, **how)
+    job.run(decoder=decoder, progress=False)
+    assert searched(job._store, 0)[-1].of == 0
+    assert len(searched(job._store, 0)) == 178
+
+
 def test_a_plan_holds_neither_texts_nor_vectors_and_is_small(create):
     job = create()
     schema = pq.read_schema(Path(job.url) / "plan" / "part-00000.parquet")
@@ -456,26 +504,48 @@ def test_creation_goes_on_behind_finished_shards(create, tiny, tickets, tmp_path
     assert max(parents) >= 40
 
 
-def test_a_full_disk_loses_nothing(create, monkeypatch):
-    whole = create("whole")
-    whole.run(progress=False)
-    job = create()
-    real, written = os.write, []
+@pytest.mark.parametrize("at", [0, 1, 3, 4, 7])
+def test_a_full_disk_loses_nothing(repeating, monkeypatch, at):
+    whole, decoder = repeating("whole")
+    whole.run(decoder=decoder, progress=False)
+    job, decoder = repeating()
+    real, asides = Path.open, []
 
-    def full(self, name, data, **how):
-        written.append(name)
-        if len(written) == 5:
-            raise OSError(28, "No space left on device", name)
-        return before(self, name, data, **how)
+    def limited(self, *given, **how):
+        file = real(self, *given, **how)
+        if self.suffix == ".part" and Path(job.url) in self.parents:
+            asides.append(self)
+            if len(asides) > at:
+                return Full(file)
+        return file
 
-    before = Folder.write
-    monkeypatch.setattr(Folder, "write", full)
-    with pytest.raises(OSError, match="No space left"):
-        job.run(progress=False)
-    monkeypatch.setattr(Folder, "write", before)
-    assert real is os.write
-    assert job.run(progress=False).state == "finished"
-    pd.testing.assert_frame_equal(rows_of(job), rows_of(whole))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", limited)
+        with pytest.raises(OSError, match="No space left"):
+            job.run(decoder=decoder, progress=False)
+    assert len(asides) == at + 1
+    assert not list(Path(job.url).rglob(".*.part"))  # nothing that fills the disk is left
+    assert job.run(decoder=decoder, progress=False).state == "finished"
+    assert job.verify() == []
+    pd.testing.assert_frame_equal(rows_of(job, rejected=True), rows_of(whole, rejected=True))
+
+
+class Full:
+    """A file on a disk that is full after 100 bytes more."""
+
+    def __init__(self, file) -> None:
+        self._file = file
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._file.close()
+
+    def write(self, data) -> None:
+        self._file.write(data[:100])
+        self._file.flush()
+        raise OSError(28, "No space left on device", self._file.name)
 
 
 # --- what lies in a job's folder --------------------------------------------------------------
@@ -602,6 +672,46 @@ def test_what_was_found_to_be_duplicates_is_found_again(repeating):
         assert job.run(decoder=decoder, progress=False).state == "finished"
         assert job.verify() == []
         pd.testing.assert_frame_equal(rows_of(job, rejected=True), before)
+
+
+def test_verify_tells_a_row_that_two_parts_have(repeating):
+    job, decoder = repeating()
+    job.run(decoder=decoder, progress=False)
+    out = Path(job.url) / "out"
+    (Path(job.url) / "duplicates" / "round-0.parquet").unlink()
+    again, first = (pq.read_table(list(out.glob(f"{kind}-*")))["row"] for kind in ("extra", "part"))
+    told = {f"Row {row} is there twice." for row in again.to_pylist() if row in first.to_pylist()}
+    assert told
+    assert told <= set(job.verify())
+
+
+def test_verify_tells_a_row_that_the_job_has_not(repeating):
+    job, decoder = repeating()
+    job.run(decoder=decoder, progress=False)
+    before = rows_of(job, rejected=True)
+    path = Path(job.url) / "plan" / "extra-1-00000.parquet"
+    table = pq.read_table(path)
+    rows = pa.array([10**9, *table["row"].to_pylist()[1:]])
+    pq.write_table(table.set_column(table.column_names.index("row"), "row", rows), path)
+    (fault,) = job.verify(repair=True)
+    assert "extra-1-00000 has other rows than its own" in fault
+    job.run(decoder=decoder, progress=False)
+    assert job.verify() == []
+    pd.testing.assert_frame_equal(rows_of(job, rejected=True), before)
+
+
+def test_of_what_makes_up_for_duplicates_only_what_is_due_is_in_memory(repeating, monkeypatch):
+    job, decoder = repeating(rows_per_part=4)
+    job.run(decoder=decoder, progress=False)
+    real, read = merging._part, []
+    monkeypatch.setattr(merging, "_part", lambda *given: read.append(given[1]) or real(*given))
+    frames = job.frames(rejected=True)
+    next(frames)
+    extra = {part for part in part_names(job._store, "out") if part.startswith("extra")}
+    spans = len(extra)
+    assert len([part for part in read[spans:] if part in extra]) < len(extra)
+    list(frames)
+    assert sorted(read[spans:]) == sorted(part_names(job._store, "out"))  # each once
 
 
 # --- what is lacking --------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from smotext_lab.errors import DataError
 from smotext_lab.identity import described, models_of
 from smotext_lab.interpolators.neighborhoods import remembered
 from smotext_lab.scale.duplicates import check_near
+from smotext_lab.scale.names import base_number
 from smotext_lab.scale.plan import spare_turns, write_plan
 from smotext_lab.scale.spec import JobSpec, code_digest
 from smotext_lab.scale.store import Store
@@ -118,5 +119,5 @@ def _clear_leftovers(store: Store, spec: JobSpec) -> None:
                 store.remove(f"{folder}/{name}")
     for folder in ("plan", "spare"):
         for name in store.names(folder):
-            if int(name.removeprefix("part-").split(".")[0]) >= spec.n_parts:
+            if base_number(name.partition(".")[0]) >= spec.n_parts:
                 store.remove(f"{folder}/{name}")

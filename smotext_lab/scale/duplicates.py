@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from smotext_lab.errors import ParameterError
 from smotext_lab.guards.words import fold
+from smotext_lab.scale.names import base_number, part_names, round_of
 from smotext_lab.scale.spec import JobSpec
-from smotext_lab.scale.status import part_names
 from smotext_lab.scale.store import Store
 from smotext_lab.scale.tables import read_table, table_bytes
 
@@ -23,7 +23,6 @@ __all__ = [
     "Found",
     "check_near",
     "find",
-    "round_of",
     "round_table",
     "rounds_there",
     "searched",
@@ -37,7 +36,7 @@ _PERMUTATIONS, _BANDS = 64, 16
 similarity of 0.8 or more (1 - (1 - 0.8⁴)¹⁶)."""
 
 _MOST = 50
-"""Of texts that share a group, so many earlier ones are compared with each."""
+"""Of texts that are kept and share a group, so many earlier ones are compared with each."""
 
 
 @dataclass(frozen=True)
@@ -83,18 +82,6 @@ class Found:
     groups: np.ndarray | None
 
 
-def round_of(part: str) -> int:
-    """Return which round a part belongs to: 0, or that in which it makes up for duplicates.
-
-    Examples
-    --------
-    >>> round_of("part-00003"), round_of("extra-2-00000")
-    (0, 2)
-    """
-    kind, _, rest = part.partition("-")
-    return int(rest.partition("-")[0]) if kind == "extra" else 0
-
-
 def check_near(threshold: float | None) -> None:
     """Raise `ParameterError` if that is no share of word pairs to look for duplicates by."""
     if threshold is not None and not 0.5 <= threshold <= 1:
@@ -131,41 +118,64 @@ def find(store: Store, spec: JobSpec, turn: int) -> list[Duplicate]:
     if not spec.settings["guards"]["allow_equal"]:
         _, first, which = np.unique(known.equal, return_index=True, return_inverse=True)
         earlier = first[which]
-        for place in np.flatnonzero(earlier < np.arange(len(earlier))).tolist():
+        repeats = (earlier < np.arange(len(earlier))) & (known.rounds == turn)
+        for place in np.flatnonzero(repeats).tolist():
             found[place] = int(earlier[place]), 1.0
     if known.groups is not None and spec.near_duplicates is not None:
-        pairs = _near(known.groups, set(found))
-        texts = _texts_at(
-            store, spec, parts, known, {p for pair in pairs.items() for p in _all(pair)}
-        )
-        for place, others in sorted(pairs.items()):
-            _judge(place, others, texts, spec.near_duplicates, found)
+        shared = _shared(known.groups, found)
+        texts = _texts_at(store, spec, parts, known, np.flatnonzero(shared.any(axis=1)).tolist())
+        new = known.rounds == turn
+        found |= _near(known.groups, shared, new, texts, spec.near_duplicates)
     rows = known.rows.tolist()
-    found = {p: v for p, v in found.items() if known.rounds[p] == turn}
     return [Duplicate(rows[p], rows[of], s) for p, (of, s) in sorted(found.items())]
 
 
-def _all(pair: tuple[int, list[int]]) -> list[int]:
-    return [pair[0], *pair[1]]
+def _shared(groups: np.ndarray, gone: Iterable[int]) -> np.ndarray:
+    """Return which groups of each text another has too, of the texts that are not `gone`."""
+    shared = np.zeros(groups.shape, bool)
+    places = np.delete(np.arange(len(groups)), list(gone))
+    for band, marks in enumerate(shared.T):
+        column = groups[places, band]
+        order = np.argsort(column, kind="stable")
+        same = np.flatnonzero(np.diff(column[order]) == 0)
+        marks[places[order[same]]] = marks[places[order[same + 1]]] = True
+    return shared
 
 
-def _judge(
-    place: int,
-    others: list[int],
+def _near(
+    groups: np.ndarray,
+    shared: np.ndarray,
+    new: np.ndarray,
     texts: Mapping[int, str],
     threshold: float,
-    found: dict[int, tuple[int, float]],
-) -> None:
-    """Note the first earlier text that is kept and near enough."""
+) -> dict[int, tuple[int, float]]:
+    """Return the `new` texts that are near one that is kept, and which that is."""
+    found: dict[int, tuple[int, float]] = {}
+    kept: dict[int, list[int]] = {}  # group -> places
+    for place in sorted(texts):
+        own = groups[place, shared[place]].tolist()
+        if new[place]:
+            others = {other for group in own for other in kept.get(group, [])[-_MOST:]}
+            near = _first_near(place, sorted(others), texts, threshold)
+            if near is not None:
+                found[place] = near
+                continue
+        for group in own:
+            kept.setdefault(group, []).append(place)
+    return found
+
+
+def _first_near(
+    place: int, others: list[int], texts: Mapping[int, str], threshold: float
+) -> tuple[int, float] | None:
+    """Return the first of the others that is near enough, and how near it is."""
     own = shingles(texts[place])
-    for other in sorted(others):
-        if other in found:
-            continue
+    for other in others:
         theirs = shingles(texts[other])
         similarity = len(own & theirs) / len(own | theirs)
         if similarity >= threshold:
-            found[place] = other, min(similarity, 0.999)
-            return
+            return other, min(similarity, 0.999)
+    return None
 
 
 def _read(
@@ -173,7 +183,7 @@ def _read(
 ) -> Found:
     """Read all texts, and keep of each what tells whether it repeats another."""
     rows, rounds, equal, groups = [], [], [], []
-    for part in sorted(parts, key=lambda part: (round_of(part), part)):
+    for part in parts:
         turn = round_of(part)
         own_rows, texts = _part(store, part)
         kept = [i for i, row in enumerate(own_rows) if (turn, row) not in gone]
@@ -218,23 +228,8 @@ def _groups(folded: list[str]) -> np.ndarray:
     return mixed
 
 
-def _near(groups: np.ndarray, gone: set[int]) -> dict[int, list[int]]:
-    """Return for each text the earlier ones that it may be near to."""
-    pairs: dict[int, set[int]] = {}
-    for band in range(groups.shape[1]):
-        column = groups[:, band]
-        order = np.argsort(column, kind="stable")
-        starts = np.flatnonzero(np.diff(column[order], prepend=column[order[:1]] + 1))
-        for members in np.split(order, starts[1:]) if len(order) else ():
-            if len(members) > 1:
-                left = [place for place in members.tolist() if place not in gone]
-                for i, place in enumerate(left[1:], start=1):
-                    pairs.setdefault(place, set()).update(left[max(0, i - _MOST) : i])
-    return {place: sorted(others) for place, others in pairs.items()}
-
-
 def _texts_at(
-    store: Store, spec: JobSpec, parts: list[str], known: Found, places: set[int]
+    store: Store, spec: JobSpec, parts: list[str], known: Found, places: list[int]
 ) -> dict[int, str]:
     """Return the folded texts at some places; reads only the parts that hold them."""
     wanted = {(int(known.rounds[p]), int(known.rows[p])): p for p in places}
@@ -252,7 +247,7 @@ def _texts_at(
 def _may_hold(part: str, spec: JobSpec, turn: int, wanted: Mapping[tuple[int, int], Any]) -> bool:
     if turn:
         return any(each == turn for each, _ in wanted)
-    first = int(part.removeprefix("part-")) * spec.rows_per_part
+    first = base_number(part) * spec.rows_per_part
     return any((0, row) in wanted for row in range(first, first + spec.rows_per_part))
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from smotext_lab._version import __version__
 from smotext_lab.errors import DataError, ParameterError, did_you_mean
 from smotext_lab.scale.log import Log
+from smotext_lab.scale.names import part_names
 from smotext_lab.scale.spec import JobSpec, code_digest
-from smotext_lab.scale.status import JobStatus, decoded_rows, part_names, status_of
+from smotext_lab.scale.status import JobStatus, decoded_rows, status_of
 from smotext_lab.scale.store import Store, open_store
 
 if TYPE_CHECKING:

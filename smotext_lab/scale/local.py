@@ -27,7 +27,7 @@ def run_here(
     after_each: Callable[[int], None],
 ) -> Iterator[dict[str, Any]]:
     """Make the parts in this process, one after the other."""
-    from smotext_lab.scale.duplicates import round_of
+    from smotext_lab.scale.names import round_of
     from smotext_lab.scale.parts import Workshop
 
     workshop = Workshop(store, decoder)

@@ -15,9 +15,9 @@ import pandas as pd
 
 from smotext_lab._version import __version__
 from smotext_lab.cli.target import Target
-from smotext_lab.scale.duplicates import round_of, taken_out
+from smotext_lab.scale.duplicates import taken_out
+from smotext_lab.scale.names import base_number, part_names, round_of
 from smotext_lab.scale.spec import JobSpec
-from smotext_lab.scale.status import part_names
 from smotext_lab.scale.store import Store
 from smotext_lab.scale.tables import read_table
 from smotext_lab.synthesis import COLUMNS, Synthesis, weights_as_json
@@ -30,21 +30,28 @@ def frames(store: Store, spec: JobSpec, *, rejected: bool) -> Iterator[pd.DataFr
     """Yield the rows of each part of the plan, as `Job.frames` says."""
     done = part_names(store, "out")
     gone = taken_out(store)
-    extra = [_part(store, part, gone) for part in done if round_of(part)]
-    later = pd.concat(extra) if extra else None
+    spans = {part: _span(store, part) for part in done if round_of(part)}
+    extra: dict[str, pd.DataFrame] = {}
     for part in done:
         if round_of(part):
             continue
-        rows = _part(store, part, gone)
-        if later is not None:
-            first = int(part.removeprefix("part-")) * spec.rows_per_part
-            own = later["row"].between(first, first + spec.rows_per_part - 1)
-            rows = pd.concat([rows, later[own]])
+        first = base_number(part) * spec.rows_per_part
+        last = first + spec.rows_per_part - 1
+        due = [name for name, (low, high) in spans.items() if low <= last and first <= high]
+        extra = {name: extra[name] if name in extra else _part(store, name, gone) for name in due}
+        later = [rows[rows["row"].between(first, last)] for rows in extra.values()]
+        rows = pd.concat([_part(store, part, gone), *later])
         if not rejected:
             rows = rows[rows["status"] == "accepted"]
         rows = rows.sort_values(["row", "round", "attempts"], kind="stable")
         if len(rows):
             yield _typed(rows, spec)
+
+
+def _span(store: Store, part: str) -> tuple[int, int]:
+    """Return the first and the last row that a part makes again."""
+    rows = _part(store, part, {})["row"]
+    return rows.min(), rows.max()
 
 
 def _part(store: Store, part: str, gone: dict[tuple[int, int], str]) -> pd.DataFrame:

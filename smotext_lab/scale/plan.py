@@ -12,20 +12,16 @@ import pyarrow as pa
 
 from smotext_lab.interpolators.blends import Blends
 from smotext_lab.sampler.generation import Source, in_place_of
+from smotext_lab.scale.names import base_part
 from smotext_lab.scale.store import Store
 from smotext_lab.scale.tables import read_facts, read_table, table_bytes
 
-__all__ = ["again", "base_part", "read_plan", "spare_turns", "write_part", "write_plan"]
+__all__ = ["again", "read_plan", "spare_turns", "write_part", "write_plan"]
 
 PLANNED_AT_ONCE = 100_000
 """Rows whose plan is drawn together: memory does not grow with the number of rows beyond it."""
 
 _ROUNDS = 100_000  # turns of one drawing; a run has far fewer attempts at a row
-
-
-def base_part(number: int) -> str:
-    """Return the name of a part of the plan."""
-    return f"part-{number:05}"
 
 
 def spare_turns(max_attempts: int, max_blends: int) -> list[int]:

@@ -12,6 +12,7 @@ from smotext_lab.identity import remade
 from smotext_lab.interpolators.neighborhoods import remembered
 from smotext_lab.sampler.generation import Source
 from smotext_lab.scale.duplicates import Duplicate, find, searched, write_round
+from smotext_lab.scale.names import base_part, extra_part
 from smotext_lab.scale.plan import again, spare_turns, write_part
 from smotext_lab.scale.spec import JobSpec
 from smotext_lab.scale.store import Store
@@ -59,7 +60,7 @@ def _plan_again(store: Store, spec: JobSpec, turn: int, labels: Mapping[int, Any
     for part, start in enumerate(range(0, len(rows), spec.rows_per_part)):
         cut = slice(start, start + spec.rows_per_part)
         pieces = {each: some[cut] for each, some in blends.items()}
-        write_part(store, f"extra-{turn}-{part:05}", rows[cut], pieces)
+        write_part(store, extra_part(turn, part), rows[cut], pieces)
     return Counter(blends[0].label.tolist())
 
 
@@ -68,7 +69,7 @@ def _labels_of(store: Store, spec: JobSpec, rows: list[int]) -> dict[int, Any]:
     labels: dict[int, Any] = {}
     wanted = set(rows)
     for number in sorted({row // spec.rows_per_part for row in rows}):
-        name = f"plan/part-{number:05}.parquet"
+        name = f"plan/{base_part(number)}.parquet"
         table = read_table(store.read(name), name)
         pairs = zip(table["row"].to_pylist(), table["label"].to_pylist(), strict=True)
         labels.update((row, label) for row, label in pairs if row in wanted)

@@ -11,11 +11,12 @@ from typing import Any, Literal
 
 from smotext_lab.scale.batches import rows_in
 from smotext_lab.scale.log import BEAT, read_log
+from smotext_lab.scale.names import part_names
 from smotext_lab.scale.spec import JobSpec
 from smotext_lab.scale.store import Store
 from smotext_lab.scale.tables import read_facts, read_table
 
-__all__ = ["JobStatus", "decoded_rows", "part_names", "status_of"]
+__all__ = ["JobStatus", "decoded_rows", "status_of"]
 
 State = Literal["planned", "running", "silent", "stopped", "cancelled", "finished"]
 
@@ -130,12 +131,6 @@ def span(seconds: float | None) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
-
-
-def part_names(store: Store, folder: str) -> list[str]:
-    """Return the names of the parts in a folder of a job."""
-    names = store.names(folder)
-    return [name.removesuffix(".parquet") for name in names if name.endswith(".parquet")]
 
 
 def decoded_rows(store: Store, spec: JobSpec, done: set[str]) -> int:

@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from smotext_lab.errors import DataError
 from smotext_lab.identity import data_sha256, digest_of
-from smotext_lab.scale.duplicates import round_of, round_table, rounds_there, taken_out
-from smotext_lab.scale.plan import base_part, read_plan, spare_turns
+from smotext_lab.scale.duplicates import round_table, rounds_there, taken_out
+from smotext_lab.scale.names import base_number, base_part, in_order, part_names, round_of
+from smotext_lab.scale.plan import read_plan, spare_turns
 from smotext_lab.scale.spec import JobSpec
-from smotext_lab.scale.status import part_names
 from smotext_lab.scale.store import Store
 from smotext_lab.scale.tables import COPY_AGAIN, read_facts, read_table
 from smotext_lab.scale.texts import read_texts, read_vectors
@@ -41,7 +41,7 @@ def faults(store: Store, spec: JobSpec, *, repair: bool) -> list[str]:
     """Return what is not right; see `Job.verify`."""
     found = [*_data(store, spec), *_rounds(store), *_parts(store, spec)]
     if not found and store.exists("finished.json"):
-        found += _whole(store)
+        found += _whole(store, spec)
     if repair:
         gone = {name for fault in found for name in fault.files}
         for name in sorted(gone | ({"finished.json"} if gone else set())):
@@ -87,9 +87,9 @@ def _rounds(store: Store) -> Iterator[_Fault]:
 def _parts(store: Store, spec: JobSpec) -> Iterator[_Fault]:
     """Read the plan of each part, and where that is right what was made of it."""
     turns = spare_turns(spec.settings["max_attempts"], spec.settings["max_blends"])
-    base = {base_part(number): number for number in range(spec.n_parts)}
+    base = {base_part(number) for number in range(spec.n_parts)}
     done = set(part_names(store, "out"))
-    for part in sorted({*base, *part_names(store, "plan"), *done}):
+    for part in in_order({*base, *part_names(store, "plan"), *done}):
         turn = round_of(part)
         if not turn and part not in base:
             yield _Fault(f"{part} is in no plan that job.json knows of: take its files away.")
@@ -105,16 +105,21 @@ def _parts(store: Store, spec: JobSpec) -> Iterator[_Fault]:
         except (DataError, pa.ArrowException, KeyError) as error:
             yield _Fault(f"The plan of {part} cannot be read: {error}", remade)
             continue
-        if not turn:
-            first = base[part] * spec.rows_per_part
-            last = min(first + spec.rows_per_part, spec.planned)
-            if not np.array_equal(rows, np.arange(first, last)):
-                yield _Fault(f"The plan of {part} has other rows than its own: {COPY_AGAIN}.")
-                continue
+        if not _own(spec, part, rows):
+            yield _Fault(f"The plan of {part} has other rows than its own: {COPY_AGAIN}.", remade)
+            continue
         if part in done:
             planned = dict(zip(rows.tolist(), plans[0].label.tolist(), strict=True))
             files = (f"out/{part}.parquet", f"rejected/{part}.parquet")
             yield from (_Fault(told, files) for told in _part(store, spec, part, planned))
+
+
+def _own(spec: JobSpec, part: str, rows: np.ndarray) -> bool:
+    """Return whether a part's plan has the rows that it may have."""
+    if round_of(part):
+        return bool(((rows >= 0) & (rows < spec.planned)).all())
+    first = base_number(part) * spec.rows_per_part
+    return np.array_equal(rows, np.arange(first, min(first + spec.rows_per_part, spec.planned)))
 
 
 def _part(store: Store, spec: JobSpec, part: str, planned: dict[int, object]) -> Iterator[str]:
@@ -142,17 +147,16 @@ def _part(store: Store, spec: JobSpec, part: str, planned: dict[int, object]) ->
         yield f"{part} lacks rows that were not tried {gave_up} times: {sorted(short)[:5]}."
 
 
-def _whole(store: Store) -> Iterator[_Fault]:
+def _whole(store: Store, spec: JobSpec) -> Iterator[_Fault]:
     done = part_names(store, "out")
     missing = set(part_names(store, "plan")) - set(done)
     if missing:
         told = f"The job says it is finished, and {len(missing)} parts are not there."
         yield _Fault(told, ("finished.json",))
-    gone, seen = taken_out(store), set[int]()
+    gone, seen = taken_out(store), np.zeros(spec.planned, bool)
     for part in done:
         name, turn = f"out/{part}.parquet", round_of(part)
-        for row in read_table(store.read(name), name)["row"].to_pylist():
-            if (turn, row) not in gone:
-                if row in seen:
-                    yield _Fault(f"Row {row} is there twice.")
-                seen.add(row)
+        accepted = read_table(store.read(name), name)["row"].to_pylist()
+        rows = np.array([row for row in accepted if (turn, row) not in gone], np.int64)
+        yield from (_Fault(f"Row {row} is there twice.") for row in rows[seen[rows]].tolist())
+        seen[rows] = True
