@@ -112,6 +112,16 @@ def test_where_no_job_is_every_command_says_so(tmp_path, command):
     assert not (tmp_path / "none").exists()
 
 
+def test_resuming_where_no_job_is_takes_nothing_away(tmp_path):
+    orders = tmp_path / "shop" / "cancelled" / "orders.csv"
+    orders.parent.mkdir(parents=True)
+    orders.write_text("1")
+    result = run("resume", tmp_path / "shop")
+    assert result.exit_code == 1
+    assert only_line(result).startswith(f"Error: There is no job in {tmp_path / 'shop'}")
+    assert orders.read_text() == "1"
+
+
 def test_status_is_told_on_standard_output(job):
     told = run("status", job)
     assert told.exit_code == 0

@@ -824,6 +824,21 @@ def test_a_file_that_is_not_there_is_no_failed_request(tmp_path):
         Job(tmp_path / "none")
 
 
+@pytest.mark.parametrize("where", ["folder", "memory"])
+def test_only_a_folder_that_is_meant_is_taken_away_with_what_lies_in_it(tmp_path, where):
+    url = str(tmp_path) if where == "folder" else f"memory://{tmp_path.name}-remove"
+    store = open_store(url)
+    store.write("work/part-00000/a.parquet", b"1")
+    store.write("cancelled", b"")
+    store.remove("work")
+    assert store.exists("work/part-00000/a.parquet")
+    for _ in range(2):  # what is not there is no error
+        store.remove("cancelled")
+        store.remove_folder("work/part-00000")
+    assert not store.exists("cancelled")
+    assert store.names("work/part-00000") == []
+
+
 def test_a_ray_cluster_that_loses_a_node_gives_the_same_rows(create):
     ray = pytest.importorskip("ray", reason="Ray is not installed (extra ray)")
     cluster_utils = pytest.importorskip("ray.cluster_utils")

@@ -49,7 +49,11 @@ class Store(Protocol):
         ...
 
     def remove(self, name: str) -> None:
-        """Take a file or a folder away, if it is there."""
+        """Take a file away, if it is there; a folder of that name is left."""
+        ...
+
+    def remove_folder(self, name: str) -> None:
+        """Take a folder away with all that lies in it, if it is there."""
         ...
 
     def local(self, name: str) -> Path | None:
@@ -127,10 +131,12 @@ class Folder:
     def remove(self, name: str) -> None:
         """See `Store`."""
         path = self.path / name
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)  # another worker may be doing the same
-        else:
+        if not path.is_dir():
             path.unlink(missing_ok=True)
+
+    def remove_folder(self, name: str) -> None:
+        """See `Store`."""
+        shutil.rmtree(self.path / name, ignore_errors=True)  # another worker may do the same
 
     def local(self, name: str) -> Path | None:
         """See `Store`."""
@@ -216,11 +222,18 @@ class Bucket:
         _patiently(lambda: self._remove(name), "remove", name)
 
     def _remove(self, name: str) -> None:
+        if self._is_there(name):
+            with suppress(FileNotFoundError):  # another worker may do the same
+                self._system.rm_file(self._at(name))
+
+    def remove_folder(self, name: str) -> None:
+        """See `Store`."""
+        _patiently(lambda: self._remove_folder(name), "remove", name)
+
+    def _remove_folder(self, name: str) -> None:
         self._system.invalidate_cache()
-        try:
+        with suppress(FileNotFoundError):
             self._system.rm(self._at(name), recursive=True)
-        except FileNotFoundError:
-            return
 
     def local(self, name: str) -> Path | None:  # noqa: ARG002
         """See `Store`."""
