@@ -185,6 +185,20 @@ def test_several_workers_give_the_same_rows(create):
     pd.testing.assert_frame_equal(rows_of(job), rows_of(whole), atol=1e-6)
 
 
+def test_workers_that_outlive_a_run_know_nothing_of_its_job(create, tiny, tmp_path):
+    first = create()
+    first.run(workers=2, progress=False)
+    before = rows_of(first)
+    shutil.rmtree(first.url)
+    whole = create("whole", sampler=tiny(random_state=6))
+    whole.run(progress=False)
+    job = create(sampler=tiny(random_state=6))
+    assert job.url == first.url
+    job.run(workers=2, progress=False)
+    pd.testing.assert_frame_equal(rows_of(job), rows_of(whole), atol=1e-6)
+    assert rows_of(job)["text"].tolist() != before["text"].tolist()
+
+
 def _workers_of(process: psutil.Process) -> list[psutil.Process]:
     children = process.children(recursive=True)
     return [child for child in children if "LokyProcess" in " ".join(child.cmdline())]
@@ -767,7 +781,7 @@ def test_progress_counts_no_row_twice_that_an_earlier_run_has_decoded(create, mo
     monkeypatch.setattr(KeptBatches, "_batch", before)
     monkeypatch.setattr("tqdm.auto.tqdm", Bar)
 
-    def in_this_process(store, parts, decoder, workers):  # what workers tell, without them
+    def in_this_process(store, parts, decoder, workers, run):  # what workers tell, without them
         yield from local.run_here(store, parts, decoder, lambda rows: None)
 
     monkeypatch.setattr(local, "run_workers", in_this_process)

@@ -201,7 +201,13 @@ class Job:
         log = Log(self._store)
         who = {"host": socket.gethostname(), "pid": os.getpid(), "workers": workers}
         log.add("run", decoded=self._decoded(), version=__version__, **who)
-        how = {"workers": workers, "runner": runner, "decoder": decoder, "num_gpus": num_gpus}
+        how = {
+            "run": log.run,
+            "workers": workers,
+            "runner": runner,
+            "decoder": decoder,
+            "num_gpus": num_gpus,
+        }
         with log.kept():
             try:
                 self._rounds(log, how, progress=progress)
@@ -266,7 +272,7 @@ class Job:
 
             made = run_on_ray(store, parts, decoder, workers, how["num_gpus"])
         else:
-            made = run_workers(store, parts, decoder, workers)
+            made = run_workers(store, parts, decoder, workers, how["run"])
         yield from made
 
     def _warn_of_other_code(self) -> None:
