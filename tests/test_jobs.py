@@ -435,6 +435,42 @@ def test_a_job_is_not_written_over(create):
         create()
 
 
+@pytest.mark.parametrize("left", ["finished.json", "out/part-00000.parquet", "log.jsonl"])
+def test_rows_of_a_job_whose_file_is_gone_are_not_taken_for_those_of_a_new_one(
+    create, tmp_path, left
+):
+    folder = tmp_path / "job"
+    (folder / left).parent.mkdir(parents=True)
+    (folder / left).write_bytes(b"old")
+    told = f"job holds {left.partition('/')[0]} but no job.json: .* Take another folder"
+    with pytest.raises(DataError, match=told):
+        create()
+    assert (folder / left).read_bytes() == b"old"
+    assert not (folder / "texts").exists()
+
+
+def test_creation_clears_what_an_earlier_try_has_left_and_nothing_else(create, tmp_path):
+    key = "0" * 16
+    ours = [
+        "plan/part-00007.parquet",
+        "spare/extra-1-00000.4.parquet",
+        f"texts/00001-{key}.parquet",
+    ]
+    ours += [
+        "plan/extra-1-00000.parquet",
+        "spare/part-00007.4.parquet",
+        f"vectors/00001-{key}.json",
+    ]
+    theirs = ["plan/of the house.pdf", "texts/letter.txt", "vectors/part-00001.svg"]
+    for name in ours + theirs:
+        (tmp_path / "job" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "job" / name).write_bytes(b"old")
+    job = create()
+    assert job.spec.n_parts == 3
+    assert not [name for name in ours if (tmp_path / "job" / name).exists()]
+    assert all((tmp_path / "job" / name).exists() for name in theirs)
+
+
 def test_estimators_cannot_be_kept_in_a_job(create, tiny):
     from sklearn.neighbors import NearestNeighbors
 
