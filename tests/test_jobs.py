@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import json
 import os
 import shutil
@@ -28,6 +29,7 @@ from smotext_lab.scale.batches import KeptBatches
 from smotext_lab.scale.duplicates import find, searched, shingles
 from smotext_lab.scale.log import Log, read_log
 from smotext_lab.scale.store import Bucket, Folder, open_store
+from smotext_lab.scale.texts import mapped, read_vectors
 
 OPEN = dataclasses.replace(Guards.off(), allow_equal=True)
 N = {"money": 20, "sport": 11, "weather": 9}
@@ -427,6 +429,65 @@ def test_another_model_is_refused(create, tiny, tmp_path, tiny_llm):
     (Path(job.url) / "job.json").write_text(json.dumps(told))
     with pytest.raises(DataError, match=r"the llm tiny-llm@.*and now it is other-llm@"):
         Job(job.url).run(progress=False)
+
+
+@pytest.fixture
+def in_shards(create, tmp_path, monkeypatch):
+    """Return a job whose vectors lie in three files, and are put together in a cache."""
+    from smotext_lab.datasets import streams
+
+    usual = streams.Stream.__init__.__kwdefaults__
+    monkeypatch.setattr(streams.Stream.__init__, "__kwdefaults__", usual | {"rows": 20})
+    monkeypatch.setenv("SMOTEXT_LAB_CACHE", str(tmp_path / "cache"))
+    return create()
+
+
+def test_a_copy_of_the_vectors_that_is_not_whole_is_made_again(in_shards, tmp_path):
+    whole = mapped(in_shards._store, in_shards.spec.shards)
+    each = [read_vectors(in_shards._store, shard) for shard in in_shards.spec.shards]
+    np.testing.assert_array_equal(whole, np.concatenate(each))
+    (copy,) = (tmp_path / "cache" / "vectors").iterdir()
+    data = copy.read_bytes()
+    for damaged in (data[:-9], data[:50], b"", data + b"0", data[: len(data) // 2]):
+        copy.unlink()  # the map above goes on with the old one
+        copy.write_bytes(damaged)
+        np.testing.assert_array_equal(mapped(in_shards._store, in_shards.spec.shards), whole)
+        assert copy.read_bytes() == data
+
+
+def test_no_room_for_the_copy_of_the_vectors_is_an_error_that_names_the_folder(in_shards, tmp_path):
+    folder = tmp_path / "cache" / "vectors"
+    shutil.rmtree(folder, ignore_errors=True)
+    code = (
+        "import resource, signal, sys\nfrom smotext_lab.scale import Job\n"
+        "from smotext_lab.scale.texts import mapped\n"
+        "job = Job(sys.argv[1])\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try:\n    mapped(job._store, job.spec.shards)\n"
+        "except OSError as error:\n    print(error.filename)\n"
+    )
+    command = [sys.executable, "-c", code, in_shards.url]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == str(folder)
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("label", "kind"),
+    [(dt.date(2026, 1, 2), "date"), (pd.Timestamp(2026, 1, 2), "Timestamp"), (b"a", "bytes")],
+)
+def test_labels_that_a_job_cannot_keep_are_refused_before_anything_is_encoded(
+    word_decoder, topics, tmp_path, label, kind
+):
+    texts, labels = topics(money=6)
+    path = tmp_path / "days.parquet"
+    pd.DataFrame({"text": texts, "label": [label] * len(labels)}).to_parquet(path)
+    decoder = word_decoder()
+    sampler = SMOTExT(decoder=decoder, guards=OPEN, progress=False)
+    with pytest.raises(DataError, match=f"of the kind {kind}, and a job keeps texts and numbers"):
+        Job.create(tmp_path / "job", path, 3, sampler=sampler, progress=False)
+    assert decoder.encoder.calls == 0
 
 
 def test_a_job_is_not_written_over(create):
@@ -887,6 +948,38 @@ def test_only_a_folder_that_is_meant_is_taken_away_with_what_lies_in_it(tmp_path
         store.remove_folder("work/part-00000")
     assert not store.exists("cancelled")
     assert store.names("work/part-00000") == []
+
+
+def test_what_object_storage_refuses_is_one_sentence(monkeypatch, tmp_path):
+    store = open_store(f"memory://{tmp_path.name}-refused")
+    monkeypatch.setattr(store._system, "protocol", "s3", raising=False)
+    tries = []
+
+    def answer(error):
+        def refuse(*_, **__):
+            tries.append(error)
+            raise error
+
+        return refuse
+
+    for name in ("cat_file", "pipe_file", "ls"):
+        monkeypatch.setattr(store._system, name, answer(PermissionError("Access Denied")))
+    for verb, ask in (
+        ("read", lambda: store.read("job.json")),
+        ("write", lambda: store.write("job.json", b"{}")),
+        ("list", lambda: store.names("job.json")),
+    ):
+        told = f"No permission to {verb} 'job.json' in memory://.*-refused: Access Denied"
+        with pytest.raises(DataError, match=told):
+            ask()
+    for name in ("cat_file", "pipe_file"):
+        monkeypatch.setattr(store._system, name, answer(FileNotFoundError("NoSuchBucket")))
+    with pytest.raises(DataError, match="there is no bucket for memory://"):
+        store.write("job.json", b"{}")
+    with pytest.raises(FileNotFoundError) as caught:
+        store.read("job.json")
+    assert (caught.value.errno, caught.value.filename) == (2, f"{store.url}/job.json")
+    assert len(tries) == 5  # an answer is not asked for again
 
 
 def test_a_ray_cluster_that_loses_a_node_gives_the_same_rows(create):
