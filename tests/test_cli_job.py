@@ -160,7 +160,9 @@ def test_following_says_it_again_until_the_run_ends(job, monkeypatch):
     ]
 
 
-def test_ctrl_c_is_130_and_resume_goes_on(job, monkeypatch):
+def test_ctrl_c_is_130_and_resume_goes_on(create, tmp_path, monkeypatch):
+    create("--n", 24)
+    job = tmp_path / "job"
     before, calls = KeptBatches._batch, []
 
     def stopping(self, number, vectors, **asked):
@@ -174,7 +176,7 @@ def test_ctrl_c_is_130_and_resume_goes_on(job, monkeypatch):
         result = run("run", job)
     assert result.exit_code == 130
     assert only_line(result) == (
-        f"Interrupted: 8 of 20 rows are decoded; `smotext-lab job resume {job}` goes on."
+        f"Interrupted: 8 of 24 rows are decoded; `smotext-lab job resume {job}` goes on."
     )
     told = run("merge", job, "--out", job.parent / "some.jsonl")
     assert told.exit_code == 0

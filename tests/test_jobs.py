@@ -4,6 +4,7 @@ import dataclasses
 import datetime as dt
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -127,9 +128,10 @@ def test_merged_files_hold_what_generate_writes(create, tiny, tickets, tmp_path,
 
 
 def test_a_part_that_is_begun_again_decodes_only_what_is_missing(create, monkeypatch):
-    whole = create("whole")
+    n = N | {"money": 28}  # parts of one size: whichever comes first
+    whole = create("whole", n)
     whole.run(progress=False)
-    job = create()
+    job = create(n=n)
     before = KeptBatches._batch
     calls = []
 
@@ -140,7 +142,7 @@ def test_a_part_that_is_begun_again_decodes_only_what_is_missing(create, monkeyp
         return before(self, number, vectors, **asked)
 
     monkeypatch.setattr(KeptBatches, "_batch", stopping)
-    with pytest.raises(KeyboardInterrupt, match=r"24 of 40 rows are decoded; `smotext-lab job"):
+    with pytest.raises(KeyboardInterrupt, match=r"24 of 48 rows are decoded; `smotext-lab job"):
         job.run(progress=False)
     status = job.status()
     assert (status.state, status.decoded, status.parts_done) == ("stopped", 24, 1)
@@ -154,7 +156,7 @@ def test_a_part_that_is_begun_again_decodes_only_what_is_missing(create, monkeyp
 
     monkeypatch.setattr(XRAGDecoder, "decode_rows", counted)
     assert job.run(progress=False).state == "finished"
-    assert sum(decoded) == 16
+    assert sum(decoded) == 24
     pd.testing.assert_frame_equal(rows_of(job, rejected=True), rows_of(whole, rejected=True))
 
 
@@ -272,6 +274,38 @@ def test_two_drivers_at_one_job_make_the_same_table(repeating):
     pd.testing.assert_frame_equal(rows_of(job, rejected=True), rows_of(whole, rejected=True))
 
 
+def test_each_run_takes_the_parts_in_an_order_of_its_own(create, monkeypatch):
+    orders = []
+
+    def stopping(store, parts, decoder, after_each):
+        orders.append(list(parts))
+        return iter(())
+
+    job = create(rows_per_part=2)
+    monkeypatch.setattr(local, "run_here", stopping)
+    for _ in range(3):
+        job.run(progress=False)
+        (Path(job.url) / "finished.json").unlink()
+        shutil.rmtree(Path(job.url) / "duplicates")
+    assert len(orders[0]) == 20
+    assert sorted(orders[0]) == sorted(orders[1]) == sorted(orders[2])
+    assert len({tuple(order) for order in orders}) == 3
+
+
+def test_finished_parts_are_not_listed_after_each_part(create, monkeypatch):
+    job = create(rows_per_part=2)
+    listed, before = [], Folder.names
+
+    def counting(self, folder):
+        listed.append(folder)
+        return before(self, folder)
+
+    monkeypatch.setattr(Folder, "names", counting)
+    monkeypatch.setattr("smotext_lab.scale.job._LOOK", 1e9)
+    assert job.run(progress=False).parts_done == 20
+    assert listed.count("out") < 10
+
+
 def _lives(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
@@ -359,8 +393,14 @@ def test_vectors_that_were_changed_are_found(create):
     assert "is not what job.json says" in job.verify()[0]
 
 
+@pytest.fixture
+def in_order(monkeypatch):
+    """Let runs take the parts in their order."""
+    monkeypatch.setattr(random.Random, "shuffle", lambda self, parts: None)
+
+
 def test_duplicates_over_the_whole_job_are_taken_out_and_made_up_for(
-    topics, word_decoder, tmp_path, tickets
+    topics, word_decoder, tmp_path, tickets, in_order
 ):
     first = iter(range(1000))
 
@@ -386,7 +426,7 @@ def test_duplicates_over_the_whole_job_are_taken_out_and_made_up_for(
     assert job.verify() == []
 
 
-def test_near_duplicates_are_found_by_their_word_pairs(word_decoder, tickets, tmp_path):
+def test_near_duplicates_are_found_by_their_word_pairs(word_decoder, tickets, tmp_path, in_order):
     words = " ".join(f"word{i}" for i in range(20))
     numbers = iter(range(1000))
 
