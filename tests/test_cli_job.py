@@ -112,6 +112,16 @@ def test_where_no_job_is_every_command_says_so(tmp_path, command):
     assert not (tmp_path / "none").exists()
 
 
+def test_resuming_where_no_job_is_takes_nothing_away(tmp_path):
+    orders = tmp_path / "shop" / "cancelled" / "orders.csv"
+    orders.parent.mkdir(parents=True)
+    orders.write_text("1")
+    result = run("resume", tmp_path / "shop")
+    assert result.exit_code == 1
+    assert only_line(result).startswith(f"Error: There is no job in {tmp_path / 'shop'}")
+    assert orders.read_text() == "1"
+
+
 def test_status_is_told_on_standard_output(job):
     told = run("status", job)
     assert told.exit_code == 0
@@ -150,7 +160,9 @@ def test_following_says_it_again_until_the_run_ends(job, monkeypatch):
     ]
 
 
-def test_ctrl_c_is_130_and_resume_goes_on(job, monkeypatch):
+def test_ctrl_c_is_130_and_resume_goes_on(create, tmp_path, monkeypatch):
+    create("--n", 24)
+    job = tmp_path / "job"
     before, calls = KeptBatches._batch, []
 
     def stopping(self, number, vectors, **asked):
@@ -164,7 +176,7 @@ def test_ctrl_c_is_130_and_resume_goes_on(job, monkeypatch):
         result = run("run", job)
     assert result.exit_code == 130
     assert only_line(result) == (
-        f"Interrupted: 8 of 20 rows are decoded; `smotext-lab job resume {job}` goes on."
+        f"Interrupted: 8 of 24 rows are decoded; `smotext-lab job resume {job}` goes on."
     )
     told = run("merge", job, "--out", job.parent / "some.jsonl")
     assert told.exit_code == 0

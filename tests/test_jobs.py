@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import itertools
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -29,7 +31,8 @@ from smotext_lab.scale.batches import KeptBatches
 from smotext_lab.scale.duplicates import find, searched, shingles
 from smotext_lab.scale.log import Log, read_log
 from smotext_lab.scale.names import part_names
-from smotext_lab.scale.store import Bucket, open_store
+from smotext_lab.scale.store import Bucket, Folder, open_store
+from smotext_lab.scale.texts import mapped, read_vectors
 
 OPEN = dataclasses.replace(Guards.off(), allow_equal=True)
 N = {"money": 20, "sport": 11, "weather": 9}
@@ -136,9 +139,10 @@ def test_the_order_of_the_plan_stands_where_numbers_of_parts_have_more_digits(cr
 
 
 def test_a_part_that_is_begun_again_decodes_only_what_is_missing(create, monkeypatch):
-    whole = create("whole")
+    n = N | {"money": 28}  # parts of one size: whichever comes first
+    whole = create("whole", n)
     whole.run(progress=False)
-    job = create()
+    job = create(n=n)
     before = KeptBatches._batch
     calls = []
 
@@ -149,7 +153,7 @@ def test_a_part_that_is_begun_again_decodes_only_what_is_missing(create, monkeyp
         return before(self, number, vectors, **asked)
 
     monkeypatch.setattr(KeptBatches, "_batch", stopping)
-    with pytest.raises(KeyboardInterrupt, match=r"24 of 40 rows are decoded; `smotext-lab job"):
+    with pytest.raises(KeyboardInterrupt, match=r"24 of 48 rows are decoded; `smotext-lab job"):
         job.run(progress=False)
     status = job.status()
     assert (status.state, status.decoded, status.parts_done) == ("stopped", 24, 1)
@@ -163,7 +167,7 @@ def test_a_part_that_is_begun_again_decodes_only_what_is_missing(create, monkeyp
 
     monkeypatch.setattr(XRAGDecoder, "decode_rows", counted)
     assert job.run(progress=False).state == "finished"
-    assert sum(decoded) == 16
+    assert sum(decoded) == 24
     pd.testing.assert_frame_equal(rows_of(job, rejected=True), rows_of(whole, rejected=True))
 
 
@@ -198,6 +202,20 @@ def test_several_workers_give_the_same_rows(create):
     job = create(rows_per_part=8)
     assert job.run(workers=2, progress=False).state == "finished"
     pd.testing.assert_frame_equal(rows_of(job), rows_of(whole), atol=1e-6)
+
+
+def test_workers_that_outlive_a_run_know_nothing_of_its_job(create, tiny, tmp_path):
+    first = create()
+    first.run(workers=2, progress=False)
+    before = rows_of(first)
+    shutil.rmtree(first.url)
+    whole = create("whole", sampler=tiny(random_state=6))
+    whole.run(progress=False)
+    job = create(sampler=tiny(random_state=6))
+    assert job.url == first.url
+    job.run(workers=2, progress=False)
+    pd.testing.assert_frame_equal(rows_of(job), rows_of(whole), atol=1e-6)
+    assert rows_of(job)["text"].tolist() != before["text"].tolist()
 
 
 def _workers_of(process: psutil.Process) -> list[psutil.Process]:
@@ -269,6 +287,38 @@ def test_two_drivers_at_one_job_make_the_same_table(repeating):
     assert ended == ["finished"] * 2
     assert job.verify() == []
     pd.testing.assert_frame_equal(rows_of(job, rejected=True), rows_of(whole, rejected=True))
+
+
+def test_each_run_takes_the_parts_in_an_order_of_its_own(create, monkeypatch):
+    orders = []
+
+    def stopping(store, parts, decoder, after_each):
+        orders.append(list(parts))
+        return iter(())
+
+    job = create(rows_per_part=2)
+    monkeypatch.setattr(local, "run_here", stopping)
+    for _ in range(3):
+        job.run(progress=False)
+        (Path(job.url) / "finished.json").unlink()
+        shutil.rmtree(Path(job.url) / "duplicates")
+    assert len(orders[0]) == 20
+    assert sorted(orders[0]) == sorted(orders[1]) == sorted(orders[2])
+    assert len({tuple(order) for order in orders}) == 3
+
+
+def test_finished_parts_are_not_listed_after_each_part(create, monkeypatch):
+    job = create(rows_per_part=2)
+    listed, before = [], Folder.names
+
+    def counting(self, folder):
+        listed.append(folder)
+        return before(self, folder)
+
+    monkeypatch.setattr(Folder, "names", counting)
+    monkeypatch.setattr("smotext_lab.scale.job._LOOK", 1e9)
+    assert job.run(progress=False).parts_done == 20
+    assert listed.count("out") < 10
 
 
 def _lives(pid: int) -> bool:
@@ -358,8 +408,14 @@ def test_vectors_that_were_changed_are_found(create):
     assert "is not what job.json says" in job.verify()[0]
 
 
+@pytest.fixture
+def in_order(monkeypatch):
+    """Let runs take the parts in their order."""
+    monkeypatch.setattr(random.Random, "shuffle", lambda self, parts: None)
+
+
 def test_duplicates_over_the_whole_job_are_taken_out_and_made_up_for(
-    topics, word_decoder, tmp_path, tickets
+    topics, word_decoder, tmp_path, tickets, in_order
 ):
     first = iter(range(1000))
 
@@ -385,7 +441,7 @@ def test_duplicates_over_the_whole_job_are_taken_out_and_made_up_for(
     assert job.verify() == []
 
 
-def test_near_duplicates_are_found_by_their_word_pairs(word_decoder, tickets, tmp_path):
+def test_near_duplicates_are_found_by_their_word_pairs(word_decoder, tickets, tmp_path, in_order):
     words = " ".join(f"word{i}" for i in range(20))
     numbers = iter(range(1000))
 
@@ -463,10 +519,105 @@ def test_another_model_is_refused(create, tiny, tmp_path, tiny_llm):
         Job(job.url).run(progress=False)
 
 
+@pytest.fixture
+def in_shards(create, tmp_path, monkeypatch):
+    """Return a job whose vectors lie in three files, and are put together in a cache."""
+    from smotext_lab.datasets import streams
+
+    usual = streams.Stream.__init__.__kwdefaults__
+    monkeypatch.setattr(streams.Stream.__init__, "__kwdefaults__", usual | {"rows": 20})
+    monkeypatch.setenv("SMOTEXT_LAB_CACHE", str(tmp_path / "cache"))
+    return create()
+
+
+def test_a_copy_of_the_vectors_that_is_not_whole_is_made_again(in_shards, tmp_path):
+    whole = mapped(in_shards._store, in_shards.spec.shards)
+    each = [read_vectors(in_shards._store, shard) for shard in in_shards.spec.shards]
+    np.testing.assert_array_equal(whole, np.concatenate(each))
+    (copy,) = (tmp_path / "cache" / "vectors").iterdir()
+    data = copy.read_bytes()
+    for damaged in (data[:-9], data[:50], b"", data + b"0", data[: len(data) // 2]):
+        copy.unlink()  # the map above goes on with the old one
+        copy.write_bytes(damaged)
+        np.testing.assert_array_equal(mapped(in_shards._store, in_shards.spec.shards), whole)
+        assert copy.read_bytes() == data
+
+
+def test_no_room_for_the_copy_of_the_vectors_is_an_error_that_names_the_folder(in_shards, tmp_path):
+    folder = tmp_path / "cache" / "vectors"
+    shutil.rmtree(folder, ignore_errors=True)
+    code = (
+        "import resource, signal, sys\nfrom smotext_lab.scale import Job\n"
+        "from smotext_lab.scale.texts import mapped\n"
+        "job = Job(sys.argv[1])\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try:\n    mapped(job._store, job.spec.shards)\n"
+        "except OSError as error:\n    print(error.filename)\n"
+    )
+    command = [sys.executable, "-c", code, in_shards.url]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == str(folder)
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("label", "kind"),
+    [(dt.date(2026, 1, 2), "date"), (pd.Timestamp(2026, 1, 2), "Timestamp"), (b"a", "bytes")],
+)
+def test_labels_that_a_job_cannot_keep_are_refused_before_anything_is_encoded(
+    word_decoder, topics, tmp_path, label, kind
+):
+    texts, labels = topics(money=6)
+    path = tmp_path / "days.parquet"
+    pd.DataFrame({"text": texts, "label": [label] * len(labels)}).to_parquet(path)
+    decoder = word_decoder()
+    sampler = SMOTExT(decoder=decoder, guards=OPEN, progress=False)
+    with pytest.raises(DataError, match=f"of the kind {kind}, and a job keeps texts and numbers"):
+        Job.create(tmp_path / "job", path, 3, sampler=sampler, progress=False)
+    assert decoder.encoder.calls == 0
+
+
 def test_a_job_is_not_written_over(create):
     create()
     with pytest.raises(DataError, match="There is a job in"):
         create()
+
+
+@pytest.mark.parametrize("left", ["finished.json", "out/part-00000.parquet", "log.jsonl"])
+def test_rows_of_a_job_whose_file_is_gone_are_not_taken_for_those_of_a_new_one(
+    create, tmp_path, left
+):
+    folder = tmp_path / "job"
+    (folder / left).parent.mkdir(parents=True)
+    (folder / left).write_bytes(b"old")
+    told = f"job holds {left.partition('/')[0]} but no job.json: .* Take another folder"
+    with pytest.raises(DataError, match=told):
+        create()
+    assert (folder / left).read_bytes() == b"old"
+    assert not (folder / "texts").exists()
+
+
+def test_creation_clears_what_an_earlier_try_has_left_and_nothing_else(create, tmp_path):
+    key = "0" * 16
+    ours = [
+        "plan/part-00007.parquet",
+        "spare/extra-1-00000.4.parquet",
+        f"texts/00001-{key}.parquet",
+    ]
+    ours += [
+        "plan/extra-1-00000.parquet",
+        "spare/part-00007.4.parquet",
+        f"vectors/00001-{key}.json",
+    ]
+    theirs = ["plan/of the house.pdf", "texts/letter.txt", "vectors/part-00001.svg"]
+    for name in ours + theirs:
+        (tmp_path / "job" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "job" / name).write_bytes(b"old")
+    job = create()
+    assert job.spec.n_parts == 3
+    assert not [name for name in ours if (tmp_path / "job" / name).exists()]
+    assert all((tmp_path / "job" / name).exists() for name in theirs)
 
 
 def test_estimators_cannot_be_kept_in_a_job(create, tiny):
@@ -877,7 +1028,7 @@ def test_progress_counts_no_row_twice_that_an_earlier_run_has_decoded(create, mo
     monkeypatch.setattr(KeptBatches, "_batch", before)
     monkeypatch.setattr("tqdm.auto.tqdm", Bar)
 
-    def in_this_process(store, parts, decoder, workers):  # what workers tell, without them
+    def in_this_process(store, parts, decoder, workers, run):  # what workers tell, without them
         yield from local.run_here(store, parts, decoder, lambda rows: None)
 
     monkeypatch.setattr(local, "run_workers", in_this_process)
@@ -932,6 +1083,53 @@ def test_a_file_that_is_not_there_is_no_failed_request(tmp_path):
             store.read("job.json")
     with pytest.raises(DataError, match="There is no job in"):
         Job(tmp_path / "none")
+
+
+@pytest.mark.parametrize("where", ["folder", "memory"])
+def test_only_a_folder_that_is_meant_is_taken_away_with_what_lies_in_it(tmp_path, where):
+    url = str(tmp_path) if where == "folder" else f"memory://{tmp_path.name}-remove"
+    store = open_store(url)
+    store.write("work/part-00000/a.parquet", b"1")
+    store.write("cancelled", b"")
+    store.remove("work")
+    assert store.exists("work/part-00000/a.parquet")
+    for _ in range(2):  # what is not there is no error
+        store.remove("cancelled")
+        store.remove_folder("work/part-00000")
+    assert not store.exists("cancelled")
+    assert store.names("work/part-00000") == []
+
+
+def test_what_object_storage_refuses_is_one_sentence(monkeypatch, tmp_path):
+    store = open_store(f"memory://{tmp_path.name}-refused")
+    monkeypatch.setattr(store._system, "protocol", "s3", raising=False)
+    tries = []
+
+    def answer(error):
+        def refuse(*_, **__):
+            tries.append(error)
+            raise error
+
+        return refuse
+
+    for name in ("cat_file", "pipe_file", "ls"):
+        monkeypatch.setattr(store._system, name, answer(PermissionError("Access Denied")))
+    for verb, ask in (
+        ("read", lambda: store.read("job.json")),
+        ("write", lambda: store.write("job.json", b"{}")),
+        ("list", lambda: store.names("job.json")),
+    ):
+        told = f"No permission to {verb} 'job.json' in memory://.*-refused: Access Denied"
+        with pytest.raises(DataError, match=told):
+            ask()
+    for name in ("cat_file", "pipe_file"):
+        monkeypatch.setattr(store._system, name, answer(FileNotFoundError("NoSuchBucket")))
+    with pytest.raises(DataError, match="there is no bucket for memory://"):
+        store.write("job.json", b"{}")
+    with pytest.raises(FileNotFoundError) as caught:
+        store.read("job.json")
+    assert (caught.value.errno, caught.value.filename) == (2, f"{store.url}/job.json")
+    assert len(tries) == 5  # an answer is not asked for again
 
 
 def test_a_ray_cluster_that_loses_a_node_gives_the_same_rows(create):

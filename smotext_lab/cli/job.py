@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,6 +13,9 @@ from smotext_lab.cli import generate as options
 from smotext_lab.cli.door import INTERRUPTED, examples, say
 from smotext_lab.cli.generate import sampler_of
 from smotext_lab.errors import ParameterError
+
+if TYPE_CHECKING:
+    from smotext_lab.scale import JobStatus
 
 __all__ = ["job_app"]
 
@@ -160,6 +163,10 @@ def run(
 
     made = Job(job)
     told = made.run(workers=workers, runner=runner, num_gpus=num_gpus, progress=sys.stderr.isatty())
+    _say_how_it_ended(job, told)
+
+
+def _say_how_it_ended(job: str, told: JobStatus) -> None:
     say(str(told))
     if told.state == "cancelled":
         say(f"`smotext-lab job resume {job}` takes the cancellation back.")
@@ -172,10 +179,12 @@ def resume(
     job: _Job, *, workers: _Workers = 1, runner: _Runner = "local", num_gpus: _Gpus = 0.0
 ) -> None:
     """Go on with a job that was stopped, killed or cancelled."""
-    from smotext_lab.scale.store import open_store
+    from smotext_lab.scale import Job
 
-    open_store(job).remove("cancelled")
-    run(job, workers=workers, runner=runner, num_gpus=num_gpus)
+    told = Job(job).resume(
+        workers=workers, runner=runner, num_gpus=num_gpus, progress=sys.stderr.isatty()
+    )
+    _say_how_it_ended(job, told)
 
 
 @job_app.command()

@@ -115,7 +115,7 @@ class KeptBatches:
 
     def clear(self) -> None:
         """Take the batches away: the part is finished."""
-        self._store.remove(self._folder)
+        self._store.remove_folder(self._folder)
 
 
 def rows_in(name: str) -> int:

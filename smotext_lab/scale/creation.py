@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
 
 __all__ = ["create"]
 
+_OF_A_RUN = {"out", "rejected", "work", "duplicates", "finished.json", "cancelled"}
+_LOG = re.compile(r"log(-.*)?\.jsonl")
+_SHARD = re.compile(r"\d{5,}-[0-9a-f]{16}\.(parquet|npy|json)")
+_PART = re.compile(r"(?:part-(\d+)|extra-\d+-\d+)(?:\.\d+)?\.parquet")
+"""A part of a first plan, with its number, or one that made up for duplicates."""
+
 
 def create(
     store: Store,
@@ -43,6 +50,7 @@ def create(
     from smotext_lab.datasets.streams import Stream
     from smotext_lab.sampler.generation import Source
 
+    _refuse_remains(store)
     interpolator, guards, seed = sampler.resolved()
     check_near(near_duplicates)
     told = described(interpolator)
@@ -109,15 +117,27 @@ def _asked(
     return {label: count for label, count in asked.items() if count}
 
 
+def _refuse_remains(store: Store) -> None:
+    """Raise `DataError` where rows of a job lie whose ``job.json`` is gone: they are not ours."""
+    there = [name for name in store.names("") if name in _OF_A_RUN or _LOG.fullmatch(name)]
+    if there:
+        msg = (
+            f"{store.url} holds {', '.join(there)} but no job.json: what is left of another job "
+            "would be taken for rows of this one. Take another folder, or move that away first."
+        )
+        raise DataError(msg)
+
+
 def _clear_leftovers(store: Store, spec: JobSpec) -> None:
-    """Take away what an earlier try wrote of other texts, or of a longer plan."""
+    """Take away what an earlier try wrote of other texts, or of a longer plan, and no more."""
     kept = {name for shard in spec.shards for name in (shard.texts, shard.vectors)}
     kept |= {name.replace(".npy", ".json") for name in kept}
     for folder in ("texts", "vectors"):
         for name in store.names(folder):
-            if f"{folder}/{name}" not in kept:
+            if _SHARD.fullmatch(name) and f"{folder}/{name}" not in kept:
                 store.remove(f"{folder}/{name}")
     for folder in ("plan", "spare"):
         for name in store.names(folder):
-            if base_number(name.partition(".")[0]) >= spec.n_parts:
+            found = _PART.fullmatch(name)
+            if found and (found[1] is None or int(found[1]) >= spec.n_parts):
                 store.remove(f"{folder}/{name}")

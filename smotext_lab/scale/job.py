@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,6 +29,9 @@ __all__ = ["Job"]
 _ROWS_PER_PART = 1024
 _ROUNDS = 5
 """How often duplicates are looked for and made up for."""
+
+_LOOK = 5.0
+"""Seconds between two listings of what all runs of a job have decoded."""
 
 Runner = Literal["local", "ray"]
 
@@ -202,7 +207,13 @@ class Job:
         log = Log(self._store)
         who = {"host": socket.gethostname(), "pid": os.getpid(), "workers": workers}
         log.add("run", decoded=self._decoded(), version=__version__, **who)
-        how = {"workers": workers, "runner": runner, "decoder": decoder, "num_gpus": num_gpus}
+        how = {
+            "run": log.run,
+            "workers": workers,
+            "runner": runner,
+            "decoder": decoder,
+            "num_gpus": num_gpus,
+        }
         with log.kept():
             try:
                 self._rounds(log, how, progress=progress)
@@ -239,6 +250,8 @@ class Job:
         left = [part for part in part_names(self._store, "plan") if part not in done]
         if not left:
             return
+        # a run on another machine takes them in another order, and does not make what this one does
+        random.Random(log.run).shuffle(left)  # noqa: S311
         with tqdm(
             total=self.spec.planned,
             initial=self._decoded(),
@@ -247,13 +260,15 @@ class Job:
             disable=not progress,
             leave=False,
         ) as bar:
-            refused = 0
+            refused, looked = 0, time.monotonic()
             for facts in self._made(left, how, bar):
                 if facts["made"]:
                     log.add(**{"event": "part", **facts})
                     refused += sum(facts["rejected"].values())
-                bar.n = self._decoded()  # others may be at the job too
+                if time.monotonic() - looked > _LOOK:
+                    bar.n, looked = self._decoded(), time.monotonic()
                 bar.set_postfix(rejected=refused)
+            bar.n = self._decoded()
 
     def _made(self, parts: list[str], how: dict[str, Any], bar: Any) -> Iterator[dict[str, Any]]:
         from smotext_lab.scale.local import run_here, run_workers
@@ -267,7 +282,7 @@ class Job:
 
             made = run_on_ray(store, parts, decoder, workers, how["num_gpus"])
         else:
-            made = run_workers(store, parts, decoder, workers)
+            made = run_workers(store, parts, decoder, workers, how["run"])
         yield from made
 
     def _warn_of_other_code(self) -> None:

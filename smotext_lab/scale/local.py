@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Any
 
 from smotext_lab import machine
@@ -39,9 +40,12 @@ def run_here(
 
 
 def run_workers(
-    store: Store, parts: Sequence[str], decoder: Any, workers: int
+    store: Store, parts: Sequence[str], decoder: Any, workers: int, run: str
 ) -> Iterator[dict[str, Any]]:
     """Make the parts in `workers` processes, each with its share of the cores.
+
+    joblib's processes outlive a run. What they have loaded is used by calls of the same `run`
+    only: for the next one the folder may hold another job, and the decoder may be another.
 
     A worker that is killed takes the others with it; all are started again, as long as parts
     are being finished.
@@ -57,7 +61,8 @@ def run_workers(
     threads = max(1, machine.cpu_count() // workers)
     left, lives = list(parts), _LIVES
     while left:
-        work = [delayed(_make)(store.url, part, decoder, workers, threads) for part in left]
+        share = {"workers": workers, "threads": threads}
+        work = [delayed(_make)(run, store.url, part, decoder, **share) for part in left]
         try:
             with parallel_config(backend="loky", inner_max_num_threads=threads):
                 pool = Parallel(workers, return_as="generator_unordered", pre_dispatch="2*n_jobs")
@@ -76,23 +81,25 @@ def run_workers(
                 raise DataError(msg) from error
 
 
-_workshops: dict[tuple[str, str], Any] = {}  # one: a worker loads the models once
+_workshops: dict[str, Any] = {}  # that of the present run: a worker loads the models once
 
 
-def _make(url: str, part: str, decoder: Any, workers: int, threads: int) -> dict[str, Any]:
+def _make(
+    run: str, url: str, part: str, decoder: Any, *, workers: int, threads: int
+) -> dict[str, Any]:
     """Make one part in a worker's process."""
     from smotext_lab.scale.parts import Workshop
 
-    key = url, repr(decoder)
-    if key not in _workshops:
+    if run not in _workshops:
         _watch_parent()
         _pin(workers, threads)
         _workshops.clear()
-        _workshops[key] = Workshop(open_store(url), decoder)
-    made: dict[str, Any] = _workshops[key].make(part)
+        _workshops[run] = Workshop(open_store(url), decoder)
+    made: dict[str, Any] = _workshops[run].make(part)
     return made
 
 
+@cache
 def _watch_parent() -> None:
     """End this process when the one that started it has ended, however it did."""
     parent = os.getppid()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import secrets
@@ -49,7 +50,11 @@ class Store(Protocol):
         ...
 
     def remove(self, name: str) -> None:
-        """Take a file or a folder away, if it is there."""
+        """Take a file away, if it is there; a folder of that name is left."""
+        ...
+
+    def remove_folder(self, name: str) -> None:
+        """Take a folder away with all that lies in it, if it is there."""
         ...
 
     def local(self, name: str) -> Path | None:
@@ -127,10 +132,12 @@ class Folder:
     def remove(self, name: str) -> None:
         """See `Store`."""
         path = self.path / name
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)  # another worker may be doing the same
-        else:
+        if not path.is_dir():
             path.unlink(missing_ok=True)
+
+    def remove_folder(self, name: str) -> None:
+        """See `Store`."""
+        shutil.rmtree(self.path / name, ignore_errors=True)  # another worker may do the same
 
     def local(self, name: str) -> Path | None:
         """See `Store`."""
@@ -149,12 +156,18 @@ class Bucket:
 
     def read(self, name: str) -> bytes:
         """See `Store`."""
-        data: bytes = _patiently(lambda: self._system.cat_file(self._at(name)), "read", name)
+        data: bytes = self._patiently(lambda: self._system.cat_file(self._at(name)), "read", name)
         return data
 
     def write(self, name: str, data: bytes, *, durable: bool = True) -> None:  # noqa: ARG002
         """See `Store`."""
-        _patiently(lambda: self._put(name, data), "write", name)
+        try:
+            self._patiently(lambda: self._put(name, data), "write", name)
+        except FileNotFoundError as error:
+            if not self._holds_objects:
+                raise  # another worker has taken the folder away
+            msg = f"Could not write {name!r}: there is no bucket for {self.url}. Make it first."
+            raise DataError(msg) from error
 
     def _put(self, name: str, data: bytes) -> None:
         path = self._at(name)
@@ -187,7 +200,7 @@ class Bucket:
 
     def exists(self, name: str) -> bool:
         """See `Store`."""
-        found: bool = _patiently(lambda: self._is_there(name), "look for", name)
+        found: bool = self._patiently(lambda: self._is_there(name), "look for", name)
         return found
 
     def _is_there(self, name: str) -> bool:
@@ -199,7 +212,7 @@ class Bucket:
 
     def names(self, folder: str) -> list[str]:
         """See `Store`."""
-        return _patiently(lambda: self._listed(folder), "list", folder)
+        return self._patiently(lambda: self._listed(folder), "list", folder)
 
     def _listed(self, folder: str) -> list[str]:
         self._system.invalidate_cache()  # other workers write there too
@@ -213,14 +226,21 @@ class Bucket:
 
     def remove(self, name: str) -> None:
         """See `Store`."""
-        _patiently(lambda: self._remove(name), "remove", name)
+        self._patiently(lambda: self._remove(name), "remove", name)
 
     def _remove(self, name: str) -> None:
+        if self._is_there(name):
+            with suppress(FileNotFoundError):  # another worker may do the same
+                self._system.rm_file(self._at(name))
+
+    def remove_folder(self, name: str) -> None:
+        """See `Store`."""
+        self._patiently(lambda: self._remove_folder(name), "remove", name)
+
+    def _remove_folder(self, name: str) -> None:
         self._system.invalidate_cache()
-        try:
+        with suppress(FileNotFoundError):
             self._system.rm(self._at(name), recursive=True)
-        except FileNotFoundError:
-            return
 
     def local(self, name: str) -> Path | None:  # noqa: ARG002
         """See `Store`."""
@@ -229,17 +249,20 @@ class Bucket:
     def _at(self, name: str) -> str:
         return f"{self._path}/{name}" if name else self._path
 
-
-def _patiently(request: Callable[[], _T], verb: str, name: str) -> _T:
-    """Make a request, again if it fails, with longer and longer waits between."""
-    for attempt in range(1, _TRIES + 1):
-        try:
-            return request()
-        except (FileNotFoundError, PermissionError):
-            raise  # an answer, not a failure
-        except Exception as error:
-            if attempt == _TRIES:
-                msg = f"Could not {verb} {name!r} in {_TRIES} tries: {error}"
+    def _patiently(self, request: Callable[[], _T], verb: str, name: str) -> _T:
+        """Make a request, again if it fails, with longer and longer waits between."""
+        for attempt in range(1, _TRIES + 1):
+            try:
+                return request()
+            except FileNotFoundError as error:  # an answer, not a failure; fsspec's has no number
+                told = os.strerror(errno.ENOENT)
+                raise FileNotFoundError(errno.ENOENT, told, f"{self.url}/{name}") from error
+            except PermissionError as error:
+                msg = f"No permission to {verb} {name!r} in {self.url}: {error}"
                 raise DataError(msg) from error
-            time.sleep(_FIRST_WAIT * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))  # noqa: S311
-    raise AssertionError
+            except Exception as error:
+                if attempt == _TRIES:
+                    msg = f"Could not {verb} {name!r} in {_TRIES} tries: {error}"
+                    raise DataError(msg) from error
+                time.sleep(_FIRST_WAIT * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))  # noqa: S311
+        raise AssertionError

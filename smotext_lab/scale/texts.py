@@ -7,8 +7,9 @@ import io
 import json
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,7 @@ def read_in(store: Store, stream: Stream, encoder: Any, *, progress: bool) -> Re
         for number, chunk in enumerate(stream):
             texts = chunk["text"].tolist()
             own = [known.setdefault(label, len(known)) for label in chunk["label"].tolist()]
+            _check_labels(stream.called, known)
             codes.append(np.array(own, np.int32))
             digests.append(digest_of(texts, own))
             name = f"{number:05}-{_key(encoder, digests[-1])}"
@@ -115,12 +117,24 @@ def read_in(store: Store, stream: Stream, encoder: Any, *, progress: bool) -> Re
         msg = f"{stream.called} has no row with a text and a label."
         raise DataError(msg)
     classes = stream.typed(list(known))
-    kinds = {type(label).__name__ for label in classes}
-    if len(kinds) > 1:
-        msg = f"{stream.called}: labels are of several kinds: {', '.join(sorted(kinds))}."
-        raise DataError(msg)
     whole = data_sha256(digests, classes)
     return Reading(shards, classes, np.concatenate(codes), whole, long_texts)
+
+
+def _check_labels(called: str, labels: Iterable[Any]) -> None:
+    """Raise `DataError` where labels are of several kinds, or of one that JSON cannot hold."""
+    kinds = {type(label): label for label in labels}
+    if len(kinds) > 1:
+        names = sorted(kind.__name__ for kind in kinds)
+        msg = f"{called}: labels are of several kinds: {', '.join(names)}."
+        raise DataError(msg)
+    for kind, label in kinds.items():
+        if not issubclass(kind, str | int | float):
+            msg = (
+                f"{called}: the label {label!r} is of the kind {kind.__name__}, and a job keeps "
+                "texts and numbers only: make one of those of the labels."
+            )
+            raise DataError(msg)
 
 
 def _key(encoder: Any, digest: bytes) -> str:
@@ -184,12 +198,14 @@ def mapped(store: Store, shards: Sequence[Shard]) -> np.ndarray:
     """Return the vectors of all shards, mapped from a file on this machine's disk.
 
     One shard on a disk is mapped where it lies; otherwise they are put together in a file of
-    the cache, once a machine.
+    the cache, once a machine, and again where that file is cut short.
 
     Raises
     ------
     DataError
         If a shard is not that of which ``job.json`` tells.
+    OSError
+        If there is no room for the file.
     """
     own = store.local(shards[0].vectors) if len(shards) == 1 else None
     if own is not None:
@@ -201,25 +217,42 @@ def mapped(store: Store, shards: Sequence[Shard]) -> np.ndarray:
 
     key = hashlib.sha256("".join(shard.sha256 for shard in shards).encode()).hexdigest()[:24]
     path = cache_dir() / "vectors" / f"{key}.npy"
-    if not path.is_file():
+    if not _is_whole(path, sum(shard.rows for shard in shards)):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         aside = path.with_name(f".{key}.{os.getpid()}.{secrets.token_hex(4)}.npy")
         try:
             _join(store, shards, aside)
             aside.replace(path)
+        except OSError as error:
+            if error.filename is not None:
+                raise
+            # an error of writing does not say where, and it is not where the job lies
+            raise OSError(error.errno, error.strerror, str(path.parent)) from error
         finally:
             aside.unlink(missing_ok=True)
     return np.load(path, mmap_mode="r")
 
 
-def _join(store: Store, shards: Sequence[Shard], path: os.PathLike[str]) -> None:
-    whole: Any = None
-    start = 0
-    for shard in shards:
-        part = read_vectors(store, shard)
-        if whole is None:
-            shape = (sum(each.rows for each in shards), part.shape[1])
-            whole = np.lib.format.open_memmap(path, "w+", np.float32, shape)
-        whole[start : start + len(part)] = part
-        start += len(part)
-    whole.flush()
+def _is_whole(path: Path, rows: int) -> bool:
+    try:
+        found = np.load(path, mmap_mode="r")
+    except (FileNotFoundError, EOFError, ValueError):  # none, empty, cut short
+        return False
+    return len(found) == rows and path.stat().st_size == found.offset + found.nbytes
+
+
+def _join(store: Store, shards: Sequence[Shard], path: Path) -> None:
+    """Write the vectors of all shards into one file.
+
+    Not through a map of it: on a full disk, writing into one ends the process without a word.
+    """
+    with path.open("xb") as file:
+        for number, shard in enumerate(shards):
+            part = read_vectors(store, shard)
+            if number == 0:
+                shape = (sum(each.rows for each in shards), part.shape[1])
+                told = {"descr": part.dtype.str, "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(file, told)
+            file.write(part.data)
+        file.flush()
+        os.fsync(file.fileno())
