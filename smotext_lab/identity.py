@@ -14,7 +14,15 @@ import numpy as np
 
 from smotext_lab.errors import ParameterError
 
-__all__ = ["data_sha256", "decoding_of", "described", "digest_of", "models_of", "remade"]
+__all__ = [
+    "data_sha256",
+    "decoding_of",
+    "described",
+    "digest_of",
+    "dtypes_of",
+    "models_of",
+    "remade",
+]
 
 _HOMES = {
     "XRAGDecoder": "smotext_lab.decoders",
@@ -121,6 +129,32 @@ def models_of(decoder: Any) -> dict[str, str]:
         # an xRAG checkpoint's projector lies in the LLM's own files, whose identity is above
         found["bridge"] = bridge.facts.sha256 or bridge.facts.kind
     return found
+
+
+def dtypes_of(decoder: Any) -> dict[str, str]:
+    """Return what a decoder's LLM and encoder are computed in on this machine.
+
+    Of a decoder or an encoder that is none of smotext-lab's own, nothing is known.
+
+    Examples
+    --------
+    >>> from smotext_lab import BertEncoder, XRAGDecoder
+    >>> dtypes_of(XRAGDecoder(encoder=BertEncoder(dtype="float32"), dtype="bfloat16"))
+    {'llm': 'bfloat16', 'encoder': 'float32'}
+    """
+    from smotext_lab.decoders import XRAGDecoder
+    from smotext_lab.encoders import BertEncoder, SFREncoder
+    from smotext_lab.models.placement import precision
+
+    if not isinstance(decoder, XRAGDecoder):
+        return {}
+    parts: dict[str, Any] = {"llm": decoder, "encoder": decoder.encoder}
+    own = XRAGDecoder | BertEncoder | SFREncoder
+    return {
+        role: precision(part.dtype, part.device)
+        for role, part in parts.items()
+        if isinstance(part, own)
+    }
 
 
 def decoding_of(decoder: Any) -> dict[str, Any]:

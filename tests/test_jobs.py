@@ -415,6 +415,29 @@ def test_another_model_is_refused(create, tiny, tmp_path, tiny_llm):
         Job(job.url).run(progress=False)
 
 
+def test_a_job_is_refused_where_auto_is_another_dtype(create, tiny, monkeypatch):
+    from smotext_lab.models import placement
+
+    def fast(native: bool) -> None:
+        monkeypatch.setattr(placement.machine, "has_bf16", lambda: native)
+
+    sampler = tiny()
+    sampler.decoder.dtype = "auto"
+    fast(False)
+    job = create(sampler=sampler)
+    assert job.spec.dtypes == {"llm": "float32", "encoder": "float32"}
+    fast(True)
+    with pytest.raises(
+        DataError,
+        match=r"the llm in float32, and here it would be computed in bfloat16: .*same kind.*dtype=",
+    ):
+        job.run(progress=False)
+    old = _changed(job, dtypes={})  # of before it was kept
+    assert old.run(progress=False).state == "finished"
+    fast(False)
+    assert create("again", sampler=sampler).run(progress=False).state == "finished"
+
+
 def test_a_job_is_not_written_over(create):
     create()
     with pytest.raises(DataError, match="There is a job in"):

@@ -15,7 +15,7 @@ from smotext_lab.bridges import split_words
 from smotext_lab.errors import DataError
 from smotext_lab.forms import TextForm
 from smotext_lab.guards import Guards
-from smotext_lab.identity import models_of, remade
+from smotext_lab.identity import dtypes_of, models_of, remade
 from smotext_lab.interpolators.blends import Blends
 from smotext_lab.sampler.generation import Generation, Source
 from smotext_lab.scale.batches import KeptBatches
@@ -192,13 +192,23 @@ class Workshop:
 
 
 def check_models(spec: JobSpec, decoder: Any) -> None:
-    """Raise `DataError` if the models are not those that the job was made with."""
+    """Raise `DataError` if models or precision are not those that the job was made with."""
     for role, was in spec.models.items():
         now = models_of(decoder)[role]
         if now != was:
             msg = (
                 f"The job was made with the {role} {was}, and now it is {now}: its rows would not "
                 "go together. Provide that one again, or make a new job."
+            )
+            raise DataError(msg)
+    here = dtypes_of(decoder) if spec.dtypes else {}
+    for role, was in spec.dtypes.items():
+        if here.get(role, was) != was:
+            msg = (
+                f"The job was made with the {role} in {was}, and here it would be computed in "
+                f"{here[role]}: its rows would not go together. Run it on a machine of the same "
+                f"kind, or make a new job and give the {role} a dtype that both compute in, such "
+                "as dtype='float32'."
             )
             raise DataError(msg)
 
