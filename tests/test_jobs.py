@@ -9,7 +9,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -17,7 +19,9 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec import register_implementation
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
 
 from smotext_lab import BertEncoder, SMOTExT, XRAGDecoder
 from smotext_lab.errors import DataError, ParameterError
@@ -829,12 +833,80 @@ def test_requests_that_fail_are_made_again(monkeypatch, tmp_path):
         return real(path, **how)
 
     monkeypatch.setattr(store._system, "cat_file", often)
-    monkeypatch.setattr("smotext_lab.scale.store._FIRST_WAIT", 0.001)
+    monkeypatch.setattr("smotext_lab.scale.store._LONGEST_WAIT", 0.001)
     assert store.read("plan/a.parquet") == b"1"
     assert len(tries) == 3
     failing.update(range(100))
-    with pytest.raises(DataError, match=r"Could not read 'plan/a\.parquet' in 8 tries: SlowDown"):
+    with pytest.raises(DataError, match=r"Could not read 'plan/a\.parquet' in 14 tries: SlowDown"):
         store.read("plan/a.parquet")
+
+
+def test_a_storage_that_is_away_for_minutes_is_waited_for(monkeypatch, tmp_path):
+    store, waits = open_store(f"memory://{tmp_path.name}"), []
+
+    def away(path, **how):
+        raise OSError("503")
+
+    monkeypatch.setattr(store._system, "cat_file", away)
+    monkeypatch.setattr("smotext_lab.scale.store.time.sleep", waits.append)
+    with pytest.raises(DataError, match="503"):
+        store.read("job.json")
+    assert sum(waits) > 80
+    assert max(waits) <= 30
+
+
+class Spoilt(MemoryFileSystem):
+    """Object storage that answers every fifth request with an error, having done it or not."""
+
+    protocol = ("spoilt", "s3")
+    cachable = False
+    store: ClassVar[dict] = {}
+    pseudo_dirs: ClassVar[list] = [""]
+    spoilt: ClassVar[Counter] = Counter()
+    rng = np.random.default_rng(0)
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return super()._strip_protocol(path.replace("spoilt://", "memory://"))
+
+    def _spoil(self, verb):
+        if self.rng.random() < 0.2:
+            self.spoilt[verb] += 1
+            raise OSError("SlowDown")
+
+    def cat_file(self, path, *args, **how):
+        self._spoil("cat")
+        return super().cat_file(path, *args, **how)
+
+    def info(self, path, **how):
+        self._spoil("info")
+        return super().info(path, **how)
+
+    def ls(self, path, *args, **how):
+        self._spoil("ls")
+        return super().ls(path, *args, **how)
+
+    def pipe_file(self, path, value, *args, **how):
+        assert not path.endswith(".part")  # one request, and the file is whole or not there
+        self._spoil("before")
+        super().pipe_file(path, value, *args, **how)
+        self._spoil("after")
+
+
+def test_a_job_on_object_storage_whose_answers_are_spoilt_gives_the_same_rows(
+    tiny, tickets, create, tmp_path, monkeypatch
+):
+    register_implementation("spoilt", Spoilt, clobber=True)
+    monkeypatch.setenv("SMOTEXT_LAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("smotext_lab.scale.store._LONGEST_WAIT", 0.001)
+    whole = create("whole")
+    whole.run(progress=False)
+    how = {"rows_per_part": 16, "near_duplicates": None, "progress": False}
+    job = Job.create(f"spoilt://bucket/{tmp_path.name}", tickets, N, sampler=tiny(), **how)
+    assert job.run(progress=False).state == "finished"
+    pd.testing.assert_frame_equal(rows_of(job, rejected=True), rows_of(whole, rejected=True))
+    assert job.verify() == []
+    assert set(Spoilt.spoilt) == {"cat", "info", "ls", "before", "after"}
 
 
 def test_a_file_that_is_not_there_is_no_failed_request(tmp_path):
@@ -891,10 +963,10 @@ class CutShort(LocalFileSystem):
 
 
 def test_a_writing_that_is_cut_short_is_no_file(monkeypatch, tmp_path):
-    monkeypatch.setattr("smotext_lab.scale.store._FIRST_WAIT", 0.001)
+    monkeypatch.setattr("smotext_lab.scale.store._LONGEST_WAIT", 0.001)
     system = CutShort()
     store = Bucket("cut://job", system, str(tmp_path / "job"))
-    system.left = 8
+    system.left = 14
     with pytest.raises(DataError, match="Could not write"):
         store.write("out/part-00000.parquet", b"whole")
     assert not store.exists("out/part-00000.parquet")
