@@ -59,7 +59,17 @@ def described(made: Any) -> dict[str, Any]:
     for name in inspect.signature(kind).parameters:
         value = _value(made, name)
         values[name] = described(value) if name == "encoder" else _plain(kind.__name__, name, value)
-    return {"class": kind.__name__, "parameters": values}
+    return {"class": kind.__name__, "parameters": values, **_own_split(made)}
+
+
+def _own_split(made: Any) -> dict[str, str]:
+    """Return the name of the function by which a bridge splits texts, if it is the user's."""
+    from smotext_lab.bridges import split_of, split_words
+
+    split = split_of(getattr(made, "bridge", None))
+    if split is split_words:
+        return {}
+    return {"split": getattr(split, "__qualname__", type(split).__qualname__)}
 
 
 def _value(made: Any, name: str) -> Any:
@@ -94,7 +104,8 @@ def remade(told: Mapping[str, Any]) -> Any:
     Raises
     ------
     ParameterError
-        If it was of a class of the user's own.
+        If it was of a class of the user's own, or of a bridge that splits texts by a function
+        of the user's.
     """
     import importlib
 
@@ -103,6 +114,12 @@ def remade(told: Mapping[str, Any]) -> Any:
         msg = (
             f"This job was made with {told['repr']}, which is not one of smotext-lab's own: give "
             "it again, as in Job(folder).run(decoder=my_decoder)."
+        )
+        raise ParameterError(msg)
+    if "split" in told:
+        msg = (
+            f"This job was made with a bridge that splits texts by {told['split']}, a function of "
+            "yours: give the decoder again, as in Job(folder).run(decoder=my_decoder)."
         )
         raise ParameterError(msg)
     values = dict(told["parameters"])

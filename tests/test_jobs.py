@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -24,9 +25,11 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from smotext_lab import BertEncoder, SMOTExT, XRAGDecoder
+from smotext_lab.bridges import BridgeFacts, LexicalBridge, load_bridge
 from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.guards import Guards
 from smotext_lab.interpolators import BorderlineSMOTEInterpolator, MixupInterpolator
+from smotext_lab.models import fingerprint
 from smotext_lab.scale import Job, local
 from smotext_lab.scale.batches import KeptBatches
 from smotext_lab.scale.duplicates import find, searched, shingles
@@ -664,6 +667,48 @@ def test_duplicates_that_nothing_makes_up_for_are_lacking(repeating):
 
 
 # --- signs of life ----------------------------------------------------------------------------
+
+
+def characters(text: str) -> list[str]:
+    return list(text.replace(" ", ""))
+
+
+@pytest.fixture
+def by_characters(tiny_encoder, tiny_llm, tmp_path) -> XRAGDecoder:
+    """Return a decoder whose bridge, read from a folder, splits texts into characters."""
+    names = fingerprint(tiny_encoder), fingerprint(tiny_llm)
+    facts = BridgeFacts("lexical", *names, dim=16, hidden=16, n_tokens=4, n_words=2)
+    LexicalBridge(facts, ["rain", "bank", "goal"], [[3], [4], [5]]).save(tmp_path / "bridge")
+    encoder = BertEncoder(str(tiny_encoder), dtype="float32")
+    settings = {"max_new_tokens": 6, "n_candidates": 2, "batch_size": 4, "dtype": "float32"}
+    bridge = load_bridge(tmp_path / "bridge", split=characters)
+    return XRAGDecoder(str(tiny_llm), bridge, encoder=encoder, **settings)
+
+
+def test_how_long_texts_are_to_be_goes_by_the_words_of_the_bridge(
+    by_characters, create, tickets, monkeypatch
+):
+    asked, real = [], XRAGDecoder.decode_rows
+
+    def noted(self, vectors, **how):
+        asked.append(how["lengths"])
+        return real(self, vectors, **how)
+
+    monkeypatch.setattr(XRAGDecoder, "decode_rows", noted)
+    how = {"random_state": 5, "guards": OPEN, "progress": False}
+    given = pd.read_csv(tickets)
+    made = SMOTExT(decoder=by_characters, **how).generate(given["body"], given["queue"], N)
+    shortest = given["body"].map(lambda text: len(characters(text))).min()
+    lengths = [length for call in asked for length in call]
+    assert min(lengths) >= shortest > 12  # in words they are 7
+    asked.clear()
+    job = create(sampler=SMOTExT(decoder=by_characters, **how))
+    with pytest.raises(ParameterError, match=r"splits texts by characters, .* give the decoder"):
+        job.run(progress=False)
+    assert not asked
+    job.run(decoder=pickle.loads(pickle.dumps(by_characters)), progress=False)
+    assert [length for call in asked for length in call] == lengths
+    pd.testing.assert_frame_equal(rows_of(job), made.accepted.reset_index(drop=True), atol=1e-6)
 
 
 def _logged(job: Job, *events: dict) -> None:
