@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -967,29 +968,100 @@ def test_a_file_that_is_not_there_is_no_failed_request(tmp_path):
 def test_a_ray_cluster_that_loses_a_node_gives_the_same_rows(create):
     ray = pytest.importorskip("ray", reason="Ray is not installed (extra ray)")
     cluster_utils = pytest.importorskip("ray.cluster_utils")
-    whole = create("whole")
+    whole = create("whole", 120)
     whole.run(progress=False)
-    job = create(rows_per_part=4)
+    job = create(n=120, rows_per_part=4)
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    left = []
     try:
         nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
         ray.init(address=cluster.address, log_to_driver=False)
-        parts = Path(job.url) / "out"
 
         def lose() -> None:
-            while not any(parts.glob("*.parquet")):
-                time.sleep(0.05)
+            _wait_for_a_part(job)
             cluster.remove_node(nodes[0], allow_graceful=False)
+            left.append(30 - len(list(Path(job.url).glob("out/*.parquet"))))
 
         thread = threading.Thread(target=lose, daemon=True)
         thread.start()
-        job.run(runner="ray", workers=2, progress=False)
+        job.run(runner="ray", workers=3, num_cpus=1, progress=False)
         thread.join(timeout=30)
     finally:
         ray.shutdown()
         cluster.shutdown()
-    pd.testing.assert_frame_equal(rows_of(job), rows_of(whole))
+    assert left[0] > 0
+    pd.testing.assert_frame_equal(rows_of(job), rows_of(whole), atol=1e-6)
     assert not job.verify()
+
+
+def _with_another_llm(job: Job, llm: Path, folder: Path) -> Job:
+    decoder = dict(job.spec.decoder)
+    other = str(shutil.copytree(llm, folder / "other-llm"))
+    decoder["parameters"] = {**decoder["parameters"], "llm": other}
+    return _changed(job, decoder=decoder)
+
+
+class DiedError(Exception):
+    """Stands in for Ray's own errors."""
+
+
+def _without_a_cluster(asked: dict, rows: list[dict], error: Exception | None = None):
+    """Return what stands in for Ray: workers are called in this process, and then die."""
+
+    def ran():
+        worker = asked["fn"](*asked["fn_constructor_args"])
+        for row in rows:
+            yield {"told": worker({"part": [row["part"]]})["told"][0]}
+        if error is not None:
+            raise error
+
+    def map_batches(fn, **how):
+        asked.update(how, fn=fn)
+        return SimpleNamespace(iter_rows=ran)
+
+    def from_items(items, **_):
+        rows.extend(items)
+        return SimpleNamespace(map_batches=map_batches)
+
+    data = SimpleNamespace(
+        from_items=from_items,
+        ActorPoolStrategy=lambda size: size,
+        DataContext=SimpleNamespace(get_current=SimpleNamespace),
+    )
+    errors = SimpleNamespace(RayActorError=DiedError, OutOfMemoryError=DiedError)
+    return SimpleNamespace(data=data, exceptions=errors, is_initialized=lambda: True)
+
+
+def test_workers_on_ray_are_started_again_a_few_times_and_errors_are_ours(
+    create, monkeypatch, tiny_llm, tmp_path
+):
+    asked: dict = {}
+    monkeypatch.setitem(sys.modules, "ray", _without_a_cluster(asked, []))
+    job = create()
+    assert job.run(runner="ray", workers=2, num_cpus=3, progress=False).state == "finished"
+    assert (asked["compute"], asked["num_cpus"], asked["num_gpus"]) == (2, 3, None)
+    assert (asked["max_restarts"], asked["max_task_retries"]) == (3, 3)
+    other = _with_another_llm(create("other"), tiny_llm, tmp_path)
+    with pytest.raises(DataError, match=r"^The job was made with the llm tiny-llm@"):
+        other.run(runner="ray", progress=False)
+    monkeypatch.setitem(sys.modules, "ray", _without_a_cluster({}, [], DiedError()))
+    with pytest.raises(DataError, match=r"^A worker on Ray died more than 3 times"):
+        create("dying").run(runner="ray", progress=False)
+
+
+def test_what_goes_wrong_on_ray_is_one_sentence(create, repeating, tiny_llm, tmp_path):
+    ray = pytest.importorskip("ray", reason="Ray is not installed (extra ray)")
+    other = _with_another_llm(create(), tiny_llm, tmp_path)
+    job, words = repeating("dying")
+    words.decode_rows = lambda *_, **__: os._exit(1)
+    try:
+        ray.init(num_cpus=1, log_to_driver=False)
+        with pytest.raises(DataError, match=r"^The job was made with the llm tiny-llm@"):
+            other.run(runner="ray", progress=False)
+        with pytest.raises(DataError, match=r"^A worker on Ray died more than 3 times"):
+            job.run(runner="ray", decoder=words, progress=False)
+    finally:
+        ray.shutdown()
 
 
 class CutShort(LocalFileSystem):

@@ -36,6 +36,9 @@ _Runner = Annotated[
     Literal["local", "ray"],
     typer.Option(help="This machine, or the Ray cluster that RAY_ADDRESS names (extra ray)."),
 ]
+_Cpus = Annotated[
+    float, typer.Option("--num-cpus", help="With Ray: of each worker; 0 leaves it to Ray.")
+]
 _Gpus = Annotated[float, typer.Option("--num-gpus", help="With Ray: of each worker.")]
 
 
@@ -153,13 +156,24 @@ def _share(word: str) -> float | None:
 
 @job_app.command()
 def run(
-    job: _Job, *, workers: _Workers = 1, runner: _Runner = "local", num_gpus: _Gpus = 0.0
+    job: _Job,
+    *,
+    workers: _Workers = 1,
+    runner: _Runner = "local",
+    num_cpus: _Cpus = 0.0,
+    num_gpus: _Gpus = 0.0,
 ) -> None:
     """Make what is not there yet; Ctrl-C or a kill loses at most the batch in hand."""
     from smotext_lab.scale import Job
 
     made = Job(job)
-    told = made.run(workers=workers, runner=runner, num_gpus=num_gpus, progress=sys.stderr.isatty())
+    told = made.run(
+        workers=workers,
+        runner=runner,
+        num_cpus=num_cpus,
+        num_gpus=num_gpus,
+        progress=sys.stderr.isatty(),
+    )
     say(str(told))
     if told.state == "cancelled":
         say(f"`smotext-lab job resume {job}` takes the cancellation back.")
@@ -169,13 +183,18 @@ def run(
 
 @job_app.command()
 def resume(
-    job: _Job, *, workers: _Workers = 1, runner: _Runner = "local", num_gpus: _Gpus = 0.0
+    job: _Job,
+    *,
+    workers: _Workers = 1,
+    runner: _Runner = "local",
+    num_cpus: _Cpus = 0.0,
+    num_gpus: _Gpus = 0.0,
 ) -> None:
     """Go on with a job that was stopped, killed or cancelled."""
     from smotext_lab.scale.store import open_store
 
     open_store(job).remove("cancelled")
-    run(job, workers=workers, runner=runner, num_gpus=num_gpus)
+    run(job, workers=workers, runner=runner, num_cpus=num_cpus, num_gpus=num_gpus)
 
 
 @job_app.command()

@@ -157,6 +157,7 @@ class Job:
         workers: int = 1,
         runner: Runner = "local",
         decoder: Any = None,
+        num_cpus: float = 0,
         num_gpus: float = 0,
         progress: bool = True,
     ) -> JobStatus:
@@ -172,6 +173,8 @@ class Job:
             must lie where every node reaches it.
         decoder : optional
             A decoder of your own that the job was made with.
+        num_cpus : float, default=0
+            With Ray: cores, and so threads, of each worker; 0 leaves it to Ray.
         num_gpus : float, default=0
             With Ray: of each worker.
         progress : bool, default=True
@@ -201,7 +204,8 @@ class Job:
         log = Log(self._store)
         who = {"host": socket.gethostname(), "pid": os.getpid(), "workers": workers}
         log.add("run", decoded=self._decoded(), version=__version__, **who)
-        how = {"workers": workers, "runner": runner, "decoder": decoder, "num_gpus": num_gpus}
+        on_ray = {"num_cpus": num_cpus, "num_gpus": num_gpus}
+        how = {"workers": workers, "runner": runner, "decoder": decoder, "on_ray": on_ray}
         with log.kept():
             try:
                 self._rounds(log, how, progress=progress)
@@ -264,7 +268,7 @@ class Job:
         if how["runner"] == "ray":
             from smotext_lab.scale.on_ray import run_on_ray
 
-            made = run_on_ray(store, parts, decoder, workers, how["num_gpus"])
+            made = run_on_ray(store, parts, decoder, workers, **how["on_ray"])
         else:
             made = run_workers(store, parts, decoder, workers)
         yield from made
