@@ -41,6 +41,11 @@ RUN = (
 )
 
 
+def peak_memory() -> float:
+    """Return the most memory that this process has held, in GB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9  # told in KiB
+
+
 def sampler(together: int = 128) -> SMOTExT:
     settings = {"n_candidates": 1, "max_new_tokens": 48, "batch_size": together}
     decoder = XRAGDecoder(encoder=BertEncoder(), **settings)
@@ -140,7 +145,7 @@ def plan(rows: pd.DataFrame, given: argparse.Namespace, folder: Path) -> dict[st
     started = time.perf_counter()
     job = created(folder / "job", rows, given.rows, each=1024)
     seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    peak = peak_memory()
     started = time.perf_counter()
     job.status()
     return {
@@ -168,7 +173,7 @@ def curve(rows: pd.DataFrame, given: argparse.Namespace, folder: Path) -> dict[s
             "encode and plan": 1000 * planned / size,
             **{k: 1000 * v / size for k, v in spent.items()},
             "all": 1000 * whole / size,
-            "peak memory, GB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+            "peak memory, GB": peak_memory(),
         }
     return told
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, overload
 import numpy as np
 import torch
 
-from smotext_lab.bridges import Bridge
+from smotext_lab.bridges import Bridge, split_of, split_words
 from smotext_lab.decoded import Decoded, Tried
 from smotext_lab.encoders import BertEncoder, Encoder
 from smotext_lab.engines.base import Sampling
@@ -235,7 +235,8 @@ class XRAGDecoder(LazyWeights):
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
-        if isinstance(self.bridge, Bridge) and self.bridge.folder is not None:
+        own = split_of(self.bridge) is not split_words  # which the folder does not hold
+        if isinstance(self.bridge, Bridge) and self.bridge.folder is not None and not own:
             state["bridge"] = self.bridge.folder  # a path is read again, weights are not pickled
         return state
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from smotext_lab.bridges import LexicalBridge, split_words
+from smotext_lab.bridges import split_of
 from smotext_lab.bridges.hints import hint_ids
 from smotext_lab.candidates import NO_GAIN, Candidate, in_form, moved_on, score
 from smotext_lab.drafts import Draft
@@ -118,8 +118,7 @@ class Editor:
 
     @property
     def _split(self) -> Callable[[str], list[str]]:
-        bridge = self.writer.bridge
-        return bridge.split if isinstance(bridge, LexicalBridge) else split_words
+        return split_of(self.writer.bridge)
 
     def _likely(
         self, wanted: Wanted, best: list[Candidate], texts: list[list[str]]

@@ -14,7 +14,15 @@ import numpy as np
 
 from smotext_lab.errors import ParameterError
 
-__all__ = ["data_sha256", "decoding_of", "described", "digest_of", "models_of", "remade"]
+__all__ = [
+    "data_sha256",
+    "decoding_of",
+    "described",
+    "digest_of",
+    "dtypes_of",
+    "models_of",
+    "remade",
+]
 
 _HOMES = {
     "XRAGDecoder": "smotext_lab.decoders",
@@ -51,7 +59,17 @@ def described(made: Any) -> dict[str, Any]:
     for name in inspect.signature(kind).parameters:
         value = _value(made, name)
         values[name] = described(value) if name == "encoder" else _plain(kind.__name__, name, value)
-    return {"class": kind.__name__, "parameters": values}
+    return {"class": kind.__name__, "parameters": values, **_own_split(made)}
+
+
+def _own_split(made: Any) -> dict[str, str]:
+    """Return the name of the function by which a bridge splits texts, if it is the user's."""
+    from smotext_lab.bridges import split_of, split_words
+
+    split = split_of(getattr(made, "bridge", None))
+    if split is split_words:
+        return {}
+    return {"split": getattr(split, "__qualname__", type(split).__qualname__)}
 
 
 def _value(made: Any, name: str) -> Any:
@@ -86,7 +104,8 @@ def remade(told: Mapping[str, Any]) -> Any:
     Raises
     ------
     ParameterError
-        If it was of a class of the user's own.
+        If it was of a class of the user's own, or of a bridge that splits texts by a function
+        of the user's.
     """
     import importlib
 
@@ -95,6 +114,12 @@ def remade(told: Mapping[str, Any]) -> Any:
         msg = (
             f"This job was made with {told['repr']}, which is not one of smotext-lab's own: give "
             "it again, as in Job(folder).run(decoder=my_decoder)."
+        )
+        raise ParameterError(msg)
+    if "split" in told:
+        msg = (
+            f"This job was made with a bridge that splits texts by {told['split']}, a function of "
+            "yours: give the decoder again, as in Job(folder).run(decoder=my_decoder)."
         )
         raise ParameterError(msg)
     values = dict(told["parameters"])
@@ -121,6 +146,32 @@ def models_of(decoder: Any) -> dict[str, str]:
         # an xRAG checkpoint's projector lies in the LLM's own files, whose identity is above
         found["bridge"] = bridge.facts.sha256 or bridge.facts.kind
     return found
+
+
+def dtypes_of(decoder: Any) -> dict[str, str]:
+    """Return what a decoder's LLM and encoder are computed in on this machine.
+
+    Of a decoder or an encoder that is none of smotext-lab's own, nothing is known.
+
+    Examples
+    --------
+    >>> from smotext_lab import BertEncoder, XRAGDecoder
+    >>> dtypes_of(XRAGDecoder(encoder=BertEncoder(dtype="float32"), dtype="bfloat16"))
+    {'llm': 'bfloat16', 'encoder': 'float32'}
+    """
+    from smotext_lab.decoders import XRAGDecoder
+    from smotext_lab.encoders import BertEncoder, SFREncoder
+    from smotext_lab.models.placement import precision
+
+    if not isinstance(decoder, XRAGDecoder):
+        return {}
+    parts: dict[str, Any] = {"llm": decoder, "encoder": decoder.encoder}
+    own = XRAGDecoder | BertEncoder | SFREncoder
+    return {
+        role: precision(part.dtype, part.device)
+        for role, part in parts.items()
+        if isinstance(part, own)
+    }
 
 
 def decoding_of(decoder: Any) -> dict[str, Any]:

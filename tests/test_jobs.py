@@ -5,6 +5,7 @@ import datetime as dt
 import itertools
 import json
 import os
+import pickle
 import random
 import shutil
 import signal
@@ -12,7 +13,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -20,12 +24,16 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec import register_implementation
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
 
 from smotext_lab import BertEncoder, SMOTExT, XRAGDecoder
+from smotext_lab.bridges import BridgeFacts, LexicalBridge, load_bridge
 from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.guards import Guards
 from smotext_lab.interpolators import BorderlineSMOTEInterpolator, MixupInterpolator
+from smotext_lab.models import fingerprint
 from smotext_lab.scale import Job, local, merging, plan
 from smotext_lab.scale.batches import KeptBatches
 from smotext_lab.scale.duplicates import find, searched, shingles
@@ -578,6 +586,29 @@ def test_labels_that_a_job_cannot_keep_are_refused_before_anything_is_encoded(
     assert decoder.encoder.calls == 0
 
 
+def test_a_job_is_refused_where_auto_is_another_dtype(create, tiny, monkeypatch):
+    from smotext_lab.models import placement
+
+    def fast(native: bool) -> None:
+        monkeypatch.setattr(placement.machine, "has_bf16", lambda: native)
+
+    sampler = tiny()
+    sampler.decoder.dtype = "auto"
+    fast(False)
+    job = create(sampler=sampler)
+    assert job.spec.dtypes == {"llm": "float32", "encoder": "float32"}
+    fast(True)
+    with pytest.raises(
+        DataError,
+        match=r"the llm in float32, and here it would be computed in bfloat16: .*same kind.*dtype=",
+    ):
+        job.run(progress=False)
+    old = _changed(job, dtypes={})  # of before it was kept
+    assert old.run(progress=False).state == "finished"
+    fast(False)
+    assert create("again", sampler=sampler).run(progress=False).state == "finished"
+
+
 def test_a_job_is_not_written_over(create):
     create()
     with pytest.raises(DataError, match="There is a job in"):
@@ -900,6 +931,48 @@ def test_duplicates_that_nothing_makes_up_for_are_lacking(repeating):
 # --- signs of life ----------------------------------------------------------------------------
 
 
+def characters(text: str) -> list[str]:
+    return list(text.replace(" ", ""))
+
+
+@pytest.fixture
+def by_characters(tiny_encoder, tiny_llm, tmp_path) -> XRAGDecoder:
+    """Return a decoder whose bridge, read from a folder, splits texts into characters."""
+    names = fingerprint(tiny_encoder), fingerprint(tiny_llm)
+    facts = BridgeFacts("lexical", *names, dim=16, hidden=16, n_tokens=4, n_words=2)
+    LexicalBridge(facts, ["rain", "bank", "goal"], [[3], [4], [5]]).save(tmp_path / "bridge")
+    encoder = BertEncoder(str(tiny_encoder), dtype="float32")
+    settings = {"max_new_tokens": 6, "n_candidates": 2, "batch_size": 4, "dtype": "float32"}
+    bridge = load_bridge(tmp_path / "bridge", split=characters)
+    return XRAGDecoder(str(tiny_llm), bridge, encoder=encoder, **settings)
+
+
+def test_how_long_texts_are_to_be_goes_by_the_words_of_the_bridge(
+    by_characters, create, tickets, monkeypatch
+):
+    asked, real = [], XRAGDecoder.decode_rows
+
+    def noted(self, vectors, **how):
+        asked.append(how["lengths"])
+        return real(self, vectors, **how)
+
+    monkeypatch.setattr(XRAGDecoder, "decode_rows", noted)
+    how = {"random_state": 5, "guards": OPEN, "progress": False}
+    given = pd.read_csv(tickets)
+    made = SMOTExT(decoder=by_characters, **how).generate(given["body"], given["queue"], N)
+    shortest = given["body"].map(lambda text: len(characters(text))).min()
+    lengths = [length for call in asked for length in call]
+    assert min(lengths) >= shortest > 12  # in words they are 7
+    asked.clear()
+    job = create(sampler=SMOTExT(decoder=by_characters, **how))
+    with pytest.raises(ParameterError, match=r"splits texts by characters, .* give the decoder"):
+        job.run(progress=False)
+    assert not asked
+    job.run(decoder=pickle.loads(pickle.dumps(by_characters)), progress=False)
+    assert [length for call in asked for length in call] == lengths
+    pd.testing.assert_frame_equal(rows_of(job), made.accepted.reset_index(drop=True), atol=1e-6)
+
+
 def _logged(job: Job, *events: dict) -> None:
     lines = "".join(json.dumps(event) + "\n" for event in events)
     (Path(job.url) / "log.jsonl").write_text(lines)
@@ -1067,12 +1140,80 @@ def test_requests_that_fail_are_made_again(monkeypatch, tmp_path):
         return real(path, **how)
 
     monkeypatch.setattr(store._system, "cat_file", often)
-    monkeypatch.setattr("smotext_lab.scale.store._FIRST_WAIT", 0.001)
+    monkeypatch.setattr("smotext_lab.scale.store._LONGEST_WAIT", 0.001)
     assert store.read("plan/a.parquet") == b"1"
     assert len(tries) == 3
     failing.update(range(100))
-    with pytest.raises(DataError, match=r"Could not read 'plan/a\.parquet' in 8 tries: SlowDown"):
+    with pytest.raises(DataError, match=r"Could not read 'plan/a\.parquet' in 14 tries: SlowDown"):
         store.read("plan/a.parquet")
+
+
+def test_a_storage_that_is_away_for_minutes_is_waited_for(monkeypatch, tmp_path):
+    store, waits = open_store(f"memory://{tmp_path.name}"), []
+
+    def away(path, **how):
+        raise OSError("503")
+
+    monkeypatch.setattr(store._system, "cat_file", away)
+    monkeypatch.setattr("smotext_lab.scale.store.time.sleep", waits.append)
+    with pytest.raises(DataError, match="503"):
+        store.read("job.json")
+    assert sum(waits) > 80
+    assert max(waits) <= 30
+
+
+class Spoilt(MemoryFileSystem):
+    """Object storage that answers every fifth request with an error, having done it or not."""
+
+    protocol = ("spoilt", "s3")
+    cachable = False
+    store: ClassVar[dict] = {}
+    pseudo_dirs: ClassVar[list] = [""]
+    spoilt: ClassVar[Counter] = Counter()
+    rng = np.random.default_rng(0)
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return super()._strip_protocol(path.replace("spoilt://", "memory://"))
+
+    def _spoil(self, verb):
+        if self.rng.random() < 0.2:
+            self.spoilt[verb] += 1
+            raise OSError("SlowDown")
+
+    def cat_file(self, path, *args, **how):
+        self._spoil("cat")
+        return super().cat_file(path, *args, **how)
+
+    def info(self, path, **how):
+        self._spoil("info")
+        return super().info(path, **how)
+
+    def ls(self, path, *args, **how):
+        self._spoil("ls")
+        return super().ls(path, *args, **how)
+
+    def pipe_file(self, path, value, *args, **how):
+        assert not path.endswith(".part")  # one request, and the file is whole or not there
+        self._spoil("before")
+        super().pipe_file(path, value, *args, **how)
+        self._spoil("after")
+
+
+def test_a_job_on_object_storage_whose_answers_are_spoilt_gives_the_same_rows(
+    tiny, tickets, create, tmp_path, monkeypatch
+):
+    register_implementation("spoilt", Spoilt, clobber=True)
+    monkeypatch.setenv("SMOTEXT_LAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("smotext_lab.scale.store._LONGEST_WAIT", 0.001)
+    whole = create("whole")
+    whole.run(progress=False)
+    how = {"rows_per_part": 16, "near_duplicates": None, "progress": False}
+    job = Job.create(f"spoilt://bucket/{tmp_path.name}", tickets, N, sampler=tiny(), **how)
+    assert job.run(progress=False).state == "finished"
+    pd.testing.assert_frame_equal(rows_of(job, rejected=True), rows_of(whole, rejected=True))
+    assert job.verify() == []
+    assert set(Spoilt.spoilt) == {"cat", "info", "ls", "before", "after"}
 
 
 def test_a_file_that_is_not_there_is_no_failed_request(tmp_path):
@@ -1135,29 +1276,100 @@ def test_what_object_storage_refuses_is_one_sentence(monkeypatch, tmp_path):
 def test_a_ray_cluster_that_loses_a_node_gives_the_same_rows(create):
     ray = pytest.importorskip("ray", reason="Ray is not installed (extra ray)")
     cluster_utils = pytest.importorskip("ray.cluster_utils")
-    whole = create("whole")
+    whole = create("whole", 120)
     whole.run(progress=False)
-    job = create(rows_per_part=4)
+    job = create(n=120, rows_per_part=4)
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    left = []
     try:
         nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
         ray.init(address=cluster.address, log_to_driver=False)
-        parts = Path(job.url) / "out"
 
         def lose() -> None:
-            while not any(parts.glob("*.parquet")):
-                time.sleep(0.05)
+            _wait_for_a_part(job)
             cluster.remove_node(nodes[0], allow_graceful=False)
+            left.append(30 - len(list(Path(job.url).glob("out/*.parquet"))))
 
         thread = threading.Thread(target=lose, daemon=True)
         thread.start()
-        job.run(runner="ray", workers=2, progress=False)
+        job.run(runner="ray", workers=3, num_cpus=1, progress=False)
         thread.join(timeout=30)
     finally:
         ray.shutdown()
         cluster.shutdown()
-    pd.testing.assert_frame_equal(rows_of(job), rows_of(whole))
+    assert left[0] > 0
+    pd.testing.assert_frame_equal(rows_of(job), rows_of(whole), atol=1e-6)
     assert not job.verify()
+
+
+def _with_another_llm(job: Job, llm: Path, folder: Path) -> Job:
+    decoder = dict(job.spec.decoder)
+    other = str(shutil.copytree(llm, folder / "other-llm"))
+    decoder["parameters"] = {**decoder["parameters"], "llm": other}
+    return _changed(job, decoder=decoder)
+
+
+class DiedError(Exception):
+    """Stands in for Ray's own errors."""
+
+
+def _without_a_cluster(asked: dict, rows: list[dict], error: Exception | None = None):
+    """Return what stands in for Ray: workers are called in this process, and then die."""
+
+    def ran():
+        worker = asked["fn"](*asked["fn_constructor_args"])
+        for row in rows:
+            yield {"told": worker({"part": [row["part"]]})["told"][0]}
+        if error is not None:
+            raise error
+
+    def map_batches(fn, **how):
+        asked.update(how, fn=fn)
+        return SimpleNamespace(iter_rows=ran)
+
+    def from_items(items, **_):
+        rows.extend(items)
+        return SimpleNamespace(map_batches=map_batches)
+
+    data = SimpleNamespace(
+        from_items=from_items,
+        ActorPoolStrategy=lambda size: size,
+        DataContext=SimpleNamespace(get_current=SimpleNamespace),
+    )
+    errors = SimpleNamespace(RayActorError=DiedError, OutOfMemoryError=DiedError)
+    return SimpleNamespace(data=data, exceptions=errors, is_initialized=lambda: True)
+
+
+def test_workers_on_ray_are_started_again_a_few_times_and_errors_are_ours(
+    create, monkeypatch, tiny_llm, tmp_path
+):
+    asked: dict = {}
+    monkeypatch.setitem(sys.modules, "ray", _without_a_cluster(asked, []))
+    job = create()
+    assert job.run(runner="ray", workers=2, num_cpus=3, progress=False).state == "finished"
+    assert (asked["compute"], asked["num_cpus"], asked["num_gpus"]) == (2, 3, None)
+    assert (asked["max_restarts"], asked["max_task_retries"]) == (3, 3)
+    other = _with_another_llm(create("other"), tiny_llm, tmp_path)
+    with pytest.raises(DataError, match=r"^The job was made with the llm tiny-llm@"):
+        other.run(runner="ray", progress=False)
+    monkeypatch.setitem(sys.modules, "ray", _without_a_cluster({}, [], DiedError()))
+    with pytest.raises(DataError, match=r"^A worker on Ray died more than 3 times"):
+        create("dying").run(runner="ray", progress=False)
+
+
+def test_what_goes_wrong_on_ray_is_one_sentence(create, repeating, tiny_llm, tmp_path):
+    ray = pytest.importorskip("ray", reason="Ray is not installed (extra ray)")
+    other = _with_another_llm(create(), tiny_llm, tmp_path)
+    job, words = repeating("dying")
+    words.decode_rows = lambda *_, **__: os._exit(1)
+    try:
+        ray.init(num_cpus=1, log_to_driver=False)
+        with pytest.raises(DataError, match=r"^The job was made with the llm tiny-llm@"):
+            other.run(runner="ray", progress=False)
+        with pytest.raises(DataError, match=r"^A worker on Ray died more than 3 times"):
+            job.run(runner="ray", decoder=words, progress=False)
+    finally:
+        ray.shutdown()
 
 
 class CutShort(LocalFileSystem):
@@ -1176,10 +1388,10 @@ class CutShort(LocalFileSystem):
 
 
 def test_a_writing_that_is_cut_short_is_no_file(monkeypatch, tmp_path):
-    monkeypatch.setattr("smotext_lab.scale.store._FIRST_WAIT", 0.001)
+    monkeypatch.setattr("smotext_lab.scale.store._LONGEST_WAIT", 0.001)
     system = CutShort()
     store = Bucket("cut://job", system, str(tmp_path / "job"))
-    system.left = 8
+    system.left = 14
     with pytest.raises(DataError, match="Could not write"):
         store.write("out/part-00000.parquet", b"whole")
     assert not store.exists("out/part-00000.parquet")

@@ -7,7 +7,7 @@ learnt tokens for what words do not say.
 
 from smotext_lab.bridges.base import Bridge, BridgeFacts
 from smotext_lab.bridges.files import load_bridge
-from smotext_lab.bridges.lexical import LexicalBridge, LexicalHead, split_words
+from smotext_lab.bridges.lexical import LexicalBridge, LexicalHead, split_of, split_words
 from smotext_lab.bridges.projector import ProjectorBridge
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "LexicalHead",
     "ProjectorBridge",
     "load_bridge",
+    "split_of",
     "split_words",
 ]

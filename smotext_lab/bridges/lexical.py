@@ -15,7 +15,7 @@ from smotext_lab.errors import ParameterError, did_you_mean
 from smotext_lab.lora import Lora
 from smotext_lab.steering import Steering
 
-__all__ = ["LexicalBridge", "LexicalHead", "split_words"]
+__all__ = ["LexicalBridge", "LexicalHead", "split_of", "split_words"]
 
 _WISHED = 1e6
 """A score beyond what any word tells: the word is pinned; below minus this, banned."""
@@ -267,3 +267,14 @@ class LexicalBridge(Bridge):
 
     def _save_extra(self, folder: Path) -> None:
         write_aside(folder / "words.txt", "\n".join(self.words) + "\n")
+
+
+def split_of(bridge: object) -> Callable[[str], list[str]]:
+    """Return how a bridge splits texts: `split_words` where it was given nothing else.
+
+    Examples
+    --------
+    >>> split_of("default") is split_words  # a folder or a name
+    True
+    """
+    return bridge.split if isinstance(bridge, LexicalBridge) else split_words

@@ -39,6 +39,9 @@ _Runner = Annotated[
     Literal["local", "ray"],
     typer.Option(help="This machine, or the Ray cluster that RAY_ADDRESS names (extra ray)."),
 ]
+_Cpus = Annotated[
+    float, typer.Option("--num-cpus", help="With Ray: of each worker; 0 leaves it to Ray.")
+]
 _Gpus = Annotated[float, typer.Option("--num-gpus", help="With Ray: of each worker.")]
 
 
@@ -156,13 +159,24 @@ def _share(word: str) -> float | None:
 
 @job_app.command()
 def run(
-    job: _Job, *, workers: _Workers = 1, runner: _Runner = "local", num_gpus: _Gpus = 0.0
+    job: _Job,
+    *,
+    workers: _Workers = 1,
+    runner: _Runner = "local",
+    num_cpus: _Cpus = 0.0,
+    num_gpus: _Gpus = 0.0,
 ) -> None:
     """Make what is not there yet; Ctrl-C or a kill loses at most the batch in hand."""
     from smotext_lab.scale import Job
 
     made = Job(job)
-    told = made.run(workers=workers, runner=runner, num_gpus=num_gpus, progress=sys.stderr.isatty())
+    told = made.run(
+        workers=workers,
+        runner=runner,
+        num_cpus=num_cpus,
+        num_gpus=num_gpus,
+        progress=sys.stderr.isatty(),
+    )
     _say_how_it_ended(job, told)
 
 
@@ -176,13 +190,22 @@ def _say_how_it_ended(job: str, told: JobStatus) -> None:
 
 @job_app.command()
 def resume(
-    job: _Job, *, workers: _Workers = 1, runner: _Runner = "local", num_gpus: _Gpus = 0.0
+    job: _Job,
+    *,
+    workers: _Workers = 1,
+    runner: _Runner = "local",
+    num_cpus: _Cpus = 0.0,
+    num_gpus: _Gpus = 0.0,
 ) -> None:
     """Go on with a job that was stopped, killed or cancelled."""
     from smotext_lab.scale import Job
 
     told = Job(job).resume(
-        workers=workers, runner=runner, num_gpus=num_gpus, progress=sys.stderr.isatty()
+        workers=workers,
+        runner=runner,
+        num_cpus=num_cpus,
+        num_gpus=num_gpus,
+        progress=sys.stderr.isatty(),
     )
     _say_how_it_ended(job, told)
 

@@ -11,7 +11,7 @@ from smotext_lab.errors import ModelError, did_you_mean
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["QUANTIZED", "free_memory", "loading", "torch_device", "torch_dtype"]
+__all__ = ["QUANTIZED", "free_memory", "loading", "precision", "torch_device", "torch_dtype"]
 
 QUANTIZED = {"4bit": 0.4, "8bit": 0.6}
 """Precisions of bitsandbytes, and what share of weights of 16 bits they take at most: embeddings
@@ -89,6 +89,28 @@ def torch_dtype(
         msg = f"dtype {dtype!r} is not known{hint}: use 'auto' or one of {names}."
         raise ModelError(msg)
     return known[dtype]
+
+
+def precision(dtype: str, device: str | torch.device = "auto") -> str:
+    """Return what a model is computed in on this machine: what "auto" comes to.
+
+    Parameters
+    ----------
+    dtype : {"auto", "float32", "bfloat16", "float16", "4bit", "8bit"}
+    device : {"auto", "cpu", "cuda", "cuda:N"} or torch.device
+
+    Examples
+    --------
+    >>> precision("float32"), precision("8bit")
+    ('float32', '8bit')
+    >>> precision("auto", "cpu") in ("bfloat16", "float32")
+    True
+    """
+    if dtype == "8bit":
+        return dtype  # what it is computed in is the same everywhere, see `loading`
+    wanted = "auto" if dtype == "4bit" else dtype
+    name = str(torch_dtype(wanted, torch_device(device))).removeprefix("torch.")
+    return f"4bit and {name}" if dtype == "4bit" else name
 
 
 def loading(dtype: str | torch.dtype, device: torch.device) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from sklearn.utils._param_validation import (
     StrOptions,
 )
 
-from smotext_lab.bridges import split_words
 from smotext_lab.equipment import equip
 from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.forms import TextForm
@@ -28,7 +27,7 @@ from smotext_lab.interpolators import Interpolator, SMOTEInterpolator
 from smotext_lab.interpolators.blends import Blending
 from smotext_lab.sampler.counts import by_strategy, per_class, plain
 from smotext_lab.sampler.forms import Given, read_labels
-from smotext_lab.sampler.generation import Generation, Source, Watch
+from smotext_lab.sampler.generation import Generation, Source, Watch, word_counts
 from smotext_lab.surrogates import encodable
 from smotext_lab.synthesis import Synthesis
 
@@ -288,7 +287,7 @@ class SMOTExT(BaseOverSampler):
         seed = _seed(self.random_state, interpolator)
         vectors = encoder.encode(texts, progress=self.progress)
         forms = [TextForm.of(text) for text in texts]
-        lengths = np.array([len(split_words(text)) for text in texts])
+        lengths = word_counts(texts, decoder)
         source = Source(vectors, labels, interpolator, seed, self.blending, forms, lengths)
         generation = Generation(
             source,

@@ -9,12 +9,22 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from smotext_lab.bridges import split_of
 from smotext_lab.forms import TextForm
 from smotext_lab.guards.judge import Judge, Verdict
 from smotext_lab.interpolators import Interpolator, plan_exactly
 from smotext_lab.interpolators.blends import Blending, Blends
 
-__all__ = ["Decodes", "Drawn", "Generation", "Source", "Watch", "attempt_seeds", "in_place_of"]
+__all__ = [
+    "Decodes",
+    "Drawn",
+    "Generation",
+    "Source",
+    "Watch",
+    "attempt_seeds",
+    "in_place_of",
+    "word_counts",
+]
 
 Watch = Callable[[list[dict[str, Any]]], None]
 """Told what has been judged since it was told last: rows with the columns of `Synthesis`."""
@@ -352,3 +362,9 @@ def _labels_of(blends: Blends) -> dict[str, Any]:
         "label_weights": blends.label_weights,
         "classes": blends.classes,
     }
+
+
+def word_counts(texts: Sequence[str], decoder: Any) -> np.ndarray:
+    """Return how many words texts have, as the decoder's bridge splits them."""
+    split = split_of(getattr(decoder, "bridge", None))
+    return np.array([len(split(text)) for text in texts])

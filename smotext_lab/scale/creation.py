@@ -14,10 +14,9 @@ from smotext_lab import words
 from smotext_lab._version import __version__
 from smotext_lab.equipment import equip
 from smotext_lab.errors import DataError
-from smotext_lab.identity import described, models_of
+from smotext_lab.identity import described, dtypes_of, models_of
 from smotext_lab.interpolators.neighborhoods import remembered
 from smotext_lab.scale.duplicates import check_near
-from smotext_lab.scale.names import base_number
 from smotext_lab.scale.plan import spare_turns, write_plan
 from smotext_lab.scale.spec import JobSpec, code_digest
 from smotext_lab.scale.store import Store
@@ -95,6 +94,7 @@ def create(
             "planned": [planned[label] for label in read.classes],
             "approximate_neighbors": [asdict(search) for search in searches],
         },
+        dtypes=dtypes_of(decoder),
     )
     _clear_leftovers(store, spec)
     store.write("job.json", spec.to_json())

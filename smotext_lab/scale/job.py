@@ -163,6 +163,7 @@ class Job:
         workers: int = 1,
         runner: Runner = "local",
         decoder: Any = None,
+        num_cpus: float = 0,
         num_gpus: float = 0,
         progress: bool = True,
     ) -> JobStatus:
@@ -178,6 +179,8 @@ class Job:
             must lie where every node reaches it.
         decoder : optional
             A decoder of your own that the job was made with.
+        num_cpus : float, default=0
+            With Ray: cores, and so threads, of each worker; 0 leaves it to Ray.
         num_gpus : float, default=0
             With Ray: of each worker.
         progress : bool, default=True
@@ -212,7 +215,7 @@ class Job:
             "workers": workers,
             "runner": runner,
             "decoder": decoder,
-            "num_gpus": num_gpus,
+            "on_ray": {"num_cpus": num_cpus, "num_gpus": num_gpus},
         }
         with log.kept():
             try:
@@ -280,7 +283,7 @@ class Job:
         if how["runner"] == "ray":
             from smotext_lab.scale.on_ray import run_on_ray
 
-            made = run_on_ray(store, parts, decoder, workers, how["num_gpus"])
+            made = run_on_ray(store, parts, decoder, workers, **how["on_ray"])
         else:
             made = run_workers(store, parts, decoder, workers, how["run"])
         yield from made

@@ -4,36 +4,53 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from smotext_lab.errors import ParameterError
+from smotext_lab import errors
+from smotext_lab.errors import DataError, ParameterError, SmotextError
 from smotext_lab.scale.store import Store, open_store
 
+if TYPE_CHECKING:
+    from smotext_lab.scale.parts import Workshop
+
 __all__ = ["run_on_ray"]
+
+_LIVES = 3
+"""How often Ray starts a worker again that died, and makes a part again that was lost with one."""
 
 
 class _Worker:
     """Makes the parts that Ray hands it."""
 
     def __init__(self, url: str, decoder: Any) -> None:
-        from smotext_lab.scale.parts import Workshop
-
-        self._workshop = Workshop(open_store(url), decoder)
+        self._url, self._decoder = url, decoder
+        self._workshop: Workshop | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        from smotext_lab.scale.parts import Stopped
+        return {"told": [json.dumps(self._made(str(part))) for part in batch["part"]]}
 
-        told = []
-        for part in batch["part"]:
-            try:
-                told.append(json.dumps(self._workshop.make(str(part))))
-            except Stopped:
-                told.append("")  # to be told apart from an error, which Ray would try again
-        return {"facts": told}
+    def _made(self, part: str) -> dict[str, Any]:
+        """Make a part; what stops a worker is told, as Ray wraps an exception in its own."""
+        from smotext_lab.scale.parts import Stopped, Workshop
+
+        try:
+            if self._workshop is None:
+                self._workshop = Workshop(open_store(self._url), self._decoder)
+            return {"facts": self._workshop.make(part)}
+        except Stopped:
+            return {"stopped": True}
+        except SmotextError as error:
+            return {"error": type(error).__name__, "message": str(error)}
 
 
 def run_on_ray(
-    store: Store, parts: Sequence[str], decoder: Any, workers: int, num_gpus: float
+    store: Store,
+    parts: Sequence[str],
+    decoder: Any,
+    workers: int,
+    *,
+    num_cpus: float,
+    num_gpus: float,
 ) -> Iterator[dict[str, Any]]:
     """Make the parts by `workers` actors on the cluster that ``RAY_ADDRESS`` names.
 
@@ -44,6 +61,8 @@ def run_on_ray(
     ------
     ParameterError
         If Ray is not installed.
+    DataError
+        If a worker dies again and again; what else went wrong in one is raised as it was there.
     Stopped
         If the job was cancelled.
     """
@@ -52,7 +71,6 @@ def run_on_ray(
     except ImportError:
         msg = "runner='ray' needs Ray: pip install 'smotext-lab[ray]'"
         raise ParameterError(msg) from None
-    from smotext_lab.scale.parts import Stopped
 
     if not ray.is_initialized():
         ray.init(log_to_driver=False)
@@ -63,9 +81,30 @@ def run_on_ray(
         fn_constructor_args=(store.url, decoder),
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=workers),
+        num_cpus=num_cpus or None,
         num_gpus=num_gpus or None,
+        max_restarts=_LIVES,
+        max_task_retries=_LIVES,
     )
-    for row in made.iter_rows():
-        if not row["facts"]:
-            raise Stopped
-        yield json.loads(row["facts"])
+    try:
+        for row in made.iter_rows():
+            yield _facts(json.loads(row["told"]))
+    except (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError) as error:
+        msg = (
+            f"A worker on Ray died more than {_LIVES} times: see whether its node has memory for "
+            "it, or give each worker more cores (num_cpus), so that a node gets fewer of them. "
+            "What was finished is kept."
+        )
+        raise DataError(msg) from error
+
+
+def _facts(told: dict[str, Any]) -> dict[str, Any]:
+    """Return what is told about a part, or raise what its worker met."""
+    from smotext_lab.scale.parts import Stopped
+
+    if "stopped" in told:
+        raise Stopped
+    if "error" in told:
+        raise getattr(errors, told["error"])(told["message"])
+    facts: dict[str, Any] = told["facts"]
+    return facts

@@ -11,13 +11,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from smotext_lab.bridges import split_words
 from smotext_lab.errors import DataError
 from smotext_lab.forms import TextForm
 from smotext_lab.guards import Guards
-from smotext_lab.identity import models_of, remade
+from smotext_lab.identity import dtypes_of, models_of, remade
 from smotext_lab.interpolators.blends import Blends
-from smotext_lab.sampler.generation import Generation, Source
+from smotext_lab.sampler.generation import Generation, Source, word_counts
 from smotext_lab.scale.batches import KeptBatches
 from smotext_lab.scale.plan import read_plan, spare_turns
 from smotext_lab.scale.spec import JobSpec
@@ -42,9 +41,13 @@ class PartSource:
         By turn, as `read_plan` gives them.
     real : RealTexts
     blending : {"lerp", "slerp"}
+    decoder : XRAGDecoder
+        Its bridge says what a word is.
     """
 
-    def __init__(self, plans: Mapping[int, Blends], real: RealTexts, blending: Any) -> None:
+    def __init__(
+        self, plans: Mapping[int, Blends], real: RealTexts, blending: Any, decoder: Any
+    ) -> None:
         self._plans = plans
         self._places = np.unique(np.concatenate([b.parents.ravel() for b in plans.values()]))
         texts = [real.texts[place] for place in self._places.tolist()]
@@ -55,7 +58,7 @@ class PartSource:
             random_state=0,
             blending=blending,
             forms=[TextForm.of(text) for text in texts],
-            lengths=np.array([len(split_words(text)) for text in texts]),
+            lengths=word_counts(texts, decoder),
         )
 
     def draw(self, n: Mapping[Any, int], turn: int = 0) -> Blends:  # noqa: ARG002 - planned
@@ -134,7 +137,7 @@ class Workshop:
             after_each=after_each,
         )
         generation = Generation(
-            PartSource(plans, self.real, settings["blending"]),
+            PartSource(plans, self.real, settings["blending"], self.decoder),
             Counter(plans[0].label.tolist()),
             batches,
             self._judge.anew(),
@@ -192,13 +195,23 @@ class Workshop:
 
 
 def check_models(spec: JobSpec, decoder: Any) -> None:
-    """Raise `DataError` if the models are not those that the job was made with."""
+    """Raise `DataError` if models or precision are not those that the job was made with."""
     for role, was in spec.models.items():
         now = models_of(decoder)[role]
         if now != was:
             msg = (
                 f"The job was made with the {role} {was}, and now it is {now}: its rows would not "
                 "go together. Provide that one again, or make a new job."
+            )
+            raise DataError(msg)
+    here = dtypes_of(decoder) if spec.dtypes else {}
+    for role, was in spec.dtypes.items():
+        if here.get(role, was) != was:
+            msg = (
+                f"The job was made with the {role} in {was}, and here it would be computed in "
+                f"{here[role]}: its rows would not go together. Run it on a machine of the same "
+                f"kind, or make a new job and give the {role} a dtype that both compute in, such "
+                "as dtype='float32'."
             )
             raise DataError(msg)
 

@@ -72,6 +72,9 @@ class JobSpec:
         ``long_texts``, and ``planned``: rows of the plan by class, in the order of `classes`.
     version, code : str
         The package's, and a digest of its files.
+    dtypes : dict
+        What LLM and encoder were computed in where the job was made; empty in jobs of before it
+        was kept.
     """
 
     source: str
@@ -92,6 +95,7 @@ class JobSpec:
     version: str
     code: str
     facts: dict[str, Any] = field(default_factory=dict)
+    dtypes: dict[str, str] = field(default_factory=dict)
 
     @property
     def n_parts(self) -> int:

@@ -18,9 +18,9 @@ from smotext_lab.errors import DataError, ParameterError
 __all__ = ["Bucket", "Folder", "Store", "open_store"]
 
 _T = TypeVar("_T")
-_TRIES = 8
-_FIRST_WAIT = 0.1
-"""Seconds before a request that failed is made again; doubled each time."""
+_TRIES = 14  # two minutes or so in all: a storage that is being restarted takes as long
+_FIRST_WAIT, _LONGEST_WAIT = 0.1, 30.0
+"""Seconds before a request that failed is made again; doubled each time up to the longest."""
 
 
 class Store(Protocol):
@@ -264,5 +264,6 @@ class Bucket:
                 if attempt == _TRIES:
                     msg = f"Could not {verb} {name!r} in {_TRIES} tries: {error}"
                     raise DataError(msg) from error
-                time.sleep(_FIRST_WAIT * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))  # noqa: S311
+                wait = min(_FIRST_WAIT * 2 ** (attempt - 1), _LONGEST_WAIT)
+                time.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311
         raise AssertionError
