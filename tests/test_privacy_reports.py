@@ -12,7 +12,7 @@ import pytest
 from smotext_lab.charts import svg
 from smotext_lab.charts.privacy import epsilon_chart, roc_chart
 from smotext_lab.errors import DataError, ParameterError
-from smotext_lab.privacy import Anchors, DPAnchors, audit
+from smotext_lab.privacy import Anchors, Audit, DPAnchors, audit
 from smotext_lab.reports import privacy, template_parameters, template_path
 from smotext_lab.synthesis import Synthesis
 
@@ -123,6 +123,23 @@ def test_several_draws_of_a_method_are_one_row_with_a_wider_interval(word_encode
     assert both["retention_low"] < both["retention"] < both["retention_high"]
     compare.add("copies", math.inf, made(frame[:3].assign(label="money")))
     assert compare.rows[0]["draws"] == 3, "texts of one class are a draw as well"
+
+
+def test_the_bound_of_several_draws_is_not_the_luckiest(word_encoder, topics, monkeypatch):
+    texts, labels = topics(money=60, sport=60)
+    frame = pd.DataFrame({"text": texts, "label": labels})
+    compare = privacy.Comparison(frame[:40], frame[40:80], frame[80:], word_encoder)
+    made = Synthesis.from_rows(
+        {"text": t, "label": y, "status": "accepted"} for t, y in zip(texts, labels, strict=True)
+    )
+    shown = iter([0.0, 0.1, 1.2])
+    monkeypatch.setattr(Audit, "epsilon_at_least", property(lambda _: next(shown)))
+    for _ in range(3):
+        compare.add("mechanism", 1.0, made)
+    (row,) = compare.rows
+    assert row["epsilon_at_least"] == 0.1
+    assert row["epsilon_could_show"] == pytest.approx(1.4, abs=0.1)
+    assert compare.figures()["mechanism_1_epsilon_could_show"] == row["epsilon_could_show"]
 
 
 def test_the_shell_audits_three_files(topics, word_encoder, tmp_path, monkeypatch):

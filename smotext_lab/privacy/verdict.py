@@ -65,7 +65,8 @@ def _about_membership(audit: Audit) -> list[tuple[str, str, str, str]]:
             if audit.epsilon_at_least
             else "No lower bound above 0.",
             f"ε ≥ {audit.epsilon_at_least:.2f} at 95% confidence",
-            "A lower bound: a better attack may show more. It never proves a guarantee. It takes "
+            "A lower bound: a better attack may show more. It never proves a guarantee. With so "
+            f"many texts no attack could show more than {audit.epsilon_could_show:.2f}. It takes "
             "texts for independent trials, which those of one set of new texts need not be.",
         ),
     ]
