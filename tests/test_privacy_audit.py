@@ -18,6 +18,7 @@ from smotext_lab.privacy.bounds import (
     proportion,
     true_positives_at,
 )
+from smotext_lab.privacy.guarantee import FIGURES_NOT_COVERED
 from smotext_lab.privacy.reconstruction import reconstruct, recovered
 from smotext_lab.privacy.verbatim import disclosures
 
@@ -205,6 +206,9 @@ def test_an_attack_that_shows_more_than_is_stated_contradicts_it(word_encoder):
         return rows.loc["Is anything guaranteed?", "answer"]
 
     assert answered(0.5) == "The attack contradicts the statement."
+    assert FIGURES_NOT_COVERED not in found._repr_html_()
+    guaranteed = replace(found, guarantee={"epsilon": 0.5})
+    assert FIGURES_NOT_COVERED in guaranteed._repr_html_()
     assert answered(8.0) == "Yes."
 
 

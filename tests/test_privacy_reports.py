@@ -13,6 +13,7 @@ from smotext_lab.charts import svg
 from smotext_lab.charts.privacy import epsilon_chart, roc_chart
 from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.privacy import Anchors, Audit, DPAnchors, audit
+from smotext_lab.privacy.guarantee import FIGURES_NOT_COVERED
 from smotext_lab.reports import privacy, template_parameters, template_path
 from smotext_lab.synthesis import Synthesis
 
@@ -62,8 +63,17 @@ def test_real_texts_stand_on_the_page_only_where_they_may(found):
 def test_the_answer_says_what_is_guaranteed_and_what_is_not_known(found):
     assert "is not stated in the file" in privacy.answer(found).data
     assert "Nothing is guaranteed" in privacy.answer(replace(found, guarantee={})).data
-    stated = {"sentence": "ε = 1, in full."}
-    assert "ε = 1, in full." in privacy.answer(replace(found, guarantee=stated)).data
+    assert FIGURES_NOT_COVERED not in privacy.answer(replace(found, guarantee={})).data
+    stated = {"epsilon": 1.0, "sentence": "ε = 1, in full."}
+    told = privacy.answer(replace(found, guarantee=stated)).data
+    assert "ε = 1, in full." in told
+    assert FIGURES_NOT_COVERED in told
+
+
+def test_the_template_says_that_its_figures_are_not_covered():
+    notebook = nbformat.read(template_path("differential_privacy"), as_version=4)
+    before = [cell["source"] for cell in notebook.cells if "What is guaranteed" in cell["source"]]
+    assert FIGURES_NOT_COVERED in before[0]
 
 
 def test_methods_are_compared_by_worth_and_by_attack(word_decoder, topics):

@@ -81,6 +81,11 @@ class Audit:
         """The most that `epsilon_at_least` can be with so many texts, by a perfect attack."""
         return max(attack.could_show for attack in self.attacks)
 
+    @property
+    def guaranteed(self) -> bool:
+        """Whether a mechanism states an ε."""
+        return (self.guarantee or {}).get("epsilon") is not None
+
     def verdict(self) -> pd.DataFrame:
         """Return the findings: a question a row, its answer, the figures, and how to read them."""
         return verdict(self)

@@ -10,7 +10,13 @@ from typing import Any, Literal
 from smotext_lab.errors import DataError, ParameterError, did_you_mean
 from smotext_lab.privacy.accounting import composed, epsilon_of
 
-__all__ = ["Guarantee", "Neighbouring", "Unit", "stated_in"]
+__all__ = ["FIGURES_NOT_COVERED", "Guarantee", "Neighbouring", "Unit", "stated_in"]
+
+FIGURES_NOT_COVERED = (
+    "The figures were computed from the real texts without noise: the guarantee covers the new "
+    "texts only."
+)
+"""To be said wherever figures of an evaluation or an audit stand beside a guarantee."""
 
 Neighbouring = Literal["add_or_remove", "replace"]
 Unit = Literal["text", "user"]

@@ -8,6 +8,7 @@ import pandas as pd
 
 from smotext_lab.privacy.attacks import CONFIDENCE
 from smotext_lab.privacy.bounds import proportion
+from smotext_lab.privacy.guarantee import FIGURES_NOT_COVERED
 
 if TYPE_CHECKING:
     from smotext_lab.privacy.auditing import Audit
@@ -163,7 +164,7 @@ def _about_guarantee(audit: Audit) -> tuple[str, str, str, str]:
         question,
         "The attack contradicts the statement." if broken else "Yes.",
         f"stated ε = {stated:g}, shown ε ≥ {audit.epsilon_at_least:.2f}",
-        str(told.get("sentence", "")),
+        f"{told.get('sentence', '')} {FIGURES_NOT_COVERED}",
     )
 
 

@@ -18,6 +18,7 @@ from smotext_lab.evaluation.classifiers import Remembering, text_classifier
 from smotext_lab.evaluation.statistics import retention
 from smotext_lab.evaluation.training import TrainingTexts
 from smotext_lab.markup import texts_table
+from smotext_lab.privacy.guarantee import FIGURES_NOT_COVERED
 from smotext_lab.synthesis import Synthesis
 from smotext_lab.synthesis.reading import metadata_of
 
@@ -100,11 +101,8 @@ def answer(audit: Audit) -> HTML:
     stated = "Whether anything is guaranteed about these texts is not stated in the file."
     if audit.guarantee is not None:
         stated = audit.guarantee.get("sentence", "Nothing is guaranteed about these texts.")
-    rows = pd.DataFrame(
-        {
-            "": [f"{told}: AUC {best.auc}.", str(stated)],
-        }
-    )
+    caveat = [FIGURES_NOT_COVERED] if audit.guaranteed else []
+    rows = pd.DataFrame({"": [f"{told}: AUC {best.auc}.", str(stated), *caveat]})
     return _html(texts_table(rows, title="The answer"))
 
 
