@@ -110,6 +110,7 @@ def test_guidance_between_winners_is_off_unless_asked_for(evolution, private, pu
     assert set(asked) == {None}
     asked.clear()
     evolution(decoder=Noting(), guidance_scale=0.5).evolve(*private, public)
+    assert asked
     assert all(np.abs(each).max() > 0 for each in asked)
     with pytest.raises(ParameterError, match="guidance_scale"):
         evolution(guidance_scale=math.inf)
