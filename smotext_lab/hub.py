@@ -230,7 +230,7 @@ def _stated(made: Synthesis) -> list[dict[str, Any]]:
 
 
 def _ends(made: Synthesis) -> str:
-    if _stated(made):
+    if _stated(made) or "guarantee_before_review" in made.info:
         return "points that are public or were released by a privacy mechanism"
     return "the vectors of labelled real texts"
 
