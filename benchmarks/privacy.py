@@ -16,9 +16,10 @@ Retention is the macro-F1 above guessing of the evaluation's *embedding-logreg* 
 texts only, over that trained on train; both are tested on the set's test part. All is done anew
 `--resamples` times, with other parts, blends and texts, and with other noise: the intervals are
 over these and the test texts (of one: over the test texts alone). At the end it is
-told in how many of them the attack's lower bound for ε was above the one stated, and how likely so
-many are if each is with 5% (binomial test). With `--canaries` so many made-up texts are put among
-the real ones once, 4 and 16 times, and looked for in what is made of them.
+told in how many of them the attack's lower bound for ε was above the one stated, among those with
+texts enough that it could be, and how likely so many are if each is with 5% (binomial test). With
+`--canaries` so many made-up texts are put among the real ones once, 4 and 16 times, and looked for
+in what is made of them.
 """
 
 from __future__ import annotations
@@ -120,15 +121,23 @@ METHODS = ("copying", "SMOTExT", *MECHANISMS)
 
 
 def above_stated(each: list[dict[str, Any]]) -> str:
-    """Return how often an attack showed more than is stated, where something is."""
+    """Return how often an attack showed more than is stated, of the runs where it could."""
     from scipy.stats import binomtest
 
     held = [figures for figures in each if figures.get("epsilon_stated") is not None]
     if not held:
         return ""
-    over = sum(figures["epsilon_at_least"] > figures["epsilon_stated"] for figures in held)
-    chance = binomtest(over, len(held), 0.05, alternative="greater").pvalue
-    return f"; above the stated ε in {over} of {len(held)} runs, p = {chance:.2g}"
+    able = [
+        figures for figures in held if figures["epsilon_could_show"] > figures["epsilon_stated"]
+    ]
+    if not able:
+        return f"; none of {len(held)} runs has texts enough to show more than the stated ε"
+    over = sum(figures["epsilon_at_least"] > figures["epsilon_stated"] for figures in able)
+    chance = binomtest(over, len(able), 0.05, alternative="greater").pvalue
+    return (
+        f"; above the stated ε in {over} of the {len(able)} runs that could show more (of "
+        f"{len(held)}), p = {chance:.2g}"
+    )
 
 
 def cut(frame: pd.DataFrame, per_part: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:

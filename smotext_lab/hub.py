@@ -12,6 +12,7 @@ import pandas as pd
 
 from smotext_lab._version import __version__
 from smotext_lab.errors import DataError
+from smotext_lab.privacy.guarantee import FIGURES_NOT_COVERED
 from smotext_lab.synthesis import Synthesis, weights_as_json
 
 __all__ = ["data_card", "push_to_hub", "to_dataset", "write_repository"]
@@ -65,7 +66,7 @@ def data_card(made: Synthesis, *, name: str, metrics: Mapping[str, Any] | None =
         f"smotext-lab {__version__}.",
         "## Texts\n\n" + _table(_counts(made), "class", "texts"),
         "## How they were made\n\n" + _table(_facts(made), "what", "value"),
-        "## Privacy\n\n" + _privacy(made),
+        "## Privacy\n\n" + _privacy(made, figures=bool(metrics)),
         "## Quality\n\n" + _table(_quality(made, metrics or {}), "measure", "value"),
         "## Use\n\nTrain on them beside real texts or in their place, and test on real texts "
         "only: whether they help is not known before it is measured.",
@@ -204,7 +205,7 @@ def _prefixed(reasons: pd.Series) -> dict[str, Any]:
     return {f"rejected as {kind}": int(count) for kind, count in reasons.items()}
 
 
-def _privacy(made: Synthesis) -> str:
+def _privacy(made: Synthesis, *, figures: bool) -> str:
     stated = _stated(made)
     if not stated:
         return _NO_GUARANTEE
@@ -215,7 +216,8 @@ def _privacy(made: Synthesis) -> str:
             "guarantee. Where they read the same real texts these add up: together they give away "
             "more than any of them states."
         )
-    return "\n\n".join([words, *(_table(each, "what", "value") for each in stated)])
+    caveat = [FIGURES_NOT_COVERED] if figures else []
+    return "\n\n".join([words, *(_table(each, "what", "value") for each in stated), *caveat])
 
 
 def _stated(made: Synthesis) -> list[dict[str, Any]]:
@@ -228,7 +230,7 @@ def _stated(made: Synthesis) -> list[dict[str, Any]]:
 
 
 def _ends(made: Synthesis) -> str:
-    if _stated(made):
+    if _stated(made) or "guarantee_before_review" in made.info:
         return "points that are public or were released by a privacy mechanism"
     return "the vectors of labelled real texts"
 

@@ -239,7 +239,8 @@ def test_texts_of_a_mechanism_are_weighed_and_attacked_where_there_is_a_holdout(
     named = ["copying", "DPAnchors 200"]
     if per_part:
         named = ["copying", "SMOTExT", "DPAnchors 200", "PrivateEvolution 200"]
-        assert capsys.readouterr().out.count("above the stated ε in 0 of 2 runs, p = 1") == 2
+        told_of = "none of 2 runs has texts enough to show more than the stated ε"
+        assert capsys.readouterr().out.count(told_of) == 2
     assert list(found) == named
     for figures in found.values():
         assert len(figures) == 2
@@ -247,6 +248,24 @@ def test_texts_of_a_mechanism_are_weighed_and_attacked_where_there_is_a_holdout(
         assert all(each["train"] == (per_part or 92) for each in figures)
     assert found["copying"][0]["retention"] > 0.8
     assert found["DPAnchors 200"][0]["retention"] > 0.3
+
+
+def test_only_runs_that_could_show_more_than_is_stated_count_as_below_it() -> None:
+    def figures(shown: float, stated: float | None, could: float = 3.5) -> dict[str, Any]:
+        return {
+            "epsilon_at_least": shown,
+            "epsilon_stated": stated,
+            "epsilon_could_show": could,
+        }
+
+    few = [figures(1.4, 4.0, could=1.4)] * 3
+    held, broken = figures(0.2, 1.0), figures(1.2, 1.0)
+    assert privacy.above_stated([figures(2.0, None)]) == ""
+    assert "none of 3 runs" in privacy.above_stated(few)
+    told = privacy.above_stated([*few, held, held])
+    assert "in 0 of the 2 runs that could show more (of 5), p = 1" in told
+    told = privacy.above_stated([*few, held, broken, broken, broken])
+    assert "in 3 of the 4 runs that could show more (of 7), p = 0.00048" in told
 
 
 def test_canaries_sing_in_copies(run: Any, tickets: Path) -> None:

@@ -18,6 +18,7 @@ from smotext_lab.errors import DataError
 from smotext_lab.hub import data_card, write_repository
 from smotext_lab.identity import decoding_of
 from smotext_lab.making import new_texts
+from smotext_lab.privacy.guarantee import FIGURES_NOT_COVERED
 
 HOSTILE = "a|b <script>alert(1)</script> `c` [d](javascript:e) $$x$$"
 
@@ -59,6 +60,13 @@ def test_the_card_says_that_there_is_no_guarantee_unless_there_is_one(made: Synt
     card = data_card(made, name="x")
     assert "**None.**" not in card
     assert "| epsilon | 4.0 |" in card
+    assert FIGURES_NOT_COVERED not in card
+
+
+def test_figures_beside_a_guarantee_are_said_not_to_be_covered(made: Synthesis) -> None:
+    assert FIGURES_NOT_COVERED not in data_card(made, name="x", metrics={"retention": 0.9})
+    made.info["guarantee"] = {"epsilon": 4.0, "delta": 1e-5}
+    assert FIGURES_NOT_COVERED in data_card(made, name="x", metrics={"retention": 0.9})
 
 
 def test_the_card_of_a_mechanism_tells_of_its_release_and_of_no_real_texts() -> None:

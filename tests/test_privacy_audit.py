@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,14 @@ from smotext_lab.guards.words import longest_runs
 from smotext_lab.interpolators import SMOTEInterpolator
 from smotext_lab.privacy import Guarantee, audit, find_personal, mask
 from smotext_lab.privacy.accounting import mu_of
-from smotext_lab.privacy.bounds import area, epsilon_at_least, proportion, true_positives_at
+from smotext_lab.privacy.bounds import (
+    area,
+    epsilon_at_least,
+    epsilon_could_show,
+    proportion,
+    true_positives_at,
+)
+from smotext_lab.privacy.guarantee import FIGURES_NOT_COVERED
 from smotext_lab.privacy.reconstruction import reconstruct, recovered
 from smotext_lab.privacy.verbatim import disclosures
 
@@ -164,6 +173,43 @@ def test_the_bound_for_epsilon_is_seldom_above_the_truth():
     ]
     assert np.mean(np.array(bounds) > epsilon) <= 0.1
     assert np.median(bounds) > 0.7
+
+
+@pytest.mark.parametrize(("m", "n"), [(40, 40), (300, 300), (31, 200), (200, 31), (2, 2)])
+@pytest.mark.parametrize("delta", [0.0, 1e-3])
+def test_no_scores_show_more_than_so_many_texts_could(m, n, delta):
+    most = epsilon_could_show(m, n, delta=delta)
+    assert epsilon_at_least(np.ones(m), np.zeros(n), delta=delta) == pytest.approx(most)
+    rng = np.random.default_rng(0)
+    for shift in (0.5, 2, 5, 100):
+        members, others = rng.normal(size=m) + shift, rng.normal(size=n)
+        assert epsilon_at_least(members, others, delta=delta) <= most
+
+
+def test_the_verdict_says_what_so_many_texts_could_show(word_encoder):
+    train, holdout = sentences(40, 1), sentences(40, 2)
+    found = audit(train, train, holdout, encoder=word_encoder)
+    most = found.figures()["epsilon_could_show"]
+    assert most == pytest.approx(1.4, abs=0.02)
+    assert found.epsilon_at_least <= most
+    line = found.verdict().set_index("question").loc["How much was given away, at least?"]
+    assert "no attack could show more than 1.41" in line["how to read it"]
+
+
+def test_an_attack_that_shows_more_than_is_stated_contradicts_it(word_encoder):
+    train, holdout = sentences(100, 1), sentences(100, 2)
+    found = audit(train, train, holdout, encoder=word_encoder)
+
+    def answered(epsilon):
+        stated = {"epsilon": epsilon, "sentence": f"ε = {epsilon}"}
+        rows = replace(found, guarantee=stated).verdict().set_index("question")
+        return rows.loc["Is anything guaranteed?", "answer"]
+
+    assert answered(0.5) == "The attack contradicts the statement."
+    assert FIGURES_NOT_COVERED not in found._repr_html_()
+    guaranteed = replace(found, guarantee={"epsilon": 0.5})
+    assert FIGURES_NOT_COVERED in guaranteed._repr_html_()
+    assert answered(8.0) == "Yes."
 
 
 def test_rates_and_their_intervals():

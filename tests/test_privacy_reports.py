@@ -12,7 +12,8 @@ import pytest
 from smotext_lab.charts import svg
 from smotext_lab.charts.privacy import epsilon_chart, roc_chart
 from smotext_lab.errors import DataError, ParameterError
-from smotext_lab.privacy import Anchors, DPAnchors, audit
+from smotext_lab.privacy import Anchors, Audit, DPAnchors, audit
+from smotext_lab.privacy.guarantee import FIGURES_NOT_COVERED
 from smotext_lab.reports import privacy, template_parameters, template_path
 from smotext_lab.synthesis import Synthesis
 
@@ -62,8 +63,17 @@ def test_real_texts_stand_on_the_page_only_where_they_may(found):
 def test_the_answer_says_what_is_guaranteed_and_what_is_not_known(found):
     assert "is not stated in the file" in privacy.answer(found).data
     assert "Nothing is guaranteed" in privacy.answer(replace(found, guarantee={})).data
-    stated = {"sentence": "ε = 1, in full."}
-    assert "ε = 1, in full." in privacy.answer(replace(found, guarantee=stated)).data
+    assert FIGURES_NOT_COVERED not in privacy.answer(replace(found, guarantee={})).data
+    stated = {"epsilon": 1.0, "sentence": "ε = 1, in full."}
+    told = privacy.answer(replace(found, guarantee=stated)).data
+    assert "ε = 1, in full." in told
+    assert FIGURES_NOT_COVERED in told
+
+
+def test_the_template_says_that_its_figures_are_not_covered():
+    notebook = nbformat.read(template_path("differential_privacy"), as_version=4)
+    before = [cell["source"] for cell in notebook.cells if "What is guaranteed" in cell["source"]]
+    assert FIGURES_NOT_COVERED in before[0]
 
 
 def test_methods_are_compared_by_worth_and_by_attack(word_decoder, topics):
@@ -123,6 +133,23 @@ def test_several_draws_of_a_method_are_one_row_with_a_wider_interval(word_encode
     assert both["retention_low"] < both["retention"] < both["retention_high"]
     compare.add("copies", math.inf, made(frame[:3].assign(label="money")))
     assert compare.rows[0]["draws"] == 3, "texts of one class are a draw as well"
+
+
+def test_the_bound_of_several_draws_is_not_the_luckiest(word_encoder, topics, monkeypatch):
+    texts, labels = topics(money=60, sport=60)
+    frame = pd.DataFrame({"text": texts, "label": labels})
+    compare = privacy.Comparison(frame[:40], frame[40:80], frame[80:], word_encoder)
+    made = Synthesis.from_rows(
+        {"text": t, "label": y, "status": "accepted"} for t, y in zip(texts, labels, strict=True)
+    )
+    shown = iter([0.0, 0.1, 1.2])
+    monkeypatch.setattr(Audit, "epsilon_at_least", property(lambda _: next(shown)))
+    for _ in range(3):
+        compare.add("mechanism", 1.0, made)
+    (row,) = compare.rows
+    assert row["epsilon_at_least"] == 0.1
+    assert row["epsilon_could_show"] == pytest.approx(1.4, abs=0.1)
+    assert compare.figures()["mechanism_1_epsilon_could_show"] == row["epsilon_could_show"]
 
 
 def test_the_shell_audits_three_files(topics, word_encoder, tmp_path, monkeypatch):

@@ -110,6 +110,7 @@ def test_guidance_between_winners_is_off_unless_asked_for(evolution, private, pu
     assert set(asked) == {None}
     asked.clear()
     evolution(decoder=Noting(), guidance_scale=0.5).evolve(*private, public)
+    assert asked
     assert all(np.abs(each).max() > 0 for each in asked)
     with pytest.raises(ParameterError, match="guidance_scale"):
         evolution(guidance_scale=math.inf)
@@ -186,9 +187,10 @@ def test_noise_on_vectors_guarantees_nothing_and_says_what_it_would_cost(word_de
     told = noise.guarantee(60, 1e-4)
     assert told.described()["epsilon"] is None
     assert (
-        f"No privacy guarantee: one would take an ε of at least {noise.price(60, 1e-4):,.0f}"
-        in (str(told))
-    )
+        f"if one text were the parent of all, ε = {noise.price(60, 1e-4):,.0f} (δ = 0.0001), for "
+        "putting another text in its place."
+    ) in str(told)
+    assert "at least" not in str(told), "it is an upper end"
     assert noise.price(1, 1e-5) < noise.price(100, 1e-5)
     without = HeuristicNoise(0.0, word_decoder())
     assert without.price(1, 1e-5) == math.inf
@@ -196,6 +198,25 @@ def test_noise_on_vectors_guarantees_nothing_and_says_what_it_would_cost(word_de
     sampler = SMOTExT(decoder=noise, k_neighbors=2, random_state=0, guards=False, progress=False)
     texts, labels = topics(money=5)
     assert len(sampler.generate(texts, labels, n=3)) == 3
+
+
+def test_two_calls_never_share_their_noise(word_decoder):
+    seen = []
+
+    class Noting(word_decoder):
+        def decode_rows(self, vectors, **settings):
+            seen.append(vectors)
+            return super().decode_rows(vectors, **settings)
+
+    vectors = np.eye(Noting().encoder.dim, dtype=np.float32)[:3]
+    for _ in range(2):
+        noise = HeuristicNoise(0.05, Noting(), random_state=0)
+        for _ in range(2):
+            list(noise.decode_rows(vectors, seeds=[0, 1, 2]))
+    first, second, again, again_second = seen
+    assert not np.isclose(first, second).any()
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(second, again_second)
 
 
 def test_canaries_sing_in_copies_and_not_in_other_texts(word_encoder, topics):

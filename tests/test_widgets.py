@@ -14,7 +14,9 @@ import pytest
 
 from smotext_lab import ClassBalance, Guards, LatentMap, SMOTExT, Synthesis, SynthesisReview
 from smotext_lab.errors import DataError, ParameterError
+from smotext_lab.hub import data_card
 from smotext_lab.jupyter.widgets.decisions import Decisions
+from smotext_lab.privacy.guarantee import Guarantee, stated_in
 
 HOSTILE = "<img src=x onerror=alert(1)> $$x$$ \u202eabc"
 
@@ -165,6 +167,26 @@ def test_the_accepted_are_a_synthesis_again(review: SynthesisReview, made: Synth
     assert kept.accepted["text"].tolist() == [made.frame["text"][0], "another text"]
     assert len(review.synthesis(undecided=True)) == 45
     assert kept.info["reviewed"] == {"accepted": 2, "rejected": 0, "undecided": 43}
+
+
+@pytest.mark.parametrize("parts", [False, True])
+def test_texts_that_somebody_chose_state_no_guarantee(
+    made: Synthesis, tmp_path: Path, parts: bool
+) -> None:
+    stated = {"privacy": "ε = 2.", "guarantee": Guarantee(2.0, 1e-5, mu=0.5).described()}
+    made.info.update({"parts": [stated]} if parts else stated)
+    before = stated_in(made.info)["epsilon"]
+    review = SynthesisReview(made, path=tmp_path / "dp.jsonl", by="Ada")
+    assert stated_in(review.synthesis(undecided=True).info)["epsilon"] == before
+    review.reject(1)
+    info = review.synthesis(undecided=True).info
+    assert not stated_in(info)
+    assert "privacy" not in info
+    assert stated_in(info["guarantee_before_review"])["epsilon"] == before
+    assert stated_in(made.info)["epsilon"] == before, "the source is as it was"
+    card = data_card(review.synthesis(undecided=True), name="x")
+    assert "**None.**" in card
+    assert "were released by a privacy mechanism" in card
 
 
 def test_decisions_outlive_the_kernel(review: SynthesisReview, made: Synthesis) -> None:

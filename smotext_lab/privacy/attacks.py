@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smotext_lab.privacy.bounds import Interval, area, epsilon_at_least, true_positives_at
+from smotext_lab.privacy.bounds import (
+    Interval,
+    area,
+    epsilon_at_least,
+    epsilon_could_show,
+    true_positives_at,
+)
 from smotext_lab.privacy.likelihood import WordModel
 
 __all__ = ["CONFIDENCE", "Attack", "membership", "nearest_of"]
@@ -29,6 +35,8 @@ class Attack:
         AUC; share of training texts found at 1% and at 0.1% false alarms.
     epsilon : float
         What ε is at least, at 95% confidence; 0 where the attack shows nothing.
+    could_show : float
+        The most that `epsilon` can be with so many texts.
     """
 
     name: str
@@ -38,6 +46,7 @@ class Attack:
     tpr_1: Interval
     tpr_01: Interval
     epsilon: float
+    could_show: float
 
     @classmethod
     def of(
@@ -58,6 +67,7 @@ class Attack:
             true_positives_at(0.01, members, others, confidence),
             true_positives_at(0.001, members, others, confidence),
             epsilon_at_least(members, others, delta=delta, confidence=confidence),
+            epsilon_could_show(len(members), len(others), delta=delta, confidence=confidence),
         )
 
 

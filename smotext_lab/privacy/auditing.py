@@ -76,6 +76,16 @@ class Audit:
         """The largest ε that an attack showed, at 95% confidence over all of them."""
         return max(attack.epsilon for attack in self.attacks)
 
+    @property
+    def epsilon_could_show(self) -> float:
+        """The most that `epsilon_at_least` can be with so many texts, by a perfect attack."""
+        return max(attack.could_show for attack in self.attacks)
+
+    @property
+    def guaranteed(self) -> bool:
+        """Whether a mechanism states an ε."""
+        return (self.guarantee or {}).get("epsilon") is not None
+
     def verdict(self) -> pd.DataFrame:
         """Return the findings: a question a row, its answer, the figures, and how to read them."""
         return verdict(self)
@@ -101,6 +111,7 @@ class Audit:
             "tpr_at_01_percent": surest.tpr_01.value,
             "tpr_at_01_percent_high": surest.tpr_01.high,
             "epsilon_at_least": self.epsilon_at_least,
+            "epsilon_could_show": self.epsilon_could_show,
             "epsilon_stated": (self.guarantee or {}).get("epsilon"),
             "attack": best.name,
             "attack_at_1_percent": surest.name,

@@ -9,7 +9,15 @@ import numpy as np
 
 from smotext_lab.errors import DataError
 
-__all__ = ["Interval", "area", "epsilon_at_least", "proportion", "roc", "true_positives_at"]
+__all__ = [
+    "Interval",
+    "area",
+    "epsilon_at_least",
+    "epsilon_could_show",
+    "proportion",
+    "roc",
+    "true_positives_at",
+]
 
 
 class Interval(NamedTuple):
@@ -159,6 +167,27 @@ def epsilon_at_least(
     sign, cut = chosen
     inside, outside = (try_in, try_out) if sign > 0 else (-try_out, -try_in)
     return max(0.0, float(_bounds(inside, outside, np.array([cut]), delta, confidence)[0]))
+
+
+def epsilon_could_show(m: int, n: int, *, delta: float = 0.0, confidence: float = 0.95) -> float:
+    """Return the most that `epsilon_at_least` gives for so many members and others.
+
+    It is what scores give that separate them perfectly: a stated ε above it cannot be contradicted.
+
+    Parameters
+    ----------
+    m, n : int
+        Members and others.
+    delta, confidence : float
+
+    Examples
+    --------
+    >>> round(epsilon_could_show(40, 40), 2), round(epsilon_could_show(1000, 1000), 2)
+    (1.6, 4.91)
+    """
+    inside, outside = np.ones(m // 2), np.zeros(n // 2)  # the halves that are tried
+    tests = ((inside, outside, np.ones(1)), (-outside, -inside, np.zeros(1)))
+    return max(0.0, *(float(_bounds(*test, delta, confidence)[0]) for test in tests))
 
 
 def _bounds(

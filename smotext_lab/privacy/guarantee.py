@@ -10,7 +10,13 @@ from typing import Any, Literal
 from smotext_lab.errors import DataError, ParameterError, did_you_mean
 from smotext_lab.privacy.accounting import composed, epsilon_of
 
-__all__ = ["Guarantee", "Neighbouring", "Unit", "stated_in"]
+__all__ = ["FIGURES_NOT_COVERED", "Guarantee", "Neighbouring", "Unit", "stated_in"]
+
+FIGURES_NOT_COVERED = (
+    "The figures were computed from the real texts without noise: the guarantee covers the new "
+    "texts only."
+)
+"""To be said wherever figures of an evaluation or an audit stand beside a guarantee."""
 
 Neighbouring = Literal["add_or_remove", "replace"]
 Unit = Literal["text", "user"]
@@ -40,7 +46,7 @@ class Guarantee:
     mechanism : str
     mu : float, optional
         Sensitivity over noise of the Gaussian mechanism it is equivalent to. Where there is no
-        guarantee, of the noise there is: the sentence says what it would cost.
+        guarantee, of the noise there is (see `HeuristicNoise`): the sentence says its price.
     release : str, default=""
         A random name of what was released: the same for all that is made of one release, another
         for the next, whose cost adds up with it. Empty before there is one.
@@ -94,10 +100,11 @@ class Guarantee:
         )
 
     def _price(self, mu: float) -> str:
-        least = epsilon_of(mu, self.delta)
-        shown = f"{least:,.0f}" if least >= 100 else f"{least:.3g}"
+        price = epsilon_of(mu, self.delta)
+        shown = f"{price:,.0f}" if price >= 100 else f"{price:.3g}"
         return (
-            f"No privacy guarantee: one would take an ε of at least {shown} (δ = {self.delta:g})."
+            f"No privacy guarantee: if one text were the parent of all, ε = {shown} "
+            f"(δ = {self.delta:g}), for putting another text in its place."
         )
 
     def __str__(self) -> str:

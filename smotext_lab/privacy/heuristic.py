@@ -1,4 +1,4 @@
-"""`HeuristicNoise`: noise on vectors before decoding, what it would cost at least, no promise."""
+"""`HeuristicNoise`: noise on vectors before decoding, what it would cost, and no promise."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class HeuristicNoise:
 
     For teaching: this is what is often meant by "we add noise". One text is a parent of many
     vectors, so changing it moves all of them, and noise that hides that leaves no text to read.
-    `price` says what ε would have to be stated at least.
+    `price` says what ε it comes to if one text is the parent of all.
 
     Parameters
     ----------
@@ -29,12 +29,15 @@ class HeuristicNoise:
     decoder : XRAGDecoder, optional
         Default `shared_decoder`.
     random_state : int, optional
+        Of the noise. Each call of `decode_rows` draws other noise: what two calls shared would
+        cancel in their difference.
 
     Examples
     --------
     >>> noise = HeuristicNoise(0.05)
     >>> print(noise.guarantee(n_texts=100, delta=1e-5))
-    No privacy guarantee: one would take an ε of at least 81,705 (δ = 1e-05).
+    No privacy guarantee: if one text were the parent of all, ε = 81,705 (δ = 1e-05), for
+    putting another text in its place.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class HeuristicNoise:
         self.decoder = decoder
         self.encoder = decoder.encoder
         self.random_state = random_state
+        self._seeds = np.random.SeedSequence(random_state)
 
     def __repr__(self) -> str:
         return f"HeuristicNoise({self.sigma}, {self.decoder!r})"
@@ -58,21 +62,22 @@ class HeuristicNoise:
     def decode_rows(self, vectors: np.ndarray, *, seeds: Any = None, **settings: Any) -> Any:
         """Decode noisy vectors; everything else is as `XRAGDecoder.decode_rows` has it."""
         vectors = np.asarray(vectors, np.float32)
-        noise = np.random.default_rng(self.random_state).normal(size=vectors.shape) * self.sigma
+        (seed,) = self._seeds.spawn(1)  # counts: no two calls share their noise
+        noise = np.random.default_rng(seed).normal(size=vectors.shape) * self.sigma
         noisy = vectors + noise
         noisy /= np.maximum(np.linalg.norm(noisy, axis=1, keepdims=True), 1e-12)
         return self.decoder.decode_rows(noisy.astype(np.float32), seeds=seeds, **settings)
 
     def guarantee(self, n_texts: int = 1, delta: float = 1e-5) -> Guarantee:
-        """Return that there is none, and what one would cost at least; parameters as of `price`."""
+        """Return that there is none, and what the noise comes to; parameters as of `price`."""
         return Guarantee(math.inf, delta, mechanism=repr(self), mu=self._mu(n_texts))
 
     def price(self, n_texts: int, delta: float) -> float:
-        """Return an ε below which no guarantee for so many texts could be stated.
+        """Return the ε for putting another text in the place of one that is the parent of all.
 
-        One record may be a parent of all of them: then all vectors move, each by up to 2, and all
-        together by ``2 √n``. At least, since that SMOTE's choice of neighbours moves too is not
-        counted: it is what one would have to state if who the parents are were known anyway.
+        Then all vectors move, each by up to 2, and all together by up to ``2 √n``. That is the
+        upper end: a text that is a parent of fewer moves less. It is no bound for any release
+        either, since that SMOTE's choice of neighbours moves too is not counted.
 
         Parameters
         ----------

@@ -8,6 +8,7 @@ import pandas as pd
 
 from smotext_lab.privacy.attacks import CONFIDENCE
 from smotext_lab.privacy.bounds import proportion
+from smotext_lab.privacy.guarantee import FIGURES_NOT_COVERED
 
 if TYPE_CHECKING:
     from smotext_lab.privacy.auditing import Audit
@@ -65,7 +66,8 @@ def _about_membership(audit: Audit) -> list[tuple[str, str, str, str]]:
             if audit.epsilon_at_least
             else "No lower bound above 0.",
             f"ε ≥ {audit.epsilon_at_least:.2f} at 95% confidence",
-            "A lower bound: a better attack may show more. It never proves a guarantee. It takes "
+            "A lower bound: a better attack may show more. It never proves a guarantee. With so "
+            f"many texts no attack could show more than {audit.epsilon_could_show:.2f}. It takes "
             "texts for independent trials, which those of one set of new texts need not be.",
         ),
     ]
@@ -162,7 +164,7 @@ def _about_guarantee(audit: Audit) -> tuple[str, str, str, str]:
         question,
         "The attack contradicts the statement." if broken else "Yes.",
         f"stated ε = {stated:g}, shown ε ≥ {audit.epsilon_at_least:.2f}",
-        str(told.get("sentence", "")),
+        f"{told.get('sentence', '')} {FIGURES_NOT_COVERED}",
     )
 
 

@@ -17,6 +17,7 @@ from smotext_lab.errors import DataError, ParameterError, did_you_mean
 from smotext_lab.jupyter.widgets.decisions import Decision, Decisions, name_of
 from smotext_lab.jupyter.widgets.panel import Panel, row, told
 from smotext_lab.markup import INERT_CLASS, spelt_out, texts_table
+from smotext_lab.privacy.guarantee import stated_in
 from smotext_lab.synthesis import Synthesis
 
 __all__ = ["SynthesisReview"]
@@ -177,6 +178,9 @@ class SynthesisReview(Panel):
     def synthesis(self, *, undecided: bool = False) -> Synthesis:
         """Return the accepted texts as a result of their own.
 
+        What a mechanism guaranteed does not hold for texts that somebody chose or edited: it is
+        then in ``info["guarantee_before_review"]`` only, and nothing is stated.
+
         Parameters
         ----------
         undecided : bool, default=False
@@ -188,10 +192,22 @@ class SynthesisReview(Panel):
         return Synthesis(
             rows,
             originals=self._source.originals,
-            info={**self._source.info, "reviewed": self.counts()},
+            info={**self._provenance(), "reviewed": self.counts()},
             text_column=self._source.text_column,
             label_column=self._source.label_column,
         )
+
+    def _provenance(self) -> dict[str, Any]:
+        """Return the source's, without its guarantee once somebody has decided anything.
+
+        Whoever decides may know the real texts, and what they choose or write no mechanism bounds.
+        """
+        info = dict(self._source.info)
+        if not len(self.decisions) or not stated_in(info):
+            return info
+        stating = ("guarantee", "privacy", "parts")
+        before = {name: info.pop(name) for name in stating if name in info}
+        return info | {"guarantee_before_review": before}
 
     def counts(self) -> dict[str, int]:
         """Return how many texts are accepted, rejected and undecided."""
