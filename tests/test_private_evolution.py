@@ -176,6 +176,45 @@ def test_a_stopped_run_goes_on_and_pays_once(evolution, private, public, tmp_pat
         evolution(4.0, checkpoint=tmp_path / "run.json").evolve(*private, public)
 
 
+@pytest.mark.parametrize("put_back", [False, True])
+def test_a_round_that_was_drawn_and_not_kept_is_not_drawn_again(
+    evolution, private, public, tmp_path, monkeypatch, put_back
+):
+    budget = PrivacyBudget(tmp_path / "b.json", 20, 1e-3)
+    run = evolution(budget=budget, checkpoint=tmp_path / "run.json")
+    write = run._write
+
+    def failing(state):
+        if state["rounds"]:
+            raise OSError("full")
+        write(state)
+
+    if put_back:
+        run.evolve(*private, public)
+        state = json.loads((tmp_path / "run.json").read_text())
+        write(state | {"rounds": state["rounds"][:1]})
+    else:
+        monkeypatch.setattr(run, "_write", failing)
+        with pytest.raises(OSError, match="full"):
+            run.evolve(*private, public)
+        assert run.rounds_ == []
+        monkeypatch.setattr(run, "_write", write)
+    with pytest.raises(BudgetError, match="another checkpoint file"):
+        run.evolve(*private, public)
+    evolution(budget=budget, checkpoint=tmp_path / "new.json").evolve(*private, public)
+    assert [entry["drawn"] for entry in budget.entries] == [1 + put_back, 2]
+
+
+def test_without_a_budget_votes_that_were_not_kept_are_not_drawn_again(
+    evolution, private, public, tmp_path, monkeypatch
+):
+    run = evolution(checkpoint=tmp_path / "run.json")
+    monkeypatch.setattr("smotext_lab.privacy.evolution.noisy_votes", lambda *_, **__: 1 / 0)
+    for error in (ZeroDivisionError, ParameterError):
+        with pytest.raises(error):
+            run.evolve(*private, public)
+
+
 def test_public_texts_are_needed_of_each_class(evolution, private, public):
     with pytest.raises(DataError, match="'sport' has 0 public"):
         evolution().evolve(*private, public, ["money"] * len(public))

@@ -114,7 +114,7 @@ class PrivacyBudget:
 
     @property
     def entries(self) -> list[dict[str, Any]]:
-        """What was spent: for each time a name, what for, and μ."""
+        """What was spent: for each time a name, what for, μ, and which rounds were drawn."""
         return list(self._read()["spent"])
 
     def spend(self, guarantee: Guarantee, what: str, *, name: str | None = None) -> str:
@@ -166,6 +166,33 @@ class PrivacyBudget:
                 raise BudgetError(msg)
             self._write(state)
         return name
+
+    def draw(self, name: str, turn: int) -> None:
+        """Record that a round's noise is about to be drawn, or refuse to have it drawn again.
+
+        Parameters
+        ----------
+        name : str
+            Of spending that is recorded.
+        turn : int
+            Rounds that were drawn before this one.
+
+        Raises
+        ------
+        BudgetError
+            If the round was drawn already: other noise on the same figures costs anew.
+        """
+        with self._lock():
+            state = self._read()
+            entry = next(entry for entry in state["spent"] if entry["name"] == name)
+            if entry.get("drawn", 0) > turn:
+                msg = (
+                    f"Round {turn + 1} of {entry['what']} ({name}) was drawn before and is not in "
+                    "the checkpoint: give another checkpoint file, which pays anew."
+                )
+                raise BudgetError(msg)
+            entry["drawn"] = turn + 1
+            self._write(state)
 
     def __repr__(self) -> str:
         return (

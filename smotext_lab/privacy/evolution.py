@@ -66,6 +66,7 @@ class PrivateEvolution:
     checkpoint : str or Path, optional
         A file that keeps the populations and their noisy votes after each round. A run that was
         stopped goes on from there, and pays for no round twice. It is locked while a run uses it.
+        With a budget, a file that lacks a round that was drawn is refused.
 
     Attributes
     ----------
@@ -188,14 +189,15 @@ class PrivateEvolution:
         Raises
         ------
         BudgetError
-            If the budget does not cover the rounds. Nothing was released then.
+            If the budget does not cover the rounds (nothing was released then), or a round was
+            drawn that is not in the checkpoint.
         DataError
             If a class has no public texts.
         ParameterError
             If the checkpoint is of another run or in use, or this has run and there is no budget to
             count with.
         """
-        if hasattr(self, "rounds_") and self.budget is None:
+        if hasattr(self, "_promised") and self.budget is None:
             msg = (
                 "This mechanism has run once: a second time would cost its ε again. Make it with "
                 "budget=PrivacyBudget(…), which counts."
@@ -219,11 +221,14 @@ class PrivateEvolution:
                 if turn > 0:
                     population = self._next(self.rounds_[-1], start, encoder, decoder, turn)
                 public_vectors = encoder.encode(population[0])
+                if self.budget is not None:
+                    self.budget.draw(state["name"], turn)
                 votes = noisy_votes(
                     vectors, given.labels.tolist(), public_vectors, population[1], sigma=self.sigma
                 )
-                self.rounds_.append(_Round(*population, votes.tolist()))
-                self._keep(state)
+                rounds = [*self.rounds_, _Round(*population, votes.tolist())]
+                self._write(state | {"rounds": [vars(each) for each in rounds]})
+                self.rounds_ = rounds  # only now: votes that are not kept are shown to nobody
         rows = [
             {"text": text, "label": label, "status": "accepted"}
             for text, label in zip(
@@ -317,10 +322,6 @@ class PrivateEvolution:
             )
             raise ParameterError(msg)
         return state
-
-    def _keep(self, state: dict[str, Any]) -> None:
-        state["rounds"] = [vars(each) for each in self.rounds_]
-        self._write(state)
 
     def _write(self, state: dict[str, Any]) -> None:
         if self.checkpoint is None:
