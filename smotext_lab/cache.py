@@ -91,7 +91,9 @@ def kept(key: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     path = home / f"{key}.parquet"
     # a file that was damaged is as good as none
     with contextlib.suppress(OSError, ValueError):
-        return pd.read_parquet(path)
+        found = pd.read_parquet(path)
+        (home / _unfinished(key)).unlink(missing_ok=True)  # of a run that was killed right after
+        return found
     made = make()
     try:
         _write(made, path)
@@ -131,7 +133,14 @@ def info() -> CacheInfo:
     home = folder()
     files = _files(home)
     whole = sum(path.suffix == ".parquet" for path in files)
-    return CacheInfo(home, whole, sum(path.stat().st_size for path in files))
+    return CacheInfo(home, whole, sum(_size(path) for path in files))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # another process was done with it
+        return 0
 
 
 def _files(home: Path | None) -> list[Path]:

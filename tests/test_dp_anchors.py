@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from smotext_lab import Synthesis
@@ -11,6 +13,7 @@ from smotext_lab.privacy import Anchors, DPAnchors, PrivacyBudget
 from smotext_lab.privacy.accounting import epsilon_of, mu_of
 from smotext_lab.privacy.guarantee import stated_in
 from smotext_lab.privacy.noise import GRID
+from smotext_lab.privacy.reading import encoded_alone
 from smotext_lab.privacy.release import Released, release, sensitivity
 from smotext_lab.privacy.writing import WITHHELD
 
@@ -300,3 +303,38 @@ def test_anchors_of_another_encoder_are_refused(mechanism, private, anchors):
 def test_fitting_comes_before_generating(mechanism):
     with pytest.raises(ParameterError, match="fit"):
         mechanism().generate(3)
+
+
+@pytest.mark.parametrize("missing", [float("nan"), None, pd.NA])
+def test_a_text_of_no_user_is_refused_since_it_escapes_the_cap(mechanism, topics, missing):
+    with pytest.raises(DataError, match="Some texts have no user"):
+        mechanism(texts_per_user=1).fit(*topics(money=5, sport=5), users=["ann"] * 9 + [missing])
+
+
+@pytest.mark.parametrize("far", [np.inf, -np.inf, np.nan, 1e308])
+def test_a_vector_that_cannot_be_counted_with_moves_no_sum(far):
+    anchors = Anchors(np.eye(3)[:2], np.eye(3))
+    rows = np.array([[0.6, 0.0, 0.8], [far, 0.0, 0.0]])
+
+    def sums(vectors):
+        return release(vectors, ["a"] * len(vectors), ["a"], anchors, clip=1.0, sigma=0.0).sums
+
+    np.testing.assert_array_equal(sums(rows), sums(rows[:1]))
+
+
+def test_nothing_is_said_of_long_private_texts(recwarn):
+    class Telling:
+        dim, long_texts, lengths_ = 2, "truncate", None
+
+        def encode(self, texts):
+            warnings.warn(f"{len(texts[0])} is long", UserWarning, stacklevel=2)
+            self.lengths_ = [len(text) for text in texts]
+            return np.ones((len(texts), 2))
+
+    encoder = Telling()
+    assert encoded_alone(encoder, ["a long text"]).shape == (1, 2)
+    assert encoder.lengths_ is None
+    assert not [w for w in recwarn if "is long" in str(w.message)]
+    encoder.long_texts = "error"
+    with pytest.raises(ParameterError, match="how long a private text is"):
+        encoded_alone(encoder, ["a long text"])

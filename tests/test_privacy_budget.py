@@ -242,3 +242,12 @@ def test_noise_is_gaussian_and_no_seed_repeats_it():
 
 def test_without_noise_the_grid_gives_back_what_it_was_given():
     assert add_noise(np.array([3, -2]), 0.5, 0.0).tolist() == [1.5, -1.0]
+
+
+def test_a_link_to_a_budget_is_that_budget(tmp_path):
+    budget = PrivacyBudget(tmp_path / "real.json", 2.0, 1e-4)
+    (tmp_path / "link.json").symlink_to(tmp_path / "real.json")
+    PrivacyBudget(tmp_path / "link.json").spend(costing(2.0, 1e-4), "a")
+    with pytest.raises(BudgetError):
+        budget.spend(costing(2.0, 1e-4), "b")
+    assert (tmp_path / "link.json").is_symlink()

@@ -73,6 +73,7 @@ def epsilon_chart(
     -------
     altair.LayerChart
     """
+    rows = [row for row in rows if math.isfinite(row[value])]  # JSON has no NaN
     finite = [row for row in rows if math.isfinite(row["epsilon"])]
     others = [row for row in rows if not math.isfinite(row["epsilon"])]
     methods = list(dict.fromkeys(row["method"] for row in rows))

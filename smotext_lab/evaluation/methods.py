@@ -16,6 +16,7 @@ import pandas as pd
 from smotext_lab import cache
 from smotext_lab.encoders import Encoder
 from smotext_lab.errors import ParameterError, did_you_mean
+from smotext_lab.evaluation import recalling
 from smotext_lab.evaluation.prompting import prompted, prompting_code
 from smotext_lab.evaluation.recalling import RecallingDecoder
 from smotext_lab.evaluation.training import TrainingTexts
@@ -144,10 +145,13 @@ def _decoded(interpolator: Callable[[int], BaseInterpolator]) -> Method:
         blending = interpolator(models.k_neighbors)
 
         def write(unfinished: Path | None) -> pd.DataFrame:
+            decoder = models.decoder
+            if unfinished is not None:
+                decoder = RecallingDecoder(decoder, unfinished)
             sampler = SMOTExT(
                 interpolator=blending,
                 encoder=models.encoder,
-                decoder=RecallingDecoder(models.decoder, unfinished),
+                decoder=decoder,
                 random_state=random_state,
                 progress=False,
             )
@@ -158,7 +162,7 @@ def _decoded(interpolator: Callable[[int], BaseInterpolator]) -> Method:
             return found.frame[_KEPT].reset_index(drop=True)
 
         # what has a part in it and is not of the road, whose code every key holds
-        code = [inspect.getsource(each) for each in (_decoded, type(blending))]
+        code = [inspect.getsource(each) for each in (_decoded, recalling, type(blending))]
         asked = (code, models.k_neighbors, random_state)
         return _from_cache(asked, real, n, models, write)
 

@@ -30,22 +30,22 @@ class RecallingDecoder:
     Parameters
     ----------
     decoder : XRAGDecoder
-    path : Path or None
-        A line for each row, for its owner alone; a last line that is torn is as good as none.
-        None keeps nothing.
+    path : Path
+        A line for each row, for its owner alone; a line that is torn is as good as none.
 
     Notes
     -----
-    Of a row that is recalled, `Decoded.trace` is empty.
+    Of a row that is recalled, `Decoded.trace` is empty. The rows that are left are decoded in
+    other batches than in an unbroken run, so that the last bits of near ties may fall otherwise.
     """
 
-    def __init__(self, decoder: Any, path: Path | None) -> None:
+    def __init__(self, decoder: Any, path: Path) -> None:
         self._decoder, self._path = decoder, path
-        self._known: dict[int, Decoded] = {}
-        if path is not None and path.is_file():
-            self._known = {decoded.seed: decoded for decoded in _read(path)}
+        self._known = {decoded.seed: decoded for decoded in _read(path)}
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # of a copy that has nothing yet
+            raise AttributeError(name)
         return getattr(self._decoder, name)
 
     def __repr__(self) -> str:
@@ -93,12 +93,9 @@ class RecallingDecoder:
         return replace(self._known[int(seeds[row])], row=row)
 
     def _keep(self, decoded: Decoded) -> None:
-        self._known[decoded.seed] = decoded
-        if self._path is None:
-            return
-        told = {name: getattr(decoded, name) for name in _KEPT}
+        told = {name: np.asarray(getattr(decoded, name)).item() for name in _KEPT}
         told["vector"] = base64.b64encode(decoded.vector.astype("<f4").tobytes()).decode()
-        line = json.dumps(told) + "\n"
+        line = f"\n{json.dumps(told)}\n"  # on a line of its own after one that is torn too
         with contextlib.suppress(OSError):  # what is written is not lost for it
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
@@ -107,7 +104,11 @@ class RecallingDecoder:
 
 
 def _read(path: Path) -> Iterator[Decoded]:
-    for line in path.read_text("utf-8", errors="replace").splitlines():
+    try:
+        lines = path.read_text("utf-8", errors="replace").splitlines()
+    except OSError:  # none yet, or none that can be read
+        return
+    for line in lines:
         with contextlib.suppress(ValueError, KeyError, TypeError):
             told = json.loads(line)
             vector = np.frombuffer(base64.b64decode(told["vector"], validate=True), "<f4")

@@ -67,7 +67,7 @@ class PrivacyBudget:
         neighbouring: Neighbouring | None = None,
         unit: Unit | None = None,
     ) -> None:
-        self.path = Path(path).expanduser().absolute()
+        self.path = Path(path).expanduser().resolve()  # a link would get a lock of its own
         with self._lock():
             if self.path.exists():
                 self._agree(epsilon=epsilon, delta=delta, neighbouring=neighbouring, unit=unit)

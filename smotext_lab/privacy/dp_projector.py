@@ -23,7 +23,7 @@ from smotext_lab.privacy.accounting import check, mu_of
 from smotext_lab.privacy.budget import PrivacyBudget
 from smotext_lab.privacy.guarantee import Guarantee, Neighbouring
 from smotext_lab.privacy.noise import GRID, add_noise, on_grid
-from smotext_lab.privacy.reading import PUBLIC, encoded_alone, read_private
+from smotext_lab.privacy.reading import PUBLIC, SHARE_ONLY, encoded_alone, read_private
 from smotext_lab.training.card import write_card
 from smotext_lab.training.trainer import Batch, BridgeRecipe, BridgeTrainer
 
@@ -213,7 +213,8 @@ class DPProjector:
         self, trainer: BridgeTrainer, texts: list[str], encoder: Any, tokenizer: Any
     ) -> None:
         rows = _batch(texts, encoded_alone(encoder, texts, progress=self.progress), tokenizer)
-        bar = tqdm(total=self.epochs * len(texts), disable=not self.progress, unit="text")
+        total = self.epochs * len(texts)
+        bar = tqdm(total=total, disable=not self.progress, bar_format=SHARE_ONLY, leave=False)
         with bar:
             for _ in range(self.epochs):
                 place = _lots(len(texts), self.n_batches)

@@ -128,7 +128,7 @@ class PrivateEvolution:
         self.neighbouring: Neighbouring = neighbouring
         self.texts_per_user = texts_per_user
         self.budget = budget
-        self.checkpoint = None if checkpoint is None else Path(checkpoint).expanduser()
+        self.checkpoint = None if checkpoint is None else Path(checkpoint).expanduser().resolve()
         self.encoder, self.decoder = encoder, decoder
         self.guards = guards or Guards()
         self.k_neighbors = k_neighbors

@@ -20,11 +20,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-__all__ = ["GRID", "add_noise", "on_grid", "one_by_one", "rounded_gaussian"]
+__all__ = ["GRID", "add_noise", "finite", "on_grid", "one_by_one", "rounded_gaussian"]
 
 GRID = 2**14
 """Grid steps in one standard deviation of the noise."""
 
+_LARGEST = 1e100  # of a number: its square, and its share of a step, are still numbers
 _BLOCK = 2**20  # numbers drawn at a time
 
 
@@ -50,13 +51,25 @@ def one_by_one(rows: np.ndarray, matrix: np.ndarray) -> Iterator[np.ndarray]:
         yield matrix @ place
 
 
+def finite(rows: np.ndarray) -> np.ndarray:
+    """Return rows of which those are zero whose numbers or length cannot be counted with.
+
+    Examples
+    --------
+    >>> finite(np.array([[1.0, 2.0], [np.inf, 0.0], [1e200, 0.0]])).tolist()
+    [[1.0, 2.0], [0.0, 0.0], [0.0, 0.0]]
+    """
+    usable = (np.abs(rows) < _LARGEST).all(axis=1, keepdims=True)  # nan is not less than anything
+    return np.where(usable, rows, 0.0)
+
+
 def on_grid(rows: np.ndarray, step: float, norm: float) -> np.ndarray:
     """Return `rows`, clipped and rounded to whole multiples of `step`.
 
     Parameters
     ----------
     rows : ndarray of shape (n, d)
-        A row with a number that is not finite becomes zero.
+        A row with a number that is not finite, or too large to be squared, becomes zero.
     step : float
     norm : float
         No row is longer than this afterwards, rounding included.
@@ -71,8 +84,7 @@ def on_grid(rows: np.ndarray, step: float, norm: float) -> np.ndarray:
     >>> on_grid(np.array([[3.0, 4.0], [0.5, 0.0]]), step=0.25, norm=1.25).tolist()
     [[3, 3], [2, 0]]
     """
-    rows = np.asarray(rows, np.float64)
-    rows = np.where(np.isfinite(rows).all(axis=1, keepdims=True), rows, 0.0) / step
+    rows = finite(np.asarray(rows, np.float64)) / step
     room = max(0.0, norm / step - math.sqrt(rows.shape[1]) / 2)  # rounding adds at most half
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     shrunk = rows * (room / np.maximum(lengths, max(room, 1e-300)))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.sampler.forms import Given
 
-__all__ = ["PUBLIC", "Private", "encoded_alone", "read_private"]
+__all__ = ["PUBLIC", "SHARE_ONLY", "Private", "encoded_alone", "read_private"]
 
 PUBLIC = (
     "the names of the classes",
@@ -21,6 +24,9 @@ PUBLIC = (
     "how long it took",
 )
 """What the mechanisms take for known."""
+
+SHARE_ONLY = "{l_bar}{bar}"
+"""A bar that does not say how many texts there are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +51,7 @@ def read_private(
     Raises
     ------
     DataError
-        If there is not one user a text.
+        If there is not one user a text, or one is missing.
     ParameterError
         If users are given and not capped, or the other way round.
     """
@@ -61,6 +67,12 @@ def read_private(
     if len(users) != len(given.texts):
         msg = f"There are {len(given.texts)} texts but {len(users)} users: give one each."
         raise DataError(msg)
+    if pd.isna(pd.Series(list(users), dtype=object)).any():
+        msg = (
+            "Some texts have no user, so that the texts of one user cannot be counted: give each "
+            "of them a user, or leave them out."
+        )
+        raise DataError(msg)
     seen: Counter[Any] = Counter()
     kept = []
     for row, user in enumerate(users):
@@ -74,13 +86,30 @@ def encoded_alone(encoder: Any, texts: Sequence[str], *, progress: bool = False)
     """Return vectors that depend on their own text only.
 
     In a batch, the last bits of a vector depend on the texts beside it: on one text, more rows
-    than one would hang, and the guarantee would not hold to the letter.
+    than one would hang, and the guarantee would not hold to the letter. Nor is anything said of
+    the texts that has not been paid for: no warning of a long one, no number of them in a bar that
+    stays, nothing noted in the encoder.
+
+    Raises
+    ------
+    ParameterError
+        If the encoder refuses long texts: which are long must not be told.
     """
     from tqdm.auto import tqdm
 
+    if getattr(encoder, "long_texts", None) == "error":
+        msg = (
+            "long_texts='error' would tell how long a private text is: use 'truncate' or "
+            "'sentences'."
+        )
+        raise ParameterError(msg)
+    encoder = copy.copy(encoder)
     known: dict[str, np.ndarray] = {}
-    for text in tqdm(texts, "encode", disable=not progress, unit="text", leave=False):
-        if text not in known:
-            whole = text.encode("utf-8", "replace").decode("utf-8")
-            known[text] = np.asarray(encoder.encode([whole]))[0]
+    bar = tqdm(texts, "encode", disable=not progress, bar_format=SHARE_ONLY, leave=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for text in bar:
+            if text not in known:
+                whole = text.encode("utf-8", "replace").decode("utf-8")
+                known[text] = np.asarray(encoder.encode([whole]))[0]
     return np.array([known[text] for text in texts], np.float32).reshape(len(texts), encoder.dim)

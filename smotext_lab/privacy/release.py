@@ -12,7 +12,7 @@ import numpy as np
 from smotext_lab.errors import ParameterError
 from smotext_lab.privacy.anchors import Anchors
 from smotext_lab.privacy.guarantee import Neighbouring
-from smotext_lab.privacy.noise import GRID, add_noise, on_grid, one_by_one
+from smotext_lab.privacy.noise import GRID, add_noise, finite, on_grid, one_by_one
 
 __all__ = ["Released", "grid_of", "release", "sensitivity"]
 
@@ -159,7 +159,7 @@ def release(
     step, unit = grid_of(clip, sigma)
     place = {label: code for code, label in enumerate(classes)}
     kept = [row for row, label in enumerate(labels) if label in place]
-    vectors = np.nan_to_num(np.asarray(vectors, np.float64)[kept])
+    vectors = finite(np.asarray(vectors, np.float64)[kept])
     codes = np.array([place[labels[row]] for row in kept], np.int64)
     within = np.array(list(one_by_one(vectors, anchors.components)))
     rows = on_grid(within.reshape(len(vectors), len(anchors.components)), step, clip)

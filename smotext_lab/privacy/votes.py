@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from smotext_lab.privacy.guarantee import Neighbouring
-from smotext_lab.privacy.noise import GRID, add_noise, one_by_one
+from smotext_lab.privacy.noise import GRID, add_noise, finite, one_by_one
 
 __all__ = ["noisy_votes", "votes_sensitivity"]
 
@@ -61,7 +61,7 @@ def noisy_votes(
     """
     step = 1.0 / math.ceil(GRID / max(sigma, 1.0))  # so that one vote is a whole number of steps
     votes = np.zeros(len(candidates), np.int64)
-    vectors = np.nan_to_num(np.asarray(vectors, np.float64))
+    vectors = finite(np.asarray(vectors, np.float64))
     candidates = np.asarray(candidates, np.float64) + 0.0  # no -0, whose bytes are others
     public = _rows_of(candidate_labels)
     for label, rows in _rows_of(labels).items():

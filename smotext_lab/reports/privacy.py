@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -238,7 +239,10 @@ class Comparison:
         self._sentences: dict[str, None] = {}
 
     def add(self, method: str, epsilon: float, made: Any) -> None:
-        """Attack what a method made, and train on it; no text, no figures.
+        """Attack what a method made, and train on it.
+
+        A draw without texts teaches a guess; where no draw has any there are no figures. Too few
+        texts for an attack leave its figures out.
 
         Parameters
         ----------
@@ -251,12 +255,13 @@ class Comparison:
 
         draws = self._draws.setdefault((method, epsilon), [])
         new = made.accepted
-        if len(new):
-            train, holdout = self._train["text"], self._holdout["text"]
-            found = audit(made, train, holdout, encoder=self._encoder, reconstruction=False)
-            said = learnt(self._encoder, new, self._test, self._classes)
-            shown = (found.epsilon_at_least, found.epsilon_could_show)
-            draws.append(_Draw(said, found.best.auc.value, *shown, len(new)))
+        shown = (math.nan, math.nan, math.nan)
+        with contextlib.suppress(DataError):
+            parts = (self._train["text"], self._holdout["text"])
+            found = audit(made, *parts, encoder=self._encoder, reconstruction=False)
+            shown = (found.best.auc.value, found.epsilon_at_least, found.epsilon_could_show)
+        said = learnt(self._encoder, new, self._test, self._classes)
+        draws.append(_Draw(said, *shown, len(new)))
         self._rows[method, epsilon] = {"method": method, "epsilon": epsilon, **self._figures(draws)}
         if "privacy" in made.info and math.isfinite(epsilon):
             self._sentences[f"{method}: {made.info['privacy']}"] = None
@@ -268,22 +273,24 @@ class Comparison:
         usable = set(mechanism.released_.centroids()[1].tolist())
         asked = {label: n for label, n in wanted.items() if label in usable}
         nothing = Synthesis.from_rows([])
-        self.add(method, epsilon, mechanism.generate(asked) if len(asked) > 1 else nothing)
+        self.add(method, epsilon, mechanism.generate(asked) if asked else nothing)
 
     def _figures(self, draws: list[_Draw]) -> dict[str, Any]:
-        if not draws:
-            return {**dict.fromkeys(_FIGURES, math.nan), "texts": 0, "draws": 0}
+        texts = sum(draw.texts for draw in draws)
+        if not texts:
+            return {**dict.fromkeys(_FIGURES, math.nan), "texts": 0, "draws": len(draws)}
+        attacked = [draw for draw in draws if not math.isnan(draw.auc)]
         said = np.stack([draw.said for draw in draws])
         kept = retention(self._truth, said, np.tile(self._real, (len(said), 1)), len(self._classes))
         return {
             "retention": kept.value,
             "retention_low": kept.low,
             "retention_high": kept.high,
-            "auc": float(np.mean([draw.auc for draw in draws])),
+            "auc": _median([draw.auc for draw in attacked]),
             # the largest of many bounds at 95% would be above the truth by chance
-            "epsilon_at_least": float(np.median([draw.epsilon_at_least for draw in draws])),
-            "epsilon_could_show": float(np.median([draw.epsilon_could_show for draw in draws])),
-            "texts": sum(draw.texts for draw in draws),
+            "epsilon_at_least": _median([draw.epsilon_at_least for draw in attacked]),
+            "epsilon_could_show": _median([draw.epsilon_could_show for draw in attacked]),
+            "texts": texts,
             "draws": len(draws),
         }
 
@@ -292,7 +299,7 @@ class Comparison:
         """A row for each method and ε.
 
         ``method``, ``epsilon``, ``retention``, ``retention_low``, ``retention_high``, ``auc`` (the
-        mean of the draws), ``epsilon_at_least`` and ``epsilon_could_show`` (their medians; see
+        median of the draws), ``epsilon_at_least``, ``epsilon_could_show`` (their medians; see
         `Audit.figures`), ``texts`` and ``draws``.
         """
         return list(self._rows.values())
@@ -326,6 +333,10 @@ class Comparison:
             for row in self.rows
             for name in _FIGURES
         }
+
+
+def _median(values: list[float]) -> float:
+    return float(np.median(values)) if values else math.nan
 
 
 def random_texts(decoder: Any, wanted: dict[Any, int], random_state: int) -> Any:
