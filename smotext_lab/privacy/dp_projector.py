@@ -71,7 +71,7 @@ class DPProjector:
     ``σ · clip`` are one Gaussian mechanism with ``μ = √E / σ``, exactly; `PrivacyBudget` adds it
     to other spending. Sampling batches anew for each step would need less noise, but its cost has
     no exact sum with that of the other mechanisms. Each text is read alone, as its gradient's last
-    bits would otherwise depend on the texts beside it; that takes about half a second each.
+    bits would otherwise depend on the texts beside it; that is slow.
 
     References
     ----------
