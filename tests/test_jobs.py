@@ -948,7 +948,7 @@ def by_characters(tiny_encoder, tiny_llm, tmp_path) -> XRAGDecoder:
 
 
 def test_how_long_texts_are_to_be_goes_by_the_words_of_the_bridge(
-    by_characters, create, tickets, monkeypatch
+    by_characters, create, tickets, monkeypatch, in_order
 ):
     asked, real = [], XRAGDecoder.decode_rows
 
