@@ -134,30 +134,14 @@ def _chosen(
     beyond = SMOTExT().guidance_scale * labels.outward(blends.label)
     guided = _tries(source, blends, points, decoder, beyond)
     wanted = blends.label.repeat(tries.each)
-    vote, every = (
-        LABEL_WEIGHT * judge.agreement(tries.vectors, wanted)
-        for judge in (VOTE.fit(*known), labels)
-    )
+    vote, every = (judge.agreement(tries.vectors, wanted) for judge in (VOTE.fit(*known), labels))
     ways = {  # each with what those before it look at
         "any of the tries": np.random.default_rng(seed).random(len(tries.texts)),
         "the nearest to the point": tries.cosines,
         "and likely, in form": tries.scores,
-        "and of the label by its nearest real texts": tries.scores + vote,
-        "and of the label by all real texts": tries.scores + every,
+        "and of the label by its nearest real texts": tries.scores + LABEL_WEIGHT * vote,
+        "and of the label by all real texts": tries.scores + LABEL_WEIGHT * every,
     }
-    agreed = labels.agreement(tries.vectors, wanted)
-    best = tries.best(tries.scores + LABEL_WEIGHT * agreed)
-    whole = TrainingTexts([tries.texts[i] for i in best], blends.label)
-    surest = {"the judge": agreed[best], "words": _sure_by_words(real, whole, seed)}
-    weighted = replace(whole, weights=surest["the judge"] / surest["the judge"].mean())
-    yield "of the label by all real texts, weighted by it", max(given.times), weighted
-    ways_of_half = _ranks(vectors, real.labels, blends, points, seed) | {
-        "surest by two judges": np.minimum(*surest.values())
-    }
-    for how, rank in ways_of_half.items():
-        rows = _highest(rank, blends.label, given.k * max(given.times) // 2)
-        half = TrainingTexts([whole.texts[row] for row in rows], blends.label[rows])
-        yield f"of these, the half {how}", max(given.times) / 2, half
     for times in given.times:
         first = _first(blends.label, given.k * times)
         at = blends.label[first]
@@ -175,6 +159,16 @@ def _chosen(
         yield "guided, and of the label by all real texts", times, written
         kept = _not_refused(Guards().fit(*known), guided, best, at)
         yield "guided, and not refused by any guard", times, kept
+    best = tries.best(tries.scores + LABEL_WEIGHT * every)
+    whole = TrainingTexts([tries.texts[i] for i in best], blends.label)
+    sure = np.minimum(every[best], _sure_by_words(real, whole, seed))
+    ranks = _ranks(vectors, real.labels, blends, points, seed) | {"surest by two judges": sure}
+    for how, rank in ranks.items():
+        rows = _highest(rank, blends.label, given.k * max(given.times) // 2)
+        half = TrainingTexts([whole.texts[row] for row in rows], blends.label[rows])
+        yield f"the half {how}, of the label by all real texts", max(given.times) / 2, half
+    weighted = replace(whole, weights=every[best] / every[best].mean())
+    yield "of the label by all real texts, weighted by it", max(given.times), weighted
 
 
 def _ranks(

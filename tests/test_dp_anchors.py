@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smotext_lab import Synthesis
+from smotext_lab import BertEncoder, Synthesis, encoders
 from smotext_lab.errors import BudgetError, DataError, ParameterError
 from smotext_lab.privacy import Anchors, DPAnchors, PrivacyBudget
 from smotext_lab.privacy.accounting import epsilon_of, mu_of
@@ -344,3 +344,11 @@ def test_nothing_is_said_of_long_private_texts(recwarn):
     encoder.long_texts = "error"
     with pytest.raises(ParameterError, match="how long a private text is"):
         encoded_alone(encoder, ["a long text"])
+
+
+def test_a_model_that_reads_private_texts_is_loaded_once(tiny_encoder, monkeypatch):
+    encoder = BertEncoder(str(tiny_encoder))
+    encoded_alone(encoder, ["bank loan"])
+    assert encoder.is_loaded
+    monkeypatch.setattr(encoders, "load_encoder_model", None)  # loading again is an error
+    assert encoded_alone(encoder, ["bank loan", "goal"]).shape == (2, encoder.dim)

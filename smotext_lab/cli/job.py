@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -169,18 +170,13 @@ def run(
     """Make what is not there yet; Ctrl-C or a kill loses at most the batch in hand."""
     from smotext_lab.scale import Job
 
-    made = Job(job)
-    told = made.run(
-        workers=workers,
-        runner=runner,
-        num_cpus=num_cpus,
-        num_gpus=num_gpus,
-        progress=sys.stderr.isatty(),
-    )
-    _say_how_it_ended(job, told)
+    how = {"workers": workers, "runner": runner, "num_cpus": num_cpus, "num_gpus": num_gpus}
+    _carried_out(job, Job(job).run, how)
 
 
-def _say_how_it_ended(job: str, told: JobStatus) -> None:
+def _carried_out(job: str, start: Callable[..., JobStatus], how: dict[str, Any]) -> None:
+    """Run or resume a job, and say how it ended."""
+    told = start(**how, progress=sys.stderr.isatty())
     say(str(told))
     if told.state == "cancelled":
         say(f"`smotext-lab job resume {job}` takes the cancellation back.")
@@ -200,14 +196,8 @@ def resume(
     """Go on with a job that was stopped, killed or cancelled."""
     from smotext_lab.scale import Job
 
-    told = Job(job).resume(
-        workers=workers,
-        runner=runner,
-        num_cpus=num_cpus,
-        num_gpus=num_gpus,
-        progress=sys.stderr.isatty(),
-    )
-    _say_how_it_ended(job, told)
+    how = {"workers": workers, "runner": runner, "num_cpus": num_cpus, "num_gpus": num_gpus}
+    _carried_out(job, Job(job).resume, how)
 
 
 @job_app.command()

@@ -103,6 +103,7 @@ def encoded_alone(encoder: Any, texts: Sequence[str], *, progress: bool = False)
             "'sentences'."
         )
         raise ParameterError(msg)
+    dim = encoder.dim  # loads the weights, so that the copy shares them
     encoder = copy.copy(encoder)
     known: dict[str, np.ndarray] = {}
     bar = tqdm(texts, "encode", disable=not progress, bar_format=SHARE_ONLY, leave=False)
@@ -112,4 +113,4 @@ def encoded_alone(encoder: Any, texts: Sequence[str], *, progress: bool = False)
             if text not in known:
                 whole = text.encode("utf-8", "replace").decode("utf-8")
                 known[text] = np.asarray(encoder.encode([whole]))[0]
-    return np.array([known[text] for text in texts], np.float32).reshape(len(texts), encoder.dim)
+    return np.array([known[text] for text in texts], np.float32).reshape(len(texts), dim)

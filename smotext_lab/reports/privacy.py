@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -241,8 +240,8 @@ class Comparison:
     def add(self, method: str, epsilon: float, made: Any) -> None:
         """Attack what a method made, and train on it.
 
-        A draw without texts teaches a guess; where no draw has any there are no figures. Too few
-        texts for an attack leave its figures out.
+        A draw without texts teaches a guess and cannot be attacked; where no draw has any there are
+        no figures.
 
         Parameters
         ----------
@@ -256,7 +255,7 @@ class Comparison:
         draws = self._draws.setdefault((method, epsilon), [])
         new = made.accepted
         shown = (math.nan, math.nan, math.nan)
-        with contextlib.suppress(DataError):
+        if len(new):
             parts = (self._train["text"], self._holdout["text"])
             found = audit(made, *parts, encoder=self._encoder, reconstruction=False)
             shown = (found.best.auc.value, found.epsilon_at_least, found.epsilon_could_show)
