@@ -31,5 +31,5 @@ def test_a_mechanism_shows_no_more_than_it_states(setting: Setting):
     ids=str,
 )
 def test_a_broken_mechanism_is_caught(setting: Setting, broken: str):
-    shown = max(attacked(setting, 10_000, broken) for _ in range(2))  # a bound may fall short
-    assert shown > setting.epsilon * 1.1
+    shown = (attacked(setting, 10_000, broken) for _ in range(2))  # a bound may fall short
+    assert any(epsilon > setting.epsilon * 1.1 for epsilon in shown)
