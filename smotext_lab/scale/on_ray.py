@@ -7,16 +7,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from smotext_lab import errors
-from smotext_lab.errors import DataError, ParameterError, SmotextError
+from smotext_lab.errors import ParameterError, SmotextError
 from smotext_lab.scale.store import Store, open_store
 
 if TYPE_CHECKING:
     from smotext_lab.scale.parts import Workshop
 
 __all__ = ["run_on_ray"]
-
-_LIVES = 3
-"""How often Ray starts a worker again that died, and makes a part again that was lost with one."""
 
 
 class _Worker:
@@ -61,8 +58,8 @@ def run_on_ray(
     ------
     ParameterError
         If Ray is not installed.
-    DataError
-        If a worker dies again and again; what else went wrong in one is raised as it was there.
+    SmotextError
+        What went wrong in a worker, as it was raised there.
     Stopped
         If the job was cancelled.
     """
@@ -83,19 +80,9 @@ def run_on_ray(
         compute=ray.data.ActorPoolStrategy(size=workers),
         num_cpus=num_cpus or None,
         num_gpus=num_gpus or None,
-        max_restarts=_LIVES,
-        max_task_retries=_LIVES,
     )
-    try:
-        for row in made.iter_rows():
-            yield _facts(json.loads(row["told"]))
-    except (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError) as error:
-        msg = (
-            f"A worker on Ray died more than {_LIVES} times: see whether its node has memory for "
-            "it, or give each worker more cores (num_cpus), so that a node gets fewer of them. "
-            "What was finished is kept."
-        )
-        raise DataError(msg) from error
+    for row in made.iter_rows():
+        yield _facts(json.loads(row["told"]))
 
 
 def _facts(told: dict[str, Any]) -> dict[str, Any]:
