@@ -25,13 +25,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 from scipy.stats import binomtest
 
 from benchmarks.machine import described
-from smotext_lab.privacy import Anchors, DPAnchors, DPProjector, PrivateEvolution
+from smotext_lab.privacy import Anchors, DPAnchors, DPGaussian, DPProjector, PrivateEvolution
 from smotext_lab.privacy.bounds import epsilon_at_least
 from smotext_lab.privacy.dp_projector import noisy_sum
 from smotext_lab.privacy.guarantee import Neighbouring
+from smotext_lab.privacy.moments import summed
+from smotext_lab.privacy.noise import add_noise
 from smotext_lab.privacy.release import release
 from smotext_lab.privacy.votes import noisy_votes
 
@@ -80,14 +83,15 @@ class Setting:
         elif self.mechanism == "DPProjector":
             found = DPProjector(*stated, epochs=turns, clip=1.0, **told).sigma
         else:
-            found = DPAnchors(*stated, clip=1.0, **told).sigma
+            kind = DPGaussian if self.mechanism == "DPGaussian" else DPAnchors
+            found = kind(*stated, clip=1.0, **told).sigma
         return found / 2 if broken == "noise halved" else found
 
 
 def settings() -> list[Setting]:
     return [
         Setting(mechanism, epsilon, delta, case)
-        for mechanism in ("DPAnchors", "PrivateEvolution", "DPProjector")
+        for mechanism in ("DPAnchors", "DPGaussian", "PrivateEvolution", "DPProjector")
         for case in CASES
         if (mechanism, case) not in LEFT_OUT
         for epsilon, delta in ((0.5, 1e-3), (1.0, 1e-2), (2.0, 1e-3), (4.0, 1e-2))
@@ -101,11 +105,11 @@ def applies(setting: Setting, broken: str) -> bool:
     if broken == "counts without noise":  # which do not differ where a text only turns round
         return setting.mechanism != "DPProjector" and setting.case != "opposite"
     if broken == "rounds not added up":
-        return setting.mechanism != "DPAnchors"  # has one
+        return setting.mechanism not in ("DPAnchors", "DPGaussian")  # which have one
     return broken == "noise halved" or setting.case == "one more user"
 
 
-def collections(case: str) -> tuple[list[Row], list[Row]]:
+def collections(case: str, mechanism: str) -> tuple[list[Row], list[Row]]:
     """Return two neighbouring collections of (vector, class); 50 times longer than is clipped."""
     usual = [(np.array([0.6, 0.0, 0.8]), "a"), (np.array([0.0, 1.0, 0.0]), "b")]
     far = 50 * np.array([1.0, 0.0, 0.0])
@@ -116,7 +120,10 @@ def collections(case: str) -> tuple[list[Row], list[Row]]:
     if case == "another class":
         return [*usual, (far, "a")], [*usual, (far, "b")]
     across = 50 * np.array([0.0, 0.0, 1.0])  # the same anchor, the other way
-    return [*usual, (across, "a")], [*usual, (-across, "a")]
+    turned = -across
+    if mechanism == "DPGaussian":  # a second moment is blind to signs: 120 degrees move it most
+        turned = across @ Rotation.from_euler("x", 120, degrees=True).as_matrix()
+    return [*usual, (across, "a")], [*usual, (turned, "a")]
 
 
 def figures(rows: list[Row], setting: Setting, copies: int, broken: str | None) -> np.ndarray:
@@ -138,6 +145,8 @@ def figures(rows: list[Row], setting: Setting, copies: int, broken: str | None) 
             noisy_votes(vectors, labels, places, voted, sigma=of_counts) for _ in range(_TURNS)
         ]
         return np.hstack([votes.reshape(copies, -1) for votes in rounds])
+    if setting.mechanism == "DPGaussian":
+        return moments(rows, copies, clip, sigma, of_counts)
     made = release(vectors, labels, classes, ANCHORS, clip=clip, sigma=sigma)
     counts = made.counts
     if broken is not None:  # what is not broken stays as it is, whatever the other's unit
@@ -145,13 +154,30 @@ def figures(rows: list[Row], setting: Setting, copies: int, broken: str | None) 
     return np.hstack([counts.reshape(copies, -1), made.sums.reshape(copies, -1)])
 
 
+def moments(
+    rows: list[Row], copies: int, clip: float, sigma: float, of_counts: float
+) -> np.ndarray:
+    """Return counts, sums and second moments with noise of one size, (copies, m)."""
+    vectors, labels = np.stack([vector for vector, _ in rows]), [label for _, label in rows]
+    made = summed(vectors, labels, ["a", "b"], ANCHORS, clip=clip, sigma=sigma)
+    counts, sums = np.tile(made.sums[:, 0], (copies, 1)), np.tile(made.sums[:, 1:], (copies, 1, 1))
+    return np.hstack(
+        [
+            add_noise(counts, made.step, of_counts),
+            add_noise(sums, made.step, sigma).reshape(copies, -1),
+            add_noise(np.tile(made.moment, (copies, 1)), made.fine, sigma),
+        ]
+    )
+
+
 def attacked(setting: Setting, draws: int, broken: str | None = None) -> float:
     """Return the 95% lower bound for ε that the best test shows."""
-    pair = collections(setting.case)
+    pair = collections(setting.case, setting.mechanism)
     # without the clipping the difference is that of the texts themselves
     line = np.subtract(*(exact(rows, setting, broken) for rows in reversed(pair)))
-    if broken == "counts without noise" and setting.mechanism == "DPAnchors" and line[:4].any():
-        line[4:] = 0
+    counts = {"DPAnchors": 4, "DPGaussian": 2}.get(setting.mechanism, len(line))
+    if broken == "counts without noise" and line[:counts].any():
+        line[counts:] = 0
     scores = []
     for rows in pair:
         parts = [_COPIES] * (draws // _COPIES)

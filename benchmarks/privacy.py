@@ -6,8 +6,8 @@
 
 The training part of each set is cut into train and holdout at random, `--per-part` texts each.
 `--n` texts are made of train by plain SMOTExT and by each mechanism at each ε (δ = 1 / (n ln n)),
-shared among the classes as train has them (for `DPAnchors` by its noisy counts) or as many of each
-(always for `PrivateEvolution`), and `privacy.audit` attacks them.
+shared among the classes as train has them (for `DPGaussian` and `DPAnchors` by noisy counts) or as
+many of each (always for `PrivateEvolution`), and `privacy.audit` attacks them.
 Beside them stands plain copying: as many training texts at random, handed out as they are. With
 `--per-part 0` the whole training part is train: there is no holdout of the same distribution then,
 and no attack. `PrivateEvolution` runs two rounds and begins with texts from between public anchors.
@@ -44,6 +44,7 @@ from smotext_lab.evaluation import statistics
 from smotext_lab.evaluation.classifiers import Remembering
 from smotext_lab.privacy import (
     DPAnchors,
+    DPGaussian,
     PrivateEvolution,
     audit,
     canary_audit,
@@ -60,7 +61,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=300, help="texts made, of all classes together")
     parser.add_argument("--epsilon", type=float, nargs="*", default=[1.0, 4.0])
     parser.add_argument("--resamples", type=int, default=1)
-    parser.add_argument("--guidance-scale", type=float, default=0.5)
+    parser.add_argument("--guidance-scale", type=float, help="default: that of each method")
     parser.add_argument("--n-candidates", type=int, default=4)
     parser.add_argument("--shares", choices=("data", "equal"), default="data", help="of classes")
     parser.add_argument("--canaries", type=int, default=0)
@@ -116,7 +117,7 @@ def kept(
     return statistics.retention(truth, ours, theirs, n_classes, draws=draws)
 
 
-MECHANISMS = ("DPAnchors", "PrivateEvolution")
+MECHANISMS = ("DPGaussian", "DPAnchors", "PrivateEvolution")
 METHODS = ("copying", "SMOTExT", *MECHANISMS)
 
 
@@ -206,7 +207,8 @@ class Writer:
             return pd.concat([shuffled[shuffled["label"] == c][:m] for c, m in wanted.items()])
         settings: dict[str, Any] = {"decoder": self.decoder, "random_state": self.seed}
         settings |= {"progress": False}
-        guided = {"guidance_scale": self.given.guidance_scale}
+        scale = self.given.guidance_scale
+        guided = {} if scale is None else {"guidance_scale": scale}
         texts = train["text"].tolist()
         if method == "SMOTExT":
             return SMOTExT(**settings, **guided).generate(texts, labels, n if as_data else equal)
@@ -218,10 +220,11 @@ class Writer:
                 self.decoder, max(equal.values()), random_state=self.seed, progress=False
             )
             return PrivateEvolution(*stated, n_rounds=2, **settings).evolve(texts, labels, start)
-        anchors = DPAnchors(*stated, **settings, **guided).fit(texts, labels)
-        usable = set(anchors.released_.centroids()[1].tolist())
+        kind = DPAnchors if name == "DPAnchors" else DPGaussian
+        mechanism = kind(*stated, **settings, **guided).fit(texts, labels)
+        usable = set(mechanism.released_.centroids()[1].tolist())
         asked = {c: m for c, m in equal.items() if c in usable}
-        return anchors.generate(n if as_data else asked)  # by the noisy counts
+        return mechanism.generate(n if as_data else asked)  # by the noisy counts
 
     def canaries(self, method: str, train: pd.DataFrame) -> list[dict[str, Any]]:
         """Return how well canaries put among the training texts are found again."""

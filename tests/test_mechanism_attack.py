@@ -11,7 +11,7 @@ SETTINGS = [each for each in settings() if each.epsilon == 1]
 
 def test_all_mechanisms_are_attacked_by_text_user_and_replacement():
     cases = {(each.mechanism, each.neighbouring, each.case == "one more user") for each in SETTINGS}
-    for mechanism in ("DPAnchors", "PrivateEvolution", "DPProjector"):
+    for mechanism in ("DPAnchors", "DPGaussian", "PrivateEvolution", "DPProjector"):
         assert {c[1:] for c in cases if c[0] == mechanism} == {
             ("add_or_remove", False),
             ("add_or_remove", True),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from smotext_lab.privacy.canaries import Canaries as Canaries
     from smotext_lab.privacy.canaries import canary_audit as canary_audit
     from smotext_lab.privacy.dp_anchors import DPAnchors as DPAnchors
+    from smotext_lab.privacy.dp_gaussian import DPGaussian as DPGaussian
     from smotext_lab.privacy.dp_projector import DPProjector as DPProjector
     from smotext_lab.privacy.evolution import PrivateEvolution as PrivateEvolution
     from smotext_lab.privacy.guarantee import Guarantee as Guarantee
@@ -29,6 +30,7 @@ _HOMES = {
     "Audit": "auditing",
     "Canaries": "canaries",
     "DPAnchors": "dp_anchors",
+    "DPGaussian": "dp_gaussian",
     "DPProjector": "dp_projector",
     "Guarantee": "guarantee",
     "HeuristicNoise": "heuristic",
@@ -46,6 +48,7 @@ __all__ = [
     "Audit",
     "Canaries",
     "DPAnchors",
+    "DPGaussian",
     "DPProjector",
     "Guarantee",
     "HeuristicNoise",

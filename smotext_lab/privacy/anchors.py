@@ -101,7 +101,9 @@ class Anchors:
         return cls.of(encoder.encode(list(texts)), encoder=name, **settings)
 
     @classmethod
-    def for_encoder(cls, encoder: Any, texts: Sequence[str] | None = None) -> Anchors:
+    def for_encoder(
+        cls, encoder: Any, texts: Sequence[str] | None = None, dimensions: int = 128
+    ) -> Anchors:
         """Return anchors that fit an encoder: those that ship, or new ones for another encoder.
 
         Parameters
@@ -111,11 +113,12 @@ class Anchors:
             **Public** texts to make new ones of, the more like the private ones the better. By
             default 2,000 made-up ones of 12 words each, drawn from the words of the bridge that
             ships: they have no grammar, so what they tell apart is what texts are about.
+        dimensions : int, default=128
 
         Returns
         -------
         Anchors
-            8, in 128 dimensions or as many as there can be.
+            8, in so many dimensions or as many as there can be.
 
         Raises
         ------
@@ -125,10 +128,10 @@ class Anchors:
         _, known = _read()
         name = getattr(encoder, "fingerprint", "")
         if name == known:
-            return cls.shipped()
+            return cls.shipped(dimensions=dimensions)
         texts = _made_up() if texts is None else list(texts)
-        dimensions = min(128, encoder.dim, len(texts))
-        return cls.of_texts(texts, encoder, dimensions=dimensions, random_state=0)
+        most = min(dimensions, encoder.dim, len(texts))
+        return cls.of_texts(texts, encoder, dimensions=most, random_state=0)
 
     @classmethod
     def shipped(cls, n_anchors: int = 8, dimensions: int = 128) -> Anchors:
@@ -141,7 +144,7 @@ class Anchors:
         ----------
         n_anchors : {4, 8, 16, 32, 64}
         dimensions : int
-            1 to 128.
+            1 to 256.
 
         Raises
         ------

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import secrets
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from smotext_lab.privacy.anchors import Anchors
 from smotext_lab.privacy.budget import PrivacyBudget
 from smotext_lab.privacy.guarantee import Guarantee, Neighbouring
 from smotext_lab.privacy.reading import PUBLIC, encoded_alone, read_private
-from smotext_lab.privacy.release import Released, grid_of, release, sensitivity
+from smotext_lab.privacy.release import grid_of, release, sensitivity
 from smotext_lab.privacy.writing import Told, check_guidance, synthesis_of, write_between
 from smotext_lab.sampler.counts import shares
 from smotext_lab.synthesis import Synthesis
@@ -71,7 +71,7 @@ class DPAnchors:
 
     Attributes
     ----------
-    released_ : Released
+    released_ : smotext_lab.privacy.release.Released
         All that the private texts were asked for, noise included.
 
     Notes
@@ -94,6 +94,10 @@ class DPAnchors:
     >>> mechanism.guarantee().epsilon
     2.0
     """
+
+    _dimensions: ClassVar[int] = 128  # of the anchors that ship
+    _sensitivity = staticmethod(sensitivity)
+    _release: ClassVar[Callable[..., Any]] = staticmethod(release)
 
     def __init__(
         self,
@@ -146,7 +150,7 @@ class DPAnchors:
     @property
     def sigma(self) -> float:
         """Standard deviation of the noise of a sum's coordinate, in the vectors' unit."""
-        distance = sensitivity(self.clip, self.neighbouring, self.texts_per_user or 1)
+        distance = self._sensitivity(self.clip, self.neighbouring, self.texts_per_user or 1)
         return distance / mu_of(self.epsilon, self.delta)
 
     def guarantee(self) -> Guarantee:
@@ -164,7 +168,7 @@ class DPAnchors:
             "text" if self.texts_per_user is None else "user",
             self.texts_per_user,
             PUBLIC,
-            f"DPAnchors, {self.anchors or 'shipped anchors'}",
+            f"{type(self).__name__}, {self.anchors or 'shipped anchors'}",
             mu_of(self.epsilon, self.delta),
         )
 
@@ -206,7 +210,7 @@ class DPAnchors:
             raise ParameterError(msg)
         given = read_private(texts, y, users, self.texts_per_user)
         encoder, _ = equip(self.encoder, self.decoder)
-        anchors = self.anchors or Anchors.shipped()
+        anchors = self.anchors or Anchors.shipped(dimensions=self._dimensions)
         anchors.check(encoder)
         classes = np.unique(given.labels).tolist() if self.classes is None else list(self.classes)
         given = given.of(classes)
@@ -216,10 +220,10 @@ class DPAnchors:
         grid_of(self.clip, sigma)  # refuses noise that leaves nothing, before it is paid for
         if self.budget is not None:  # before any noise is drawn
             self.budget.spend(promised, promised.mechanism, name=promised.release)
-        released = release(
+        released = self._release(
             vectors, given.labels.tolist(), classes, anchors, clip=self.clip, sigma=sigma
         )
-        self.released_: Released
+        self.released_: Any
         self.released_, self._promised = released, promised
         self._warn_of_small()
         return self
@@ -247,12 +251,12 @@ class DPAnchors:
         if not hasattr(self, "released_"):
             msg = "Nothing was released yet: call fit(texts, labels) first."
             raise ParameterError(msg)
-        vectors, labels = self.released_.centroids()
-        wanted = self._wanted(n, labels)
-        _, decoder = equip(self.encoder, self.decoder)
         seed = self.random_state
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
+        vectors, labels = self.released_.points(seed)
+        wanted = self._wanted(n, labels)
+        _, decoder = equip(self.encoder, self.decoder)
         made = write_between(
             vectors,
             labels,
@@ -273,8 +277,8 @@ class DPAnchors:
         )
         if len(result) < sum(asked.values()):
             msg = (
-                f"DPAnchors made {len(result)} of {sum(asked.values())} texts: the guards refused "
-                "the others; raise max_attempts or max_blends."
+                f"{type(self).__name__} made {len(result)} of {sum(asked.values())} texts: the "
+                "guards refused the others; raise max_attempts or max_blends."
             )
             warnings.warn(msg, UserWarning, stacklevel=2)
         return result

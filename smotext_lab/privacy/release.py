@@ -14,10 +14,13 @@ from smotext_lab.privacy.anchors import Anchors
 from smotext_lab.privacy.guarantee import Neighbouring
 from smotext_lab.privacy.noise import GRID, add_noise, finite, on_grid, one_by_one
 
-__all__ = ["Released", "grid_of", "release", "sensitivity"]
+__all__ = ["LEAST_DIMENSIONS", "Released", "dimensions", "grid_of", "release", "sensitivity"]
 
-_ERROR = 0.5  # the length that noise may have in a centroid, whose own is 1 at most
-_LEAST_DIMENSIONS = 16  # of the centroid of a class with few texts: fewer tell little apart
+ERROR = 0.5
+"""The length that noise may have in a centroid, whose own is 1 at most."""
+
+LEAST_DIMENSIONS = 16
+"""Of the centroid of a class with few texts: fewer tell little apart."""
 
 
 def sensitivity(clip: float, neighbouring: Neighbouring, texts_per_user: int = 1) -> float:
@@ -73,7 +76,7 @@ class Released:
         forty it takes more.
         """
         cells, r = self.sums.shape[1:]
-        noise = self.sigma * math.sqrt(cells * min(r, _LEAST_DIMENSIONS)) / _ERROR
+        noise = self.sigma * math.sqrt(cells * min(r, LEAST_DIMENSIONS)) / ERROR
         return math.ceil(max(2.0, noise + 2 * self.sigma_counts * math.sqrt(cells)))
 
     def centroids(self) -> tuple[np.ndarray, np.ndarray]:
@@ -86,10 +89,10 @@ class Released:
         r = self.sums.shape[2]
         vectors, labels = [], []
         for label, counts, sums in zip(self.classes, self.counts, self.sums, strict=True):
-            whole = np.array([self._dimensions(count, 1) == r for count in counts])
+            whole = np.array([self._dimensions(count) == r for count in counts])
             pools = [np.array([cell]) for cell in np.flatnonzero(whole)]
             rest = np.flatnonzero(~whole)
-            wanted = r if pools else min(r, _LEAST_DIMENSIONS)
+            wanted = r if pools else min(r, LEAST_DIMENSIONS)
             if len(rest) and self._dimensions(counts[rest].sum(), len(rest)) >= wanted:
                 pools.append(rest)
             for pool in pools:
@@ -103,12 +106,25 @@ class Released:
         lengths = np.maximum(np.linalg.norm(lifted, axis=1, keepdims=True), 1e-12)
         return (lifted / lengths).astype(np.float32), _array(labels)
 
-    def _dimensions(self, count: float, cells: int) -> int:
-        """Return along how many components the noise in a mean of so many texts is short enough."""
-        r = self.sums.shape[2]
-        if count < 2 or not self.sigma:
-            return r if count >= 2 else 0
-        return min(r, math.floor((count * _ERROR / self.sigma) ** 2 / cells))
+    def points(self, random_state: int) -> tuple[np.ndarray, np.ndarray]:  # noqa: ARG002
+        """Return what SMOTE goes between: the centroids, whatever the seed."""
+        return self.centroids()
+
+    def _dimensions(self, count: float, cells: int = 1) -> int:
+        return dimensions(count, self.sigma, self.sums.shape[2], cells)
+
+
+def dimensions(count: float, sigma: float, most: int, cells: int = 1) -> int:
+    """Return along how many components the noise in a mean of so many texts is short enough.
+
+    Examples
+    --------
+    >>> dimensions(120, 10.0, 64), dimensions(60, 10.0, 64), dimensions(1.5, 0.0, 64)
+    (36, 9, 0)
+    """
+    if count < 2 or not sigma:
+        return most if count >= 2 else 0
+    return min(most, math.floor((count * ERROR / sigma) ** 2 / cells))
 
 
 def grid_of(clip: float, sigma: float) -> tuple[float, int]:

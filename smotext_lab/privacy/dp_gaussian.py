@@ -1,0 +1,60 @@
+"""`DPGaussian`: a noisy mean of each class and one noisy covariance, and SMOTE among points."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from smotext_lab.privacy.dp_anchors import DPAnchors
+from smotext_lab.privacy.moments import Moments, moments_sensitivity, release_moments
+
+__all__ = ["DPGaussian"]
+
+
+class DPGaussian(DPAnchors):
+    """New texts from noisy means and a covariance, with a differential privacy guarantee.
+
+    As `DPAnchors`, but what is released is the sum and the number of each class's vectors, and
+    the second moment of all classes together. SMOTE goes between points drawn about the classes'
+    means with the covariance within classes that these give: new texts differ as the real ones of
+    a class do, and a classifier learns from them what is not the class. Better than `DPAnchors`
+    where there are a thousand texts or more.
+
+    Parameters
+    ----------
+    epsilon, delta : float
+        As for `DPAnchors`.
+    guidance_scale : float, default=1.0
+        As for `DPAnchors`.
+    **settings
+        As for `DPAnchors`; of `anchors` only the components are used.
+
+    Attributes
+    ----------
+    released_ : Moments
+        All that the private texts were asked for, noise included.
+
+    Notes
+    -----
+    Counts, sums and moments are one Gaussian mechanism: see
+    `smotext_lab.privacy.moments.moments_sensitivity`.
+
+    References
+    ----------
+    Noise on the second moment: Dwork et al., "Analyze Gauss", STOC 2014, algorithm 1. The noise:
+    Balle & Wang, ICML 2018.
+
+    Examples
+    --------
+    >>> DPGaussian(2.0, 1e-4).guarantee().epsilon
+    2.0
+    """
+
+    _dimensions = 256
+    _sensitivity = staticmethod(moments_sensitivity)
+    _release = staticmethod(release_moments)
+    released_: Moments
+
+    def __init__(
+        self, epsilon: float, delta: float, *, guidance_scale: float = 1.0, **settings: Any
+    ) -> None:
+        super().__init__(epsilon, delta, guidance_scale=guidance_scale, **settings)

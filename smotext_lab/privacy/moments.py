@@ -1,0 +1,227 @@
+"""What `DPGaussian` releases: noisy counts, sums and second moments, and points drawn by them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from smotext_lab.privacy.anchors import Anchors
+from smotext_lab.privacy.guarantee import Neighbouring
+from smotext_lab.privacy.noise import add_noise, finite, on_grid, one_by_one
+from smotext_lab.privacy.release import ERROR, LEAST_DIMENSIONS, dimensions, grid_of
+
+__all__ = ["Moments", "Summed", "moments_sensitivity", "release_moments", "summed"]
+
+_OF_COUNTS = 0.5  # of clip, that a text adds to a count: no less, or see `moments_sensitivity`
+_EDGE = 0.01  # the largest variance, of 1 in all, that noise alone may show along a direction
+_POINTS = 300  # drawn of each class
+_FINE = 2.0**20  # steps of the moment's grid in clip, for each √entry: what is rounded is too
+_SLACK = 1 + 2.0**-18  # little to turn the products below negative by more than this allows for
+
+
+def moments_sensitivity(clip: float, neighbouring: Neighbouring, texts_per_user: int = 1) -> float:
+    """Return how far the released figures of two neighbouring collections can be apart.
+
+    A text x no longer than `clip` adds ``clip / 2`` to a count, x to a sum and ``x xᵀ / clip`` to
+    the second moment, whose length is that of its entries: ``√(1/4 + 1 + 1) · clip`` together.
+    What two texts add has no negative product (``1/4 + t + t²`` with t their cosine, in one class;
+    ``t²`` in two), so replacing one by another moves the figures by √2 times as much at most. The
+    grid that the moment is rounded to adds less than 4 millionths.
+
+    Examples
+    --------
+    >>> round(moments_sensitivity(1.0, "add_or_remove", 2), 4)
+    3.0
+    >>> round(moments_sensitivity(1.0, "replace"), 4)
+    2.1213
+    """
+    one = math.sqrt(_OF_COUNTS**2 + 2) * clip * _SLACK
+    return texts_per_user * one * (math.sqrt(2.0) if neighbouring == "replace" else 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Noisy figures; whatever is computed from them costs nothing more.
+
+    Attributes
+    ----------
+    classes : tuple
+    counts : ndarray of shape (c,)
+        Noisy, so not whole, and below 0 at times.
+    sums : ndarray of shape (c, r)
+        Of clipped vectors along the anchors' components.
+    scatter : ndarray of shape (r, r)
+        The sum of ``x xᵀ`` over the texts of all classes, symmetric.
+    clip : float
+    sigma : float
+        Standard deviation of the noise of a sum's coordinate.
+    anchors : Anchors
+        Of which the components are used.
+    """
+
+    classes: tuple[Any, ...]
+    counts: np.ndarray
+    sums: np.ndarray
+    scatter: np.ndarray
+    clip: float
+    sigma: float
+    anchors: Anchors
+
+    @property
+    def sizes(self) -> dict[Any, float]:
+        """The noisy number of texts of each class."""
+        return dict(zip(self.classes, self.counts.tolist(), strict=True))
+
+    @property
+    def least(self) -> int:
+        """The noisy number of texts from which a class is usable, as for `DPAnchors`."""
+        noise = self.sigma * math.sqrt(min(self.sums.shape[1], LEAST_DIMENSIONS)) / ERROR
+        return math.ceil(max(2.0, noise + 2 * self.sigma / (_OF_COUNTS * self.clip)))
+
+    def centroids(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the means of the classes that are large enough, unit (m, d), and their classes."""
+        means, usable = self._means()
+        return self._lifted(means), _labels(self.classes, usable)
+
+    def points(self, random_state: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return unit vectors (300 m, d) drawn about the classes' means, and their classes.
+
+        From a Gaussian with the covariance within classes, the same for all.
+        """
+        means, usable = self._means()
+        values, directions = np.linalg.eigh(self.within())
+        spread = directions * np.sqrt(np.maximum(values, 0.0))
+        rng = np.random.default_rng(random_state)
+        drawn = [mean + rng.standard_normal((_POINTS, len(mean))) @ spread.T for mean in means]
+        places = np.repeat(usable, _POINTS)
+        return self._lifted(np.reshape(drawn, (-1, len(spread)))), _labels(self.classes, places)
+
+    def within(self) -> np.ndarray:
+        """Return the covariance within classes, (r, r).
+
+        Along as many of the first components as the noise leaves; along the others all directions
+        have the mean of what variance there is.
+        """
+        r, n = len(self.scatter), max(2.0, float(self.counts.sum()))
+        counts = np.maximum(self.counts, 2.0)[:, None]
+        covariance = (self.scatter - self.sums.T @ (self.sums / counts)) / n
+        kept = r
+        if self.sigma:  # √2 σ √k / n: the largest eigenvalue of the noise along k components
+            limit = _EDGE * self.clip * n / (math.sqrt(2.0) * self.sigma)
+            kept = min(r, math.floor(limit**2))
+        if kept < r:
+            rest = max(float(np.diag(covariance)[kept:].mean()), 0.0)
+            covariance[kept:] = covariance[:, kept:] = 0.0
+            covariance[range(kept, r), range(kept, r)] = rest
+        return covariance
+
+    def _means(self) -> tuple[np.ndarray, np.ndarray]:
+        r = self.sums.shape[1]
+        means, usable = [], []
+        for place, (count, total) in enumerate(zip(self.counts, self.sums, strict=True)):
+            kept = dimensions(count, self.sigma, r)
+            if kept >= min(r, LEAST_DIMENSIONS):
+                means.append(np.where(np.arange(r) < kept, total / count, 0.0))
+                usable.append(place)
+        return np.reshape(means, (-1, r)), np.array(usable, int)
+
+    def _lifted(self, rows: np.ndarray) -> np.ndarray:
+        lifted = rows @ self.anchors.components
+        lengths = np.maximum(np.linalg.norm(lifted, axis=1, keepdims=True), 1e-12)
+        unit: np.ndarray = (lifted / lengths).astype(np.float32)
+        return unit
+
+
+def release_moments(
+    vectors: np.ndarray,
+    labels: Sequence[Any],
+    classes: Sequence[Any],
+    anchors: Anchors,
+    *,
+    clip: float,
+    sigma: float,
+) -> Moments:
+    """Return noisy counts and sums of each class, and the second moment of all together.
+
+    Parameters
+    ----------
+    vectors, labels, classes, anchors, clip, sigma
+        See `smotext_lab.privacy.release.release`.
+    """
+    exact = summed(vectors, labels, classes, anchors, clip=clip, sigma=sigma)
+    sums = add_noise(exact.sums, exact.step, sigma)
+    r = len(anchors.components)
+    upper, weights = _triangle(r)
+    scatter = np.zeros((r, r))
+    scatter[upper] = add_noise(exact.moment, exact.fine, sigma) * clip / weights
+    scatter = np.triu(scatter) + np.triu(scatter, 1).T
+    counts = sums[:, 0] / (exact.unit * exact.step)
+    return Moments(tuple(classes), counts, sums[:, 1:], scatter, clip, sigma, anchors)
+
+
+@dataclass(frozen=True, eq=False)
+class Summed:
+    """What is released, before its noise: never to be given out.
+
+    Attributes
+    ----------
+    sums : ndarray of int64, shape (c, r + 1)
+        In `step`; the first column counts, `unit` for each text.
+    moment : ndarray of int64, shape (r (r + 1) / 2,)
+        In `fine`; the upper triangle of the second moment over `clip`, its length kept.
+    step, fine : float
+    unit : int
+    """
+
+    sums: np.ndarray
+    moment: np.ndarray
+    step: float
+    fine: float
+    unit: int
+
+
+def summed(
+    vectors: np.ndarray,
+    labels: Sequence[Any],
+    classes: Sequence[Any],
+    anchors: Anchors,
+    *,
+    clip: float,
+    sigma: float,
+) -> Summed:
+    """Return the sums that noise is to be added to, each text's share from that text alone."""
+    step, unit = grid_of(_OF_COUNTS * clip, sigma)
+    place = {label: code for code, label in enumerate(classes)}
+    upper, weights = _triangle(len(anchors.components))
+    fine = clip / (_FINE * math.sqrt(len(weights)))
+    total = np.zeros((len(place), len(anchors.components) + 1), np.int64)
+    moment = np.zeros(len(weights), np.int64)
+    kept = [row for row, label in enumerate(labels) if label in place]
+    vectors = finite(np.asarray(vectors, np.float64)[kept])
+    for row, within in zip(kept, one_by_one(vectors, anchors.components), strict=True):
+        x = on_grid(within[None], step, clip)[0]
+        total[place[labels[row]]] += np.concatenate([[unit], x])
+        products = np.outer(x * step, x * step)[upper] * (weights / clip)
+        moment += on_grid(products[None], fine, clip)[0]
+    return Summed(total, moment, step, fine, unit)
+
+
+def _triangle(r: int) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """Return the places on and above the diagonal, and their weights.
+
+    An entry beside the diagonal stands for two: times √2, the length is that of the whole.
+    """
+    upper = np.triu_indices(r)
+    return upper, np.where(upper[0] == upper[1], 1.0, math.sqrt(2.0))
+
+
+def _labels(classes: tuple[Any, ...], places: np.ndarray) -> np.ndarray:
+    found = np.asarray(classes)
+    if found.ndim != 1:
+        found = np.array([*classes, None], dtype=object)[:-1]
+    named: np.ndarray = found[places]
+    return named

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from smotext_lab.errors import DataError
+from smotext_lab.privacy import Anchors, DPAnchors, DPGaussian, PrivacyBudget
+from smotext_lab.privacy.accounting import mu_of
+from smotext_lab.privacy.moments import moments_sensitivity, release_moments, summed
+from smotext_lab.privacy.writing import WITHHELD
+
+PLAIN = Anchors(np.eye(6)[:2], np.eye(6))
+
+
+@pytest.fixture
+def mechanism(word_encoder, word_decoder, topics):
+    public, _ = topics(money=40, sport=40, weather=40)
+    anchors = Anchors.of_texts(public, word_encoder, n_anchors=2, dimensions=20, random_state=0)
+
+    def make(epsilon=8.0, **settings):
+        given = {"anchors": anchors, "decoder": word_decoder(), "random_state": 0} | settings
+        return DPGaussian(epsilon, 1e-3, progress=False, **given)
+
+    return make
+
+
+def flat(rows, labels, classes=("a", "b"), clip=1.0):
+    made = summed(rows, labels, classes, PLAIN, clip=clip, sigma=1.0)
+    return np.concatenate([(made.sums * made.step).ravel(), made.moment * made.fine])
+
+
+def test_texts_of_each_class_come_out_and_nothing_of_the_real_ones(mechanism, topics, tmp_path):
+    budget = PrivacyBudget(tmp_path / "b.json", 9, 1e-3)
+    made = mechanism(budget=budget).fit(*topics(money=150, sport=150))
+    new = made.generate({"money": 6, "sport": 4})
+    assert new.counts().to_dict() == {"money": 6, "sport": 4}
+    assert new.originals is None
+    assert not new.frame[list(WITHHELD)].notna().any().any()
+    assert new.info["guarantee"]["mechanism"].startswith("DPGaussian, Anchors(")
+    again = made.generate({"money": 6, "sport": 4})
+    assert new.frame["text"].tolist() == again.frame["text"].tolist()
+    assert budget.spent == pytest.approx(8.0)
+
+
+def test_points_lie_about_the_means_as_the_real_vectors_do():
+    rng = np.random.default_rng(0)
+    spread = np.array([0.3, 0.2, 0.05, 0.02, 0.01, 0.01])
+    means = np.array([[0.4, 0, 0, 0, 0.5, 0], [0.4, 0, 0, 0, 0, 0.5]])
+    rows = np.repeat(means, 4000, axis=0) + rng.normal(size=(8000, 6)) * spread
+    labels = ["a"] * 4000 + ["b"] * 4000
+    made = release_moments(rows, labels, ["a", "b"], PLAIN, clip=2.0, sigma=1.0)
+    np.testing.assert_allclose(made.within(), np.diag(spread**2), atol=0.003)
+    points, names = made.points(0)
+    assert names.tolist() == ["a"] * 300 + ["b"] * 300
+    np.testing.assert_allclose(np.linalg.norm(points, axis=1), 1, atol=1e-5)
+    nearer = (points @ means.T).argmax(axis=1) == (names == "b")
+    assert nearer.mean() > 0.99
+    np.testing.assert_array_equal(points, made.points(0)[0])
+    assert (points != made.points(1)[0]).any()
+
+
+def test_where_the_noise_hides_directions_all_have_the_mean_of_what_varies():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(3000, 6)) * [0.5, 0.1, 0.1, 0.1, 0.1, 0.1]
+    labels = ["a"] * 3000
+    # kept are (0.01 · 3000 / (√2 σ))² components
+    made = release_moments(rows, labels, ["a"], PLAIN, clip=1.0, sigma=30 / np.sqrt(2) / 1.3)
+    within = made.within()
+    assert not within[1:, 0].any()
+    np.testing.assert_array_equal(within[1:, 1:], np.eye(5) * within[1, 1])
+    assert within[0, 0] > 5 * within[1, 1] > 0
+
+
+@pytest.mark.parametrize("relation", ["add_or_remove", "replace"])
+def test_no_text_moves_the_figures_further_than_the_sensitivity(relation):
+    rng = np.random.default_rng(0)
+    most, furthest = moments_sensitivity(1.0, relation), 0.0
+    common = rng.normal(size=(4, 6)) * 9
+    turn = np.array([[-0.5, np.sqrt(0.75)], [-np.sqrt(0.75), -0.5]])  # 120 degrees
+    for trial in range(300):
+        one, other = rng.normal(size=(2, 6)) * rng.choice([0.01, 1, 100], size=(2, 1))
+        if trial % 3 == 0:
+            one = np.concatenate([rng.normal(size=2) * 100, np.zeros(4)])
+            other = np.concatenate([turn @ one[:2], np.zeros(4)])
+        names = ["a", "a" if trial % 2 else "b"]
+        before = flat(common, ["a"] * 4)
+        if relation == "replace":
+            before = flat([*common, other], ["a"] * 4 + names[1:])
+        moved = np.linalg.norm(flat([*common, one], ["a"] * 4 + names[:1]) - before)
+        furthest = max(furthest, moved)
+    assert most * 0.99 < furthest <= most
+
+
+def test_the_noise_is_what_epsilon_asks_for():
+    sigma = moments_sensitivity(1.0, "add_or_remove") / mu_of(1.0, 1e-4)
+    mechanism = DPGaussian(1.0, 1e-4)
+    assert mechanism.sigma == pytest.approx(sigma)
+    drawn = [
+        release_moments(np.zeros((0, 6)), [], ["a"], PLAIN, clip=1.0, sigma=sigma)
+        for _ in range(2000)
+    ]
+    off = np.triu_indices(6, 1)
+    assert np.std([made.counts for made in drawn]) == pytest.approx(2 * sigma, rel=0.1)
+    assert np.std([made.sums for made in drawn]) == pytest.approx(sigma, rel=0.05)
+    diagonal = np.std([np.diag(made.scatter) for made in drawn])
+    assert diagonal == pytest.approx(sigma, rel=0.05)
+    beside = np.std([made.scatter[off] for made in drawn])
+    assert beside == pytest.approx(sigma / np.sqrt(2), rel=0.05)
+
+
+def test_a_class_too_small_is_refused_with_the_number_that_would_do(mechanism, topics):
+    made = mechanism(0.5)
+    with pytest.warns(UserWarning, match="'sport' is too small for ε = 0.5"):
+        made.fit(*topics(money=400, sport=3))
+    with pytest.raises(DataError, match=f"{made.released_.least} would do"):
+        made.generate({"sport": 1})
+    assert made.generate(2).counts().to_dict() == {"money": 2}
+
+
+def test_what_cannot_be_counted_with_moves_nothing():
+    rows = np.array([[0.6, 0, 0, 0.8, 0, 0], [np.inf, 0, 0, 0, 0, 0], [1e308, 0, 0, 0, 0, 0]])
+    whole = flat(rows, ["a", "a", "a"], classes=("a",))
+    alone = flat(rows[:1], ["a"], classes=("a",))
+    counted = len(PLAIN.components) + 1
+    np.testing.assert_array_equal(whole[1:], alone[1:])
+    assert whole[0] == 3 * alone[0]
+    assert len(whole) == counted + 21
+
+
+def test_it_says_more_of_a_class_than_centroids_do(word_encoder, topics):
+    """SMOTE among centroids has no more points than there are anchors."""
+    texts, labels = topics(money=150, sport=150)
+    anchors = Anchors.of_texts(texts, word_encoder, n_anchors=2, dimensions=20, random_state=0)
+    told = {}
+    for kind in (DPAnchors, DPGaussian):
+        made = kind(8.0, 1e-3, anchors=anchors, encoder=word_encoder, progress=False)
+        made.fit(texts, labels)
+        told[kind] = len(made.released_.points(0)[0])
+    assert told[DPAnchors] <= 4 < told[DPGaussian]
