@@ -51,6 +51,9 @@ def test_figures_against_epsilon_can_be_drawn():
     ]
     assert "<svg" in svg(epsilon_chart(rows, value="kept", title="kept"))
     assert "<svg" in svg(epsilon_chart(rows, value="kept", title="kept", limit=True))
+    both = [{"method": name, "epsilon": 4.0, "kept": 0.7} for name in ("one", "other")]
+    points = epsilon_chart(both, value="kept", title="kept").to_dict()["layer"][-1]
+    assert len({row["at"] for row in points["data"]["values"]}) == 2, "one would hide the other"
 
 
 def test_real_texts_stand_on_the_page_only_where_they_may(found):

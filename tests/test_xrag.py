@@ -461,7 +461,8 @@ def test_every_report_runs_with_a_checkpoint_of_that_layout(
         rows = {(row["method"], row["epsilon"]): row for row in names["compare"].rows}
         assert all(row["draws"] == 2 for row in rows.values()), rows
         free = float("inf")
-        assert {("DPAnchors", free), ("PrivateEvolution", free), ("DPAnchors", 300.0)} <= set(rows)
+        kinds = ("DPGaussian", "DPAnchors", "PrivateEvolution")
+        assert {(kind, epsilon) for kind in kinds for epsilon in (free, 300.0)} <= set(rows)
         assert not any("ε = 1000" in told for told in names["compare"].sentences())
     if name == "privacy_audit":
         told = {figure for bundle in recorded for figure, _ in bundle[METRICS]["values"]}

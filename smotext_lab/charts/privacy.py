@@ -81,10 +81,17 @@ def epsilon_chart(
         "method:N", title=None, scale=alt.Scale(domain=methods, range=list(PALETTE[: len(methods)]))
     )
     up = alt.Y(f"{value}:Q", title=title)
-    along = alt.X("epsilon:Q", title="stated ε", scale=alt.Scale(type="log"))
+    along = alt.X("at:Q", title="stated ε", scale=alt.Scale(type="log"))
     without = [{k: v for k, v in row.items() if k != "epsilon"} for row in others]
     stated = sorted({row["epsilon"] for row in finite}) if limit else []
-    ends = [{"epsilon": epsilon, value: epsilon} for epsilon in stated]
+    ends = [{"at": epsilon, value: epsilon} for epsilon in stated]
+    mechanisms = list(dict.fromkeys(row["method"] for row in finite))
+    middle = (len(mechanisms) - 1) / 2
+    # a little beside each other, or the bars of two mechanisms at one ε would be one
+    finite = [
+        row | {"at": row["epsilon"] * 1.03 ** (mechanisms.index(row["method"]) - middle)}
+        for row in finite
+    ]
     bars = [row for row in finite if f"{value}_low" in row]
     chart = alt.layer(
         alt.Chart(alt.Data(values=plain_rows(bars)))
