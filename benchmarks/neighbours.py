@@ -86,7 +86,7 @@ def measured(rows: np.ndarray, n: int) -> dict[str, float]:
         "search, peak memory beside the map, GB": search_memory.peak / 1e9,
         "plan as a whole, s": planned,
         "plan, peak memory beside the map, GB": plan_memory.peak / 1e9,
-        "peak memory with the map, GB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+        "peak memory with the map, GB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
     }
 
 

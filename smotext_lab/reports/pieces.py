@@ -92,7 +92,7 @@ def peak_memory() -> float:
     except ImportError:  # Windows
         return float("nan")
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / (1e6 if sys.platform == "darwin" else 1e3)
+    return most * (1 if sys.platform == "darwin" else 1024) / 1e6  # Linux counts in KiB
 
 
 def times_table(seconds: Mapping[str, float]) -> HTML:
