@@ -71,6 +71,19 @@ def test_where_the_noise_hides_directions_all_have_the_mean_of_what_varies():
     assert within[0, 0] > 5 * within[1, 1] > 0
 
 
+def test_the_noise_of_many_small_classes_takes_nothing_from_the_spread():
+    rng = np.random.default_rng(0)
+    labels = [f"{row % 30}" for row in range(1200)]  # 40 each: 30 have means, 30 have no texts
+    rows = rng.normal(size=(1200, 6)) * 0.3
+    classes = [f"{code}" for code in range(60)]
+    settings = {"clip": 1.0, "sigma": 4.0}
+    traces = [
+        np.trace(release_moments(rows, labels, classes, PLAIN, **settings).within())
+        for _ in range(20)
+    ]
+    assert np.mean(traces) == pytest.approx(6 * 0.3**2, rel=0.15)
+
+
 @pytest.mark.parametrize("relation", ["add_or_remove", "replace"])
 def test_no_text_moves_the_figures_further_than_the_sensitivity(relation):
     rng = np.random.default_rng(0)

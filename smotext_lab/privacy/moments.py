@@ -12,7 +12,7 @@ import numpy as np
 from smotext_lab.privacy.anchors import Anchors
 from smotext_lab.privacy.guarantee import Neighbouring
 from smotext_lab.privacy.noise import add_noise, finite, on_grid, one_by_one
-from smotext_lab.privacy.release import ERROR, LEAST_DIMENSIONS, dimensions, grid_of
+from smotext_lab.privacy.release import ERROR, LEAST_DIMENSIONS, as_labels, dimensions, grid_of
 
 __all__ = ["Moments", "Summed", "moments_sensitivity", "release_moments", "summed"]
 
@@ -85,7 +85,7 @@ class Moments:
     def centroids(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the means of the classes that are large enough, unit (m, d), and their classes."""
         means, usable = self._means()
-        return self._lifted(means), _labels(self.classes, usable)
+        return self._lifted(means), as_labels([self.classes[place] for place in usable])
 
     def points(self, random_state: int) -> tuple[np.ndarray, np.ndarray]:
         """Return unit vectors (300 m, d) drawn about the classes' means, and their classes.
@@ -97,8 +97,8 @@ class Moments:
         spread = directions * np.sqrt(np.maximum(values, 0.0))
         rng = np.random.default_rng(random_state)
         drawn = [mean + rng.standard_normal((_POINTS, len(mean))) @ spread.T for mean in means]
-        places = np.repeat(usable, _POINTS)
-        return self._lifted(np.reshape(drawn, (-1, len(spread)))), _labels(self.classes, places)
+        labels = [self.classes[place] for place in usable for _ in range(_POINTS)]
+        return self._lifted(np.reshape(drawn, (-1, len(spread)))), as_labels(labels)
 
     def within(self) -> np.ndarray:
         """Return the covariance within classes, (r, r).
@@ -107,8 +107,11 @@ class Moments:
         have the mean of what variance there is.
         """
         r, n = len(self.scatter), max(2.0, float(self.counts.sum()))
-        counts = np.maximum(self.counts, 2.0)[:, None]
-        covariance = (self.scatter - self.sums.T @ (self.sums / counts)) / n
+        usable = self._means()[1]  # the mean of a class too small for the noise is no mean
+        counts = self.counts[usable, None]
+        between = self.sums[usable].T @ (self.sums[usable] / counts)
+        between -= np.eye(r) * self.sigma**2 * (1 / counts).sum()  # what the noise itself adds
+        covariance = (self.scatter - between) / n
         kept = r
         if self.sigma:  # √2 σ √k / n: the largest eigenvalue of the noise along k components
             limit = _EDGE * self.clip * n / (math.sqrt(2.0) * self.sigma)
@@ -217,11 +220,3 @@ def _triangle(r: int) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
     """
     upper = np.triu_indices(r)
     return upper, np.where(upper[0] == upper[1], 1.0, math.sqrt(2.0))
-
-
-def _labels(classes: tuple[Any, ...], places: np.ndarray) -> np.ndarray:
-    found = np.asarray(classes)
-    if found.ndim != 1:
-        found = np.array([*classes, None], dtype=object)[:-1]
-    named: np.ndarray = found[places]
-    return named

@@ -14,7 +14,16 @@ from smotext_lab.privacy.anchors import Anchors
 from smotext_lab.privacy.guarantee import Neighbouring
 from smotext_lab.privacy.noise import GRID, add_noise, finite, on_grid, one_by_one
 
-__all__ = ["LEAST_DIMENSIONS", "Released", "dimensions", "grid_of", "release", "sensitivity"]
+__all__ = [
+    "ERROR",
+    "LEAST_DIMENSIONS",
+    "Released",
+    "as_labels",
+    "dimensions",
+    "grid_of",
+    "release",
+    "sensitivity",
+]
 
 ERROR = 0.5
 """The length that noise may have in a centroid, whose own is 1 at most."""
@@ -104,7 +113,7 @@ class Released:
             return np.empty((0, self.anchors.vectors.shape[1]), np.float32), np.array([])
         lifted = np.stack(vectors) @ self.anchors.components
         lengths = np.maximum(np.linalg.norm(lifted, axis=1, keepdims=True), 1e-12)
-        return (lifted / lengths).astype(np.float32), _array(labels)
+        return (lifted / lengths).astype(np.float32), as_labels(labels)
 
     def points(self, random_state: int) -> tuple[np.ndarray, np.ndarray]:  # noqa: ARG002
         """Return what SMOTE goes between: the centroids, whatever the seed."""
@@ -188,6 +197,7 @@ def release(
     return Released(tuple(classes), counts, noisy[..., 1:], sigma, sigma / (unit * step), anchors)
 
 
-def _array(labels: list[Any]) -> np.ndarray:
+def as_labels(labels: list[Any]) -> np.ndarray:
+    """Return labels as an array of one dimension, whatever they are."""
     found = np.asarray(labels)
     return found if found.ndim == 1 else np.array(labels, dtype=object)
