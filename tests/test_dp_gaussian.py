@@ -40,6 +40,8 @@ def test_texts_of_each_class_come_out_and_nothing_of_the_real_ones(mechanism, to
     again = made.generate({"money": 6, "sport": 4})
     assert new.frame["text"].tolist() == again.frame["text"].tolist()
     assert budget.spent == pytest.approx(8.0)
+    assert made.guards.label_neighbors is None
+    assert made.guards.label_classifier
 
 
 def test_points_lie_about_the_means_as_the_real_vectors_do():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from smotext_lab.privacy.dp_anchors import DPAnchors
@@ -16,8 +17,9 @@ class DPGaussian(DPAnchors):
     As `DPAnchors`, but what is released is the sum and the number of each class's vectors, and
     the second moment of all classes together. SMOTE goes between points drawn about the classes'
     means with the covariance within classes that these give: new texts differ as the real ones of
-    a class do, and a classifier learns from them what is not the class. Better than `DPAnchors`
-    where there are a thousand texts or more.
+    a class do, and a classifier learns from them what is not the class. Labels are judged by
+    logistic regression on all points; the vote of the nearest is off, as points drawn in so many
+    directions lie at random places.
 
     Parameters
     ----------
@@ -58,3 +60,4 @@ class DPGaussian(DPAnchors):
         self, epsilon: float, delta: float, *, guidance_scale: float = 1.0, **settings: Any
     ) -> None:
         super().__init__(epsilon, delta, guidance_scale=guidance_scale, **settings)
+        self.guards = replace(self.guards, label_neighbors=None)
