@@ -96,6 +96,7 @@ class DPAnchors:
     """
 
     _dimensions: ClassVar[int] = 128  # of the anchors that ship
+    _remedies: ClassVar[str] = "a larger epsilon, or fewer anchors"  # of a class too small
     _sensitivity = staticmethod(sensitivity)
     _release: ClassVar[Callable[..., Any]] = staticmethod(release)
 
@@ -303,8 +304,8 @@ class DPAnchors:
             return f"There is no class {label!r}: released were {', '.join(map(repr, sizes))}."
         return (
             f"Class {label!r} is too small for ε = {self._promised.epsilon:g}: its noisy count is "
-            f"{sizes[label]:.0f}, and {self.released_.least} would do. Give more texts of it, a "
-            "larger epsilon, or fewer anchors; or leave it out with classes=…."
+            f"{sizes[label]:.0f}, and {self.released_.least} would do. Give more texts of it, "
+            f"{self._remedies}; or leave it out with classes=…."
         )
 
     def _warn_of_small(self) -> None:

@@ -52,6 +52,7 @@ class DPGaussian(DPAnchors):
     """
 
     _dimensions = 256
+    _remedies = "or a larger epsilon"
     _sensitivity = staticmethod(moments_sensitivity)
     _release = staticmethod(release_moments)
     released_: Moments
