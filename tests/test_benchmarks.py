@@ -17,7 +17,7 @@ from benchmarks import ablation, claims, paper, privacy
 from smotext_lab.decoded import Tried
 from smotext_lab.evaluation import thesaurus
 from smotext_lab.interpolators.blends import Blends
-from smotext_lab.privacy import Anchors, DPAnchors
+from smotext_lab.privacy import Anchors, DPAnchors, DPGaussian
 
 
 @pytest.fixture
@@ -231,23 +231,25 @@ def test_texts_of_a_mechanism_are_weighed_and_attacked_where_there_is_a_holdout(
     public, _ = topics(7, money=20, weather=20, sport=20)
     anchors = Anchors.of_texts(public, word_encoder, n_anchors=2, dimensions=20, random_state=0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(privacy, "DPAnchors", partial(DPAnchors, anchors=anchors))
+        for kind in (DPGaussian, DPAnchors):
+            patch.setattr(privacy, kind.__name__, partial(kind, anchors=anchors))
         run(privacy, tickets, *asked)
     told = json.loads(out.read_text())
     assert told["resamples"] == 2
     found = told["sets"]["tickets"]
     named = ["copying", "DPAnchors 200"]
     if per_part:
-        named = ["copying", "SMOTExT", "DPAnchors 200", "PrivateEvolution 200"]
+        mechanisms = ["DPGaussian 200", "DPAnchors 200", "PrivateEvolution 200"]
+        named = ["copying", "SMOTExT", *mechanisms]
         told_of = "none of 2 runs has texts enough to show more than the stated ε"
-        assert capsys.readouterr().out.count(told_of) == 2
+        assert capsys.readouterr().out.count(told_of) == 3
     assert list(found) == named
     for figures in found.values():
         assert len(figures) == 2
         assert all(("auc" in each) == bool(per_part) for each in figures)
         assert all(each["train"] == (per_part or 92) for each in figures)
     assert found["copying"][0]["retention"] > 0.8
-    assert found["DPAnchors 200"][0]["retention"] > 0.3
+    assert all(found[name][0]["retention"] > 0.3 for name in named if name.startswith("DP"))
 
 
 def test_only_runs_that_could_show_more_than_is_stated_count_as_below_it() -> None:
