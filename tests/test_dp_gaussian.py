@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
-from smotext_lab.errors import DataError
-from smotext_lab.privacy import Anchors, DPAnchors, DPGaussian, PrivacyBudget
+from smotext_lab.errors import DataError, ParameterError
+from smotext_lab.privacy import Anchors, DPGaussian, PrivacyBudget
 from smotext_lab.privacy.accounting import mu_of
 from smotext_lab.privacy.moments import moments_sensitivity, release_moments, summed
+from smotext_lab.privacy.release import release
 from smotext_lab.privacy.writing import WITHHELD
 
 PLAIN = Anchors(np.eye(6)[:2], np.eye(6))
@@ -142,13 +144,31 @@ def test_what_cannot_be_counted_with_moves_nothing():
     assert len(whole) == counted + 21
 
 
-def test_it_says_more_of_a_class_than_centroids_do(word_encoder, topics):
-    """SMOTE among centroids has no more points than there are anchors."""
-    texts, labels = topics(money=150, sport=150)
-    anchors = Anchors.of_texts(texts, word_encoder, n_anchors=2, dimensions=20, random_state=0)
-    told = {}
-    for kind in (DPAnchors, DPGaussian):
-        made = kind(8.0, 1e-3, anchors=anchors, encoder=word_encoder, progress=False)
-        made.fit(texts, labels)
-        told[kind] = len(made.released_.points(0)[0])
-    assert told[DPAnchors] <= 4 < told[DPGaussian]
+def test_a_classifier_learns_from_points_what_centroids_do_not_tell():
+    """Classes lie a little apart along what hardly varies, and mixed along what varies much."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(["a", "b"], 1500)
+    rows = rng.normal(size=(3000, 6)) * [0.4, 0.02, 0.1, 0.1, 0.1, 0.1] + [0, 0, 0.6, 0, 0, 0]
+    rows[labels == "b", :2] += [0.25, 0.06]
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    found = {}
+    one = Anchors(np.eye(6)[:1], np.eye(6))
+    for kind in (release, release_moments):
+        made = kind(rows, labels.tolist(), ["a", "b"], one, clip=1.0, sigma=1.0)
+        points = made.points(0) if kind is release_moments else made.centroids()
+        model = LogisticRegression(C=1000, max_iter=1000).fit(*points)
+        found[kind] = model.score(rows, labels)
+    assert found[release_moments] > 0.9
+    assert found[release_moments] > found[release] + 0.2
+
+
+def test_noise_that_leaves_nothing_of_a_count_is_refused_before_it_is_paid_for(
+    mechanism, topics, tmp_path
+):
+    budget = PrivacyBudget(tmp_path / "b.json", 8, 1e-3, unit="user")
+    many = round(12_000 * mu_of(8.0, 1e-3) / 1.5)  # a text is more than a step, its count less
+    made = mechanism(texts_per_user=many, budget=budget)
+    assert 8192 < made.sigma < 16384
+    with pytest.raises(ParameterError, match="nothing would be left"):
+        made.fit(*topics(money=5, sport=5), users=range(10))
+    assert not budget.entries

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import secrets
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from smotext_lab.equipment import equip
-from smotext_lab.errors import DataError, ParameterError
-from smotext_lab.guards import Guards
-from smotext_lab.privacy.accounting import check, mu_of
 from smotext_lab.privacy.anchors import Anchors
-from smotext_lab.privacy.budget import PrivacyBudget
-from smotext_lab.privacy.guarantee import Guarantee, Neighbouring
-from smotext_lab.privacy.reading import PUBLIC, encoded_alone, read_private
-from smotext_lab.privacy.release import grid_of, release, sensitivity
-from smotext_lab.privacy.writing import Told, check_guidance, synthesis_of, write_between
-from smotext_lab.sampler.counts import shares
-from smotext_lab.synthesis import Synthesis
+from smotext_lab.privacy.one_release import OneRelease
+from smotext_lab.privacy.release import Released, grid_of, release, sensitivity
 
 __all__ = ["DPAnchors"]
 
 
-class DPAnchors:
+class DPAnchors(OneRelease):
     """New texts from noisy sums of the real ones' vectors, with a differential privacy guarantee.
 
     Each private text becomes a vector, which is shortened to a public subspace and to length
@@ -71,7 +58,7 @@ class DPAnchors:
 
     Attributes
     ----------
-    released_ : smotext_lab.privacy.release.Released
+    released_ : Released
         All that the private texts were asked for, noise included.
 
     Notes
@@ -95,221 +82,25 @@ class DPAnchors:
     2.0
     """
 
-    _dimensions: ClassVar[int] = 128  # of the anchors that ship
-    _remedies: ClassVar[str] = "a larger epsilon, or fewer anchors"  # of a class too small
-    _sensitivity = staticmethod(sensitivity)
-    _release: ClassVar[Callable[..., Any]] = staticmethod(release)
+    _dimensions = 128
+    _remedies = "a larger epsilon, or fewer anchors"
+    released_: Released
 
-    def __init__(
+    def _sensitivity(self) -> float:
+        return sensitivity(self.clip, self.neighbouring, self.texts_per_user or 1)
+
+    def _check_noise(self, sigma: float) -> None:
+        grid_of(self.clip, sigma)
+
+    def _release(
         self,
-        epsilon: float,
-        delta: float,
-        *,
-        anchors: Anchors | None = None,
-        classes: Sequence[Any] | None = None,
-        neighbouring: Neighbouring = "add_or_remove",
-        texts_per_user: int | None = None,
-        clip: float = 1.0,
-        budget: PrivacyBudget | None = None,
-        encoder: Any = None,
-        decoder: Any = None,
-        guards: Guards | None = None,
-        k_neighbors: int = 5,
-        like: str | None = None,
-        words: int | None = None,
-        guidance_scale: float = 0.5,
-        max_attempts: int = 3,
-        max_blends: int = 3,
-        random_state: int | None = None,
-        progress: bool = True,
-    ) -> None:
-        check(epsilon, delta)
-        check_guidance(guidance_scale)
-        if texts_per_user is not None and texts_per_user < 1:
-            msg = f"texts_per_user must be at least 1, got {texts_per_user!r}."
-            raise ParameterError(msg)
-        if not 0 < clip < np.inf:
-            msg = f"clip must be above 0, got {clip!r}."
-            raise ParameterError(msg)
-        self.epsilon, self.delta = epsilon, delta
-        self.anchors = anchors
-        self.classes = classes
-        self.neighbouring: Neighbouring = neighbouring
-        self.texts_per_user = texts_per_user
-        self.clip = clip
-        self.budget = budget
-        self.encoder, self.decoder = encoder, decoder
-        self.guards = guards or Guards()
-        self.k_neighbors = k_neighbors
-        self.told = Told(like, words)
-        self.guidance_scale = guidance_scale
-        self.max_attempts, self.max_blends = max_attempts, max_blends
-        self.random_state = random_state
-        self.progress = progress
-        self.guarantee()  # refuses what it cannot state
+        vectors: np.ndarray,
+        labels: list[Any],
+        classes: list[Any],
+        anchors: Anchors,
+        sigma: float,
+    ) -> Released:
+        return release(vectors, labels, classes, anchors, clip=self.clip, sigma=sigma)
 
-    @property
-    def sigma(self) -> float:
-        """Standard deviation of the noise of a sum's coordinate, in the vectors' unit."""
-        distance = self._sensitivity(self.clip, self.neighbouring, self.texts_per_user or 1)
-        return distance / mu_of(self.epsilon, self.delta)
-
-    def guarantee(self) -> Guarantee:
-        """Return what is guaranteed about `released_` and all that is made of it.
-
-        Before `fit`, what would be. What was released keeps the guarantee it was released under.
-        """
-        return self._promised if hasattr(self, "_promised") else self._promise()
-
-    def _promise(self) -> Guarantee:
-        return Guarantee(
-            self.epsilon,
-            self.delta,
-            self.neighbouring,
-            "text" if self.texts_per_user is None else "user",
-            self.texts_per_user,
-            PUBLIC,
-            f"{type(self).__name__}, {self.anchors or 'shipped anchors'}",
-            mu_of(self.epsilon, self.delta),
-        )
-
-    def fit(self, texts: Any, y: Any, users: Sequence[Any] | None = None) -> DPAnchors:
-        """Release noisy counts and sums of private texts.
-
-        Parameters
-        ----------
-        texts, y
-            As in `SMOTExT.fit_resample`.
-        users : sequence of length n, optional
-            Whose each text is; needed where `texts_per_user` is set.
-
-        Returns
-        -------
-        DPAnchors
-            Itself.
-
-        Raises
-        ------
-        BudgetError
-            If the budget does not cover it. Nothing was released then.
-        ParameterError
-            If it was fitted before and there is no budget to count with, or if the noise would
-            leave nothing.
-
-        Warns
-        -----
-        UserWarning
-            If a class is too small, with the number of texts that would do. This is judged by its
-            noisy count.
-        """
-        if hasattr(self, "released_") and self.budget is None:
-            msg = (
-                "This mechanism has released once: a second time would cost its ε again. Make it "
-                "with budget=PrivacyBudget(…), which counts; or generate more texts from what "
-                "was released, which costs nothing."
-            )
-            raise ParameterError(msg)
-        given = read_private(texts, y, users, self.texts_per_user)
-        encoder, _ = equip(self.encoder, self.decoder)
-        anchors = self.anchors or Anchors.shipped(dimensions=self._dimensions)
-        anchors.check(encoder)
-        classes = np.unique(given.labels).tolist() if self.classes is None else list(self.classes)
-        given = given.of(classes)
-        vectors = encoded_alone(encoder, given.texts, progress=self.progress)
-        promised = replace(self._promise(), release=secrets.token_hex(8))
-        sigma = self.sigma
-        grid_of(self.clip, sigma)  # refuses noise that leaves nothing, before it is paid for
-        if self.budget is not None:  # before any noise is drawn
-            self.budget.spend(promised, promised.mechanism, name=promised.release)
-        released = self._release(
-            vectors, given.labels.tolist(), classes, anchors, clip=self.clip, sigma=sigma
-        )
-        self.released_: Any
-        self.released_, self._promised = released, promised
-        self._warn_of_small()
-        return self
-
-    def generate(self, n: int | Mapping[Any, int]) -> Synthesis:
-        """Return new texts, made of what was released; costs no budget, however often.
-
-        Parameters
-        ----------
-        n : int or dict of label -> int
-            A total is shared among the classes by their noisy counts; those too small get none.
-
-        Returns
-        -------
-        Synthesis
-            Texts and labels; columns that could tell of private texts are empty.
-
-        Raises
-        ------
-        DataError
-            If a class that is asked for is too small, or all are.
-        ParameterError
-            If it was not fitted.
-        """
-        if not hasattr(self, "released_"):
-            msg = "Nothing was released yet: call fit(texts, labels) first."
-            raise ParameterError(msg)
-        seed = self.random_state
-        if seed is None:
-            seed = int(np.random.SeedSequence().generate_state(1)[0])
-        vectors, labels = self.released_.points(seed)
-        wanted = self._wanted(n, labels)
-        _, decoder = equip(self.encoder, self.decoder)
-        made = write_between(
-            vectors,
-            labels,
-            wanted,
-            decoder,
-            guards=self.guards,
-            random_state=seed,
-            k_neighbors=self.k_neighbors,
-            max_attempts=self.max_attempts,
-            max_blends=self.max_blends,
-            guidance_scale=self.guidance_scale,
-            told=self.told,
-            progress=self.progress,
-        )
-        asked = {str(label): int(count) for label, count in wanted.items()}
-        result = synthesis_of(
-            made.records, self.guarantee(), {"decoder": repr(decoder), "asked": asked}
-        )
-        if len(result) < sum(asked.values()):
-            msg = (
-                f"{type(self).__name__} made {len(result)} of {sum(asked.values())} texts: the "
-                "guards refused the others; raise max_attempts or max_blends."
-            )
-            warnings.warn(msg, UserWarning, stacklevel=2)
-        return result
-
-    def _wanted(self, n: int | Mapping[Any, int], labels: np.ndarray) -> dict[Any, int]:
-        usable, sizes = set(labels.tolist()), self.released_.sizes
-        if not usable:
-            asked = list(n) if isinstance(n, Mapping) else []
-            raise DataError(self._too_small(next(iter(asked), max(sizes, key=sizes.__getitem__))))
-        if isinstance(n, Mapping):
-            for label in n:
-                if label not in usable:
-                    raise DataError(self._too_small(label))
-            return {label: count for label, count in n.items() if count}
-        whole = {label: max(1, round(sizes[label])) for label in sizes if label in usable}
-        wanted = shares(n, np.repeat(list(whole), list(whole.values())))
-        return {label: count for label, count in wanted.items() if count}
-
-    def _too_small(self, label: Any) -> str:
-        sizes = self.released_.sizes
-        if label not in sizes:
-            return f"There is no class {label!r}: released were {', '.join(map(repr, sizes))}."
-        return (
-            f"Class {label!r} is too small for ε = {self._promised.epsilon:g}: its noisy count is "
-            f"{sizes[label]:.0f}, and {self.released_.least} would do. Give more texts of it, "
-            f"{self._remedies}; or leave it out with classes=…."
-        )
-
-    def _warn_of_small(self) -> None:
-        usable = set(self.released_.centroids()[1].tolist())
-        for label in self.released_.classes:
-            if label not in usable:
-                warnings.warn(self._too_small(label), UserWarning, stacklevel=3)
+    def _points(self, random_state: int) -> tuple[np.ndarray, np.ndarray]:  # noqa: ARG002
+        return self.released_.centroids()

@@ -5,13 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from smotext_lab.privacy.dp_anchors import DPAnchors
-from smotext_lab.privacy.moments import Moments, moments_sensitivity, release_moments
+import numpy as np
+
+from smotext_lab.privacy.anchors import Anchors
+from smotext_lab.privacy.moments import (
+    Moments,
+    moments_grid,
+    moments_sensitivity,
+    release_moments,
+)
+from smotext_lab.privacy.one_release import OneRelease
 
 __all__ = ["DPGaussian"]
 
 
-class DPGaussian(DPAnchors):
+class DPGaussian(OneRelease):
     """New texts from noisy means and a covariance, with a differential privacy guarantee.
 
     As `DPAnchors`, but what is released is the sum and the number of each class's vectors, and
@@ -53,8 +61,6 @@ class DPGaussian(DPAnchors):
 
     _dimensions = 256
     _remedies = "or a larger epsilon"
-    _sensitivity = staticmethod(moments_sensitivity)
-    _release = staticmethod(release_moments)
     released_: Moments
 
     def __init__(
@@ -62,3 +68,22 @@ class DPGaussian(DPAnchors):
     ) -> None:
         super().__init__(epsilon, delta, guidance_scale=guidance_scale, **settings)
         self.guards = replace(self.guards, label_neighbors=None)
+
+    def _sensitivity(self) -> float:
+        return moments_sensitivity(self.clip, self.neighbouring, self.texts_per_user or 1)
+
+    def _check_noise(self, sigma: float) -> None:
+        moments_grid(self.clip, sigma)
+
+    def _release(
+        self,
+        vectors: np.ndarray,
+        labels: list[Any],
+        classes: list[Any],
+        anchors: Anchors,
+        sigma: float,
+    ) -> Moments:
+        return release_moments(vectors, labels, classes, anchors, clip=self.clip, sigma=sigma)
+
+    def _points(self, random_state: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.released_.points(random_state)

@@ -14,13 +14,13 @@ from smotext_lab.privacy.guarantee import Neighbouring
 from smotext_lab.privacy.noise import add_noise, finite, on_grid, one_by_one
 from smotext_lab.privacy.release import ERROR, LEAST_DIMENSIONS, as_labels, dimensions, grid_of
 
-__all__ = ["Moments", "Summed", "moments_sensitivity", "release_moments", "summed"]
+__all__ = ["Moments", "Summed", "moments_grid", "moments_sensitivity", "release_moments", "summed"]
 
-_OF_COUNTS = 0.5  # of clip, that a text adds to a count: no less, or see `moments_sensitivity`
+_OF_COUNTS = 0.5  # of clip, that a text adds to a count; `moments_sensitivity` needs as much
 _EDGE = 0.01  # the largest variance, of 1 in all, that noise alone may show along a direction
 _POINTS = 300  # drawn of each class
-_FINE = 2.0**20  # steps of the moment's grid in clip, for each √entry: what is rounded is too
-_SLACK = 1 + 2.0**-18  # little to turn the products below negative by more than this allows for
+_FINE = 2.0**20  # steps of the moment's grid in clip, times the root of how many entries it has
+_SLACK = 1 + 2.0**-18  # more than rounding on that grid can add to a distance
 
 
 def moments_sensitivity(clip: float, neighbouring: Neighbouring, texts_per_user: int = 1) -> float:
@@ -41,6 +41,17 @@ def moments_sensitivity(clip: float, neighbouring: Neighbouring, texts_per_user:
     """
     one = math.sqrt(_OF_COUNTS**2 + 2) * clip * _SLACK
     return texts_per_user * one * (math.sqrt(2.0) if neighbouring == "replace" else 1.0)
+
+
+def moments_grid(clip: float, sigma: float) -> tuple[float, int]:
+    """Return the step of counts and sums, and how many steps a text adds to a count.
+
+    Raises
+    ------
+    ParameterError
+        If what a text adds to a count is less than a step of that noise.
+    """
+    return grid_of(_OF_COUNTS * clip, sigma)
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,7 +208,7 @@ def summed(
     sigma: float,
 ) -> Summed:
     """Return the sums that noise is to be added to, each text's share from that text alone."""
-    step, unit = grid_of(_OF_COUNTS * clip, sigma)
+    step, unit = moments_grid(clip, sigma)
     place = {label: code for code, label in enumerate(classes)}
     upper, weights = _triangle(len(anchors.components))
     fine = clip / (_FINE * math.sqrt(len(weights)))

@@ -115,10 +115,6 @@ class Released:
         lengths = np.maximum(np.linalg.norm(lifted, axis=1, keepdims=True), 1e-12)
         return (lifted / lengths).astype(np.float32), as_labels(labels)
 
-    def points(self, random_state: int) -> tuple[np.ndarray, np.ndarray]:  # noqa: ARG002
-        """Return what SMOTE goes between: the centroids, whatever the seed."""
-        return self.centroids()
-
     def _dimensions(self, count: float, cells: int = 1) -> int:
         return dimensions(count, self.sigma, self.sums.shape[2], cells)
 
