@@ -78,7 +78,7 @@ def kills(rows: pd.DataFrame, given: argparse.Namespace, folder: Path) -> dict[s
         )
         try:
             # moments all over a run, its start-up included
-            moment = rng.uniform(1, 15 + 3 * seconds / given.kills)
+            moment = rng.uniform(1, 12 + 1.5 * seconds / given.kills)
             code = run.wait(moment if killed < given.kills else None)
             if code:
                 sys.exit(f"a run ended by itself with code {code}")
