@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.privacy import Anchors, DPGaussian, PrivacyBudget
 from smotext_lab.privacy.accounting import mu_of
-from smotext_lab.privacy.moments import moments_sensitivity, release_moments, summed
+from smotext_lab.privacy.moments import Moments, moments_sensitivity, release_moments, summed
 from smotext_lab.privacy.release import release
 from smotext_lab.privacy.writing import WITHHELD
 
@@ -55,7 +55,7 @@ def test_points_lie_about_the_means_as_the_real_vectors_do():
     made = release_moments(rows, labels, ["a", "b"], PLAIN, clip=2.0, sigma=1.0)
     np.testing.assert_allclose(made.within(), np.diag(spread**2), atol=0.003)
     points, names = made.points(0)
-    assert names.tolist() == ["a"] * 300 + ["b"] * 300
+    assert names.tolist() == ["a"] * 1500 + ["b"] * 1500
     np.testing.assert_allclose(np.linalg.norm(points, axis=1), 1, atol=1e-5)
     nearer = (points @ means.T).argmax(axis=1) == (names == "b")
     assert nearer.mean() > 0.99
@@ -65,14 +65,27 @@ def test_points_lie_about_the_means_as_the_real_vectors_do():
 
 def test_where_the_noise_hides_directions_all_have_the_mean_of_what_varies():
     rng = np.random.default_rng(0)
-    rows = rng.normal(size=(3000, 6)) * [0.5, 0.1, 0.1, 0.1, 0.1, 0.1]
-    labels = ["a"] * 3000
-    # kept are (0.01 · 3000 / (√2 σ))² components
-    made = release_moments(rows, labels, ["a"], PLAIN, clip=1.0, sigma=30 / np.sqrt(2) / 1.3)
-    within = made.within()
-    assert not within[1:, 0].any()
-    np.testing.assert_array_equal(within[1:, 1:], np.eye(5) * within[1, 1])
-    assert within[0, 0] > 5 * within[1, 1] > 0
+    rows = rng.normal(size=(3000, 6)) * [0.1, 0.1, 0.1, 0.5, 0.1, 0.1]
+    made = release_moments(rows, ["a"] * 3000, ["a"], PLAIN, clip=1.0, sigma=40.0)
+    values, directions = np.linalg.eigh(made.within())
+    np.testing.assert_allclose(values[:5], values[0])
+    assert values[5] > 5 * values[0] > 0
+    assert abs(directions[3, 5]) > 0.9
+
+
+def test_what_the_noise_adds_to_a_direction_that_varies_much_is_taken_off():
+    r, n, sigma = 100, 2000, 20.0
+    true = np.diag([0.2, *[0.004] * (r - 1)])
+    many = Anchors(np.eye(r)[:2], np.eye(r))
+    rng, raw, found = np.random.default_rng(0), [], []
+    for _ in range(10):
+        noise = np.triu(rng.normal(size=(r, r)) * sigma / np.sqrt(2), 1)
+        scatter = n * true + noise + noise.T + np.diag(rng.normal(size=r) * sigma)
+        made = Moments(("a",), np.array([n]), np.zeros((1, r)), scatter, 1.0, sigma, many)
+        raw.append(np.linalg.eigvalsh(scatter / n)[-1])
+        found.append(np.linalg.eigvalsh(made.within())[-1])
+    assert np.mean(found) == pytest.approx(0.2, rel=0.05)
+    assert np.mean(raw) > 1.08 * 0.2
 
 
 def test_the_noise_of_many_small_classes_takes_nothing_from_the_spread():

@@ -17,8 +17,8 @@ from smotext_lab.privacy.release import ERROR, LEAST_DIMENSIONS, as_labels, dime
 __all__ = ["Moments", "Summed", "moments_grid", "moments_sensitivity", "release_moments", "summed"]
 
 _OF_COUNTS = 0.5  # of clip, that a text adds to a count; `moments_sensitivity` needs as much
-_EDGE = 0.01  # the largest variance, of 1 in all, that noise alone may show along a direction
-_POINTS = 300  # drawn of each class
+_POINTS = 9000  # drawn of all classes together: few say too little of so many directions,
+_OF_A_CLASS = (300, 1500)  # but no fewer and no more than these of each
 _FINE = 2.0**20  # steps of the moment's grid in clip, times the root of how many entries it has
 _SLACK = 1 + 2.0**-18  # more than rounding on that grid can add to a distance
 
@@ -99,39 +99,40 @@ class Moments:
         return self._lifted(means), as_labels([self.classes[place] for place in usable])
 
     def points(self, random_state: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return unit vectors (300 m, d) drawn about the classes' means, and their classes.
+        """Return unit vectors (k m, d) drawn about the classes' means, and their classes (k m,).
 
-        From a Gaussian with the covariance within classes, the same for all.
+        From a Gaussian with the covariance within classes, the same for all; k is 1,500 for up to
+        6 classes, and falls to 300 for 30 and more.
         """
         means, usable = self._means()
         values, directions = np.linalg.eigh(self.within())
         spread = directions * np.sqrt(np.maximum(values, 0.0))
         rng = np.random.default_rng(random_state)
-        drawn = [mean + rng.standard_normal((_POINTS, len(mean))) @ spread.T for mean in means]
-        labels = [self.classes[place] for place in usable for _ in range(_POINTS)]
+        least, most = _OF_A_CLASS
+        each = min(most, max(least, _POINTS // max(1, len(means))))
+        drawn = [mean + rng.standard_normal((each, len(mean))) @ spread.T for mean in means]
+        labels = [self.classes[place] for place in usable for _ in range(each)]
         return self._lifted(np.reshape(drawn, (-1, len(spread)))), as_labels(labels)
 
     def within(self) -> np.ndarray:
-        """Return the covariance within classes, (r, r).
+        """Return the covariance within classes, (r, r), cleared of the noise in it.
 
-        Along as many of the first components as the noise leaves; along the others all directions
-        have the mean of what variance there is.
+        Noise alone spreads eigenvalues about the mean one: those that it may have spread so far
+        all get their mean, and the larger ones what they were before it, on average.
+
+        References
+        ----------
+        Péché, "The largest eigenvalue of small rank perturbations of Hermitian random matrices",
+        2006: λ = ℓ + τ² r / ℓ for symmetric noise of standard deviation τ, ℓ > τ √r.
         """
         r, n = len(self.scatter), max(2.0, float(self.counts.sum()))
         usable = self._means()[1]  # the mean of a class too small for the noise is no mean
         counts = self.counts[usable, None]
         between = self.sums[usable].T @ (self.sums[usable] / counts)
         between -= np.eye(r) * self.sigma**2 * (1 / counts).sum()  # what the noise itself adds
-        covariance = (self.scatter - between) / n
-        kept = r
-        if self.sigma:  # √2 σ √k / n: the largest eigenvalue of the noise along k components
-            limit = _EDGE * self.clip * n / (math.sqrt(2.0) * self.sigma)
-            kept = min(r, math.floor(limit**2))
-        if kept < r:
-            rest = max(float(np.diag(covariance)[kept:].mean()), 0.0)
-            covariance[kept:] = covariance[:, kept:] = 0.0
-            covariance[range(kept, r), range(kept, r)] = rest
-        return covariance
+        values, directions = np.linalg.eigh((self.scatter - between) / n)
+        edge = math.sqrt(2.0 * r) * self.sigma * self.clip / n  # 2 τ √r, τ = σ clip / (√2 n)
+        return (directions * _cleared(values, edge)) @ directions.T
 
     def _means(self) -> tuple[np.ndarray, np.ndarray]:
         r = self.sums.shape[1]
@@ -222,6 +223,17 @@ def summed(
         products = np.outer(x * step, x * step)[upper] * (weights / clip)
         moment += on_grid(products[None], fine, clip)[0]
     return Summed(total, moment, step, fine, unit)
+
+
+def _cleared(values: np.ndarray, edge: float) -> np.ndarray:
+    """Return eigenvalues before noise that reaches `edge`; `values` ascend."""
+    hidden = len(values)  # as many of the least as lie no further than `edge` above their mean
+    while hidden > 1 and values[hidden - 1] > values[:hidden].mean() + edge:
+        hidden -= 1
+    mean = max(float(values[:hidden].mean()), 0.0)
+    above = values[hidden:] - mean
+    larger = mean + (above + np.sqrt(np.maximum(above**2 - edge**2, 0.0))) / 2
+    return np.concatenate([np.full(hidden, mean), larger])
 
 
 def _triangle(r: int) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
