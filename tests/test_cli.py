@@ -326,7 +326,7 @@ def test_defaults_in_the_shell_are_the_librarys():
 
     shell, library = defaults(command), {**defaults(XRAGDecoder), **defaults(SMOTExT)}
     shared = ["bridge", "llm", "temperature", "top_p", "top_k", "max_new_tokens"]
-    shared += ["n_candidates", "corrections"]
+    shared += ["n_candidates", "corrections", "dtype"]
     shared += ["prompt", "blending", "guidance_scale", "max_attempts", "max_blends", "random_state"]
     assert {name: shell[name] for name in shared} == {name: library[name] for name in shared}
 

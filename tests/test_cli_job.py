@@ -81,6 +81,15 @@ def test_near_duplicates_are_looked_for_unless_told_otherwise(create, tmp_path):
         assert Job(tmp_path / name).spec.near_duplicates == kept
 
 
+def test_both_models_compute_in_what_the_shell_says(create, tmp_path):
+    for name in ("float32", "bfloat16"):
+        assert create("--n", 2, "--dtype", name, name=name).exit_code == 0
+        job = Job(tmp_path / name)
+        assert job.spec.dtypes == {"llm": name, "encoder": name}
+        assert run("run", tmp_path / name).exit_code == 0
+        assert len(job.synthesis()) == 2
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -63,6 +63,14 @@ def test_points_lie_about_the_means_as_the_real_vectors_do():
     assert (points != made.points(1)[0]).any()
 
 
+@pytest.mark.parametrize(("n_classes", "each"), [(2, 1500), (10, 900), (40, 300)])
+def test_many_classes_have_fewer_points_each(n_classes, each):
+    rows = np.random.default_rng(0).normal(size=(400, 6)) * 0.3
+    labels = [f"{row % n_classes}" for row in range(400)]
+    made = release_moments(rows, labels, sorted(set(labels)), PLAIN, clip=1.0, sigma=0.0)
+    assert set(np.unique(made.points(0)[1], return_counts=True)[1]) == {each}
+
+
 def test_where_the_noise_hides_directions_all_have_the_mean_of_what_varies():
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(3000, 6)) * [0.1, 0.1, 0.1, 0.5, 0.1, 0.1]

@@ -159,6 +159,13 @@ Engine = Annotated[
         help="What runs the LLM: transformers, vLLM in this process, or a vLLM server.",
     ),
 ]
+Dtype = Annotated[
+    Literal["auto", "float32", "bfloat16", "float16", "4bit", "8bit"],
+    typer.Option(
+        help="What both models compute in; auto: bfloat16 where the device does. 4bit and 8bit "
+        "need the extra quantized."
+    ),
+]
 Seed = Annotated[
     int | None,
     typer.Option(
@@ -221,6 +228,7 @@ def generate(
     llm: Llm = "SmolLM2-135M-Instruct",
     bridge: BridgeFolder = "default",
     engine: Engine = "transformers",
+    dtype: Dtype = "auto",
     mask: Mask = False,
     mask_names: MaskNames = None,
     strict: Strict = False,
@@ -263,6 +271,7 @@ def generate(
         n_candidates=n_candidates,
         corrections=corrections,
         engine=engine,
+        dtype=dtype,
     )
     made = new_texts(sampler, rows, numbers(sampler, rows, number), masked_names=names)
     target.write(made, with_originals=with_originals, rejected=rejected)
@@ -297,6 +306,7 @@ def sampler_of(
     max_blends: int,
     long_texts: Any,
     encoder: str,
+    dtype: str,
     **decoding: Any,
 ) -> SMOTExT:
     """Return the sampler that a command's options describe; loads no model."""
@@ -305,7 +315,7 @@ def sampler_of(
     return SMOTExT(
         sampling_strategy=strategy,
         interpolator=blender,
-        decoder=XRAGDecoder(encoder=BertEncoder(encoder), **decoding),
+        decoder=XRAGDecoder(encoder=BertEncoder(encoder, dtype=dtype), dtype=dtype, **decoding),
         random_state=random_state,
         blending=blending,
         guidance_scale=guidance_scale,

@@ -82,6 +82,7 @@ def create(
     llm: options.Llm = "SmolLM2-135M-Instruct",
     bridge: options.BridgeFolder = "default",
     engine: options.Engine = "transformers",
+    dtype: options.Dtype = "auto",
     rows_per_part: Annotated[int, typer.Option(help="Rows that a worker makes at a time.")] = 1024,
     near_duplicates: Annotated[
         str,
@@ -122,6 +123,7 @@ def create(
         n_candidates=n_candidates,
         corrections=corrections,
         engine=engine,
+        dtype=dtype,
     )
     from smotext_lab.scale import Job
 

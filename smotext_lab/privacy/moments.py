@@ -17,8 +17,8 @@ from smotext_lab.privacy.release import ERROR, LEAST_DIMENSIONS, as_labels, dime
 __all__ = ["Moments", "Summed", "moments_grid", "moments_sensitivity", "release_moments", "summed"]
 
 _OF_COUNTS = 0.5  # of clip, that a text adds to a count; `moments_sensitivity` needs as much
-_POINTS = 9000  # drawn of all classes together: few say too little of so many directions,
-_OF_A_CLASS = (300, 1500)  # but no fewer and no more than these of each
+_POINTS = 9000  # drawn of all classes together: a few hundred tell little of 256 directions
+_OF_A_CLASS = (300, 1500)  # at least, and at most
 _FINE = 2.0**20  # steps of the moment's grid in clip, times the root of how many entries it has
 _SLACK = 1 + 2.0**-18  # more than rounding on that grid can add to a distance
 
