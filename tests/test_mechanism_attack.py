@@ -21,8 +21,9 @@ def test_all_mechanisms_are_attacked_by_text_user_and_replacement():
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=str)
 def test_a_mechanism_shows_no_more_than_it_states(setting: Setting):
-    shown = max(attacked(setting, 10_000) for _ in range(3))  # a bound may fall short
-    assert 0.15 < shown <= setting.epsilon * 1.05
+    # with 10,000 draws the bound for what is not tight falls below that now and then
+    shown = max(attacked(setting, 20_000) for _ in range(2))
+    assert 0.25 < shown <= setting.epsilon * 1.05
 
 
 @pytest.mark.parametrize(
