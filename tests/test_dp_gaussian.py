@@ -4,12 +4,16 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from smotext_lab.bridges import split_words
 from smotext_lab.errors import DataError, ParameterError
+from smotext_lab.forms import TextForm
+from smotext_lab.guards import Guards
 from smotext_lab.privacy import Anchors, DPGaussian, PrivacyBudget
 from smotext_lab.privacy.accounting import mu_of
+from smotext_lab.privacy.habits import N_HABITS, Habits, marks
 from smotext_lab.privacy.moments import Moments, moments_sensitivity, release_moments, summed
 from smotext_lab.privacy.release import release
-from smotext_lab.privacy.writing import WITHHELD
+from smotext_lab.privacy.writing import WITHHELD, Points
 
 PLAIN = Anchors(np.eye(6)[:2], np.eye(6))
 
@@ -26,9 +30,16 @@ def mechanism(word_encoder, word_decoder, topics):
     return make
 
 
-def flat(rows, labels, classes=("a", "b"), clip=1.0):
-    made = summed(rows, labels, classes, PLAIN, clip=clip, sigma=1.0)
+def flat(rows, labels, classes=("a", "b"), clip=1.0, texts=None):
+    texts = texts or ["Rain."] * len(rows)
+    marked = marks(texts, np.array([len(text.split()) for text in texts]))
+    made = summed(rows, labels, marked, classes, PLAIN, clip=clip, sigma=1.0)
     return np.concatenate([(made.sums * made.step).ravel(), made.moment * made.fine])
+
+
+def released(rows, labels, classes, anchors, **noise):
+    marked = marks(["Rain."] * len(rows), np.ones(len(rows), int))
+    return release_moments(rows, labels, marked, classes, anchors, **noise)
 
 
 def test_texts_of_each_class_come_out_and_nothing_of_the_real_ones(mechanism, topics, tmp_path):
@@ -52,29 +63,97 @@ def test_points_lie_about_the_means_as_the_real_vectors_do():
     means = np.array([[0.4, 0, 0, 0, 0.5, 0], [0.4, 0, 0, 0, 0, 0.5]])
     rows = np.repeat(means, 4000, axis=0) + rng.normal(size=(8000, 6)) * spread
     labels = ["a"] * 4000 + ["b"] * 4000
-    made = release_moments(rows, labels, ["a", "b"], PLAIN, clip=2.0, sigma=1.0)
+    made = released(rows, labels, ["a", "b"], PLAIN, clip=2.0, sigma=1.0)
     np.testing.assert_allclose(made.within(), np.diag(spread**2), atol=0.003)
-    points, names = made.points(0)
+    points, names = made.points(0).vectors, made.points(0).labels
     assert names.tolist() == ["a"] * 1500 + ["b"] * 1500
     np.testing.assert_allclose(np.linalg.norm(points, axis=1), 1, atol=1e-5)
     nearer = (points @ means.T).argmax(axis=1) == (names == "b")
     assert nearer.mean() > 0.99
-    np.testing.assert_array_equal(points, made.points(0)[0])
-    assert (points != made.points(1)[0]).any()
+    assert (points != made.points(1).vectors).any()
 
 
 @pytest.mark.parametrize(("n_classes", "each"), [(2, 1500), (10, 900), (40, 300)])
 def test_many_classes_have_fewer_points_each(n_classes, each):
     rows = np.random.default_rng(0).normal(size=(400, 6)) * 0.3
     labels = [f"{row % n_classes}" for row in range(400)]
-    made = release_moments(rows, labels, sorted(set(labels)), PLAIN, clip=1.0, sigma=0.0)
-    assert set(np.unique(made.points(0)[1], return_counts=True)[1]) == {each}
+    made = released(rows, labels, sorted(set(labels)), PLAIN, clip=1.0, sigma=0.0)
+    assert set(np.unique(made.points(0).labels, return_counts=True)[1]) == {each}
+
+
+def test_a_text_gets_the_class_that_it_reads_as(mechanism, topics, word_decoder):
+    """Every second text that is asked for comes out as one of the other class."""
+    money, sport = word_decoder().words[:14], word_decoder().words[14:28]
+
+    def write(text, rng):
+        words = money if rng.random() < 0.5 else sport
+        return " ".join(rng.choice(words, 7, replace=False)) + "."
+
+    made = mechanism(decoder=word_decoder(write)).fit(*topics(money=200, sport=200))
+    new = made.generate({"money": 12, "sport": 8}).frame
+    assert new["label"].value_counts().to_dict() == {"money": 12, "sport": 8}
+    of_money = new["text"].map(lambda text: text.split()[0] in money)
+    assert (of_money == (new["label"] == "money")).all()
+    assert len(made.generate({"sport": 6})) == 6
+    as_asked = mechanism(decoder=word_decoder(write), guards=Guards(label_classifier=False))
+    as_asked.released_, as_asked._promised = made.released_, made._promised
+    left = as_asked.generate({"money": 20}).frame
+    assert len(left) == 20
+    assert 3 < left["text"].map(lambda text: text.split()[0] in money).sum() < 17
+
+
+def test_a_class_that_no_text_reads_as_is_told(mechanism, topics, word_decoder):
+    money = word_decoder().words[:14]
+    decoder = word_decoder(lambda _, rng: " ".join(rng.choice(money, 7, replace=False)) + ".")
+    made = mechanism(decoder=decoder).fit(*topics(money=200, sport=200))
+    with pytest.warns(UserWarning, match="made 5 of 9 texts"):
+        assert made.generate({"money": 5, "sport": 4}).counts().to_dict() == {"money": 5}
+
+
+def test_each_class_is_written_in_its_own_forms_and_lengths(
+    mechanism, topics, word_decoder, monkeypatch
+):
+    asked = []
+    plain = word_decoder.decode_rows
+
+    def noting(self, vectors, *, forms, lengths, **others):
+        asked.extend(zip(forms, lengths, strict=True))
+        return plain(self, vectors, **others)
+
+    monkeypatch.setattr(word_decoder, "decode_rows", noting)
+    money, _ = topics(money=300)
+    sport, _ = topics(sport=300)
+    texts = [f"{text.upper()}!" for text in money] + [f"is it {text}?" for text in sport]
+    made = mechanism().fit(texts, ["money"] * 300 + ["sport"] * 300)
+    made.generate({"money": 8})
+    assert {form for form, _ in asked} == {TextForm("exclamation", "upper")}
+    words = [len(split_words(text)) for text in texts[:300]]
+    assert min(words) - 3 <= min(n for _, n in asked) <= max(n for _, n in asked) <= max(words) + 4
+    asked.clear()
+    made.generate({"sport": 8})
+    assert {form for form, _ in asked} == {TextForm("question", "lower")}
+    asked.clear()
+    told = mechanism(like="Rain.", words=4)  # goes before what was counted
+    told.released_, told._promised = made.released_, made._promised
+    told.generate({"sport": 2})
+    assert set(asked) == {(TextForm("statement", "sentence"), 4)}
+
+
+def test_counts_of_forms_that_noise_may_have_made_are_left_out():
+    rng = np.random.default_rng(0)
+    counts = rng.normal(size=(3, N_HABITS)) * 10
+    counts[0, [2, 22]] += 200
+    forms, lengths = Habits(counts, 10.0).drawn(np.repeat([0, 1, 2], 50), rng)
+    assert len(set(forms)) == 1  # where nothing is clear, all classes together tell
+    assert len(forms) == len(lengths) == 150
+    assert set(lengths) == {5, 6, 7}
+    assert Habits(counts[1:], 10.0).drawn(np.array([0, 1]), rng) is None
 
 
 def test_where_the_noise_hides_directions_all_have_the_mean_of_what_varies():
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(3000, 6)) * [0.1, 0.1, 0.1, 0.5, 0.1, 0.1]
-    made = release_moments(rows, ["a"] * 3000, ["a"], PLAIN, clip=1.0, sigma=40.0)
+    made = released(rows, ["a"] * 3000, ["a"], PLAIN, clip=1.0, sigma=20.0)
     values, directions = np.linalg.eigh(made.within())
     np.testing.assert_allclose(values[:5], values[0])
     assert values[5] > 5 * values[0] > 0
@@ -82,14 +161,15 @@ def test_where_the_noise_hides_directions_all_have_the_mean_of_what_varies():
 
 
 def test_what_the_noise_adds_to_a_direction_that_varies_much_is_taken_off():
-    r, n, sigma = 100, 2000, 20.0
+    r, n, sigma = 100, 2000, 10.0
     true = np.diag([0.2, *[0.004] * (r - 1)])
     many = Anchors(np.eye(r)[:2], np.eye(r))
     rng, raw, found = np.random.default_rng(0), [], []
     for _ in range(10):
         noise = np.triu(rng.normal(size=(r, r)) * sigma / np.sqrt(2), 1)
-        scatter = n * true + noise + noise.T + np.diag(rng.normal(size=r) * sigma)
-        made = Moments(("a",), np.array([n]), np.zeros((1, r)), scatter, 1.0, sigma, many)
+        scatter = n * true + 2 * (noise + noise.T + np.diag(rng.normal(size=r) * sigma))
+        habits = Habits(np.zeros((1, N_HABITS)), sigma)
+        made = Moments(("a",), np.array([n]), np.zeros((1, r)), scatter, habits, 1.0, sigma, many)
         raw.append(np.linalg.eigvalsh(scatter / n)[-1])
         found.append(np.linalg.eigvalsh(made.within())[-1])
     assert np.mean(found) == pytest.approx(0.2, rel=0.05)
@@ -103,8 +183,7 @@ def test_the_noise_of_many_small_classes_takes_nothing_from_the_spread():
     classes = [f"{code}" for code in range(60)]
     settings = {"clip": 1.0, "sigma": 4.0}
     traces = [
-        np.trace(release_moments(rows, labels, classes, PLAIN, **settings).within())
-        for _ in range(20)
+        np.trace(released(rows, labels, classes, PLAIN, **settings).within()) for _ in range(20)
     ]
     assert np.mean(traces) == pytest.approx(6 * 0.3**2, rel=0.15)
 
@@ -114,17 +193,18 @@ def test_no_text_moves_the_figures_further_than_the_sensitivity(relation):
     rng = np.random.default_rng(0)
     most, furthest = moments_sensitivity(1.0, relation), 0.0
     common = rng.normal(size=(4, 6)) * 9
-    turn = np.array([[-0.5, np.sqrt(0.75)], [-np.sqrt(0.75), -0.5]])  # 120 degrees
     for trial in range(300):
         one, other = rng.normal(size=(2, 6)) * rng.choice([0.01, 1, 100], size=(2, 1))
         if trial % 3 == 0:
-            one = np.concatenate([rng.normal(size=2) * 100, np.zeros(4)])
-            other = np.concatenate([turn @ one[:2], np.zeros(4)])
+            one = rng.normal(size=6) * 100
+            other = -one
         names = ["a", "a" if trial % 2 else "b"]
-        before = flat(common, ["a"] * 4)
+        texts = ["Rain."] * 4
+        before = flat(common, ["a"] * 4, texts=texts)
         if relation == "replace":
-            before = flat([*common, other], ["a"] * 4 + names[1:])
-        moved = np.linalg.norm(flat([*common, one], ["a"] * 4 + names[:1]) - before)
+            before = flat([*common, other], ["a"] * 4 + names[1:], texts=[*texts, "who is it"])
+        after = flat([*common, one], ["a"] * 4 + names[:1], texts=[*texts, "RAIN!"])
+        moved = np.linalg.norm(after - before)
         furthest = max(furthest, moved)
     assert most * 0.99 < furthest <= most
 
@@ -134,16 +214,18 @@ def test_the_noise_is_what_epsilon_asks_for():
     mechanism = DPGaussian(1.0, 1e-4)
     assert mechanism.sigma == pytest.approx(sigma)
     drawn = [
-        release_moments(np.zeros((0, 6)), [], ["a"], PLAIN, clip=1.0, sigma=sigma)
-        for _ in range(2000)
+        released(np.zeros((0, 6)), [], ["a"], PLAIN, clip=1.0, sigma=sigma) for _ in range(2000)
     ]
     off = np.triu_indices(6, 1)
     assert np.std([made.counts for made in drawn]) == pytest.approx(2 * sigma, rel=0.1)
     assert np.std([made.sums for made in drawn]) == pytest.approx(sigma, rel=0.05)
+    habits = [made.habits for made in drawn]
+    assert np.std([each.counts for each in habits]) == pytest.approx(4 * sigma, rel=0.05)
+    assert habits[0].deviation == pytest.approx(4 * sigma, rel=1e-3)
     diagonal = np.std([np.diag(made.scatter) for made in drawn])
-    assert diagonal == pytest.approx(sigma, rel=0.05)
+    assert diagonal == pytest.approx(2 * sigma, rel=0.05)
     beside = np.std([made.scatter[off] for made in drawn])
-    assert beside == pytest.approx(sigma / np.sqrt(2), rel=0.05)
+    assert beside == pytest.approx(2 * sigma / np.sqrt(2), rel=0.05)
 
 
 def test_a_class_too_small_is_refused_with_the_number_that_would_do(mechanism, topics):
@@ -159,10 +241,10 @@ def test_what_cannot_be_counted_with_moves_nothing():
     rows = np.array([[0.6, 0, 0, 0.8, 0, 0], [np.inf, 0, 0, 0, 0, 0], [1e308, 0, 0, 0, 0, 0]])
     whole = flat(rows, ["a", "a", "a"], classes=("a",))
     alone = flat(rows[:1], ["a"], classes=("a",))
-    counted = len(PLAIN.components) + 1
-    np.testing.assert_array_equal(whole[1:], alone[1:])
-    assert whole[0] == 3 * alone[0]
-    assert len(whole) == counted + 21
+    counted = np.array([0, *range(7, 7 + N_HABITS)])
+    np.testing.assert_array_equal(np.delete(whole, counted), np.delete(alone, counted))
+    np.testing.assert_array_equal(whole[counted], 3 * alone[counted])
+    assert len(whole) == 7 + N_HABITS + 21
 
 
 def test_a_classifier_learns_from_points_what_centroids_do_not_tell():
@@ -174,22 +256,22 @@ def test_a_classifier_learns_from_points_what_centroids_do_not_tell():
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     found = {}
     one = Anchors(np.eye(6)[:1], np.eye(6))
-    for kind in (release, release_moments):
+    for kind in (release, released):
         made = kind(rows, labels.tolist(), ["a", "b"], one, clip=1.0, sigma=1.0)
-        points = made.points(0) if kind is release_moments else made.centroids()
-        model = LogisticRegression(C=1000, max_iter=1000).fit(*points)
+        points = Points(*made.centroids()) if kind is release else made.points(0)
+        model = LogisticRegression(C=1000, max_iter=1000).fit(points.vectors, points.labels)
         found[kind] = model.score(rows, labels)
-    assert found[release_moments] > 0.9
-    assert found[release_moments] > found[release] + 0.2
+    assert found[released] > 0.9
+    assert found[released] > found[release] + 0.2
 
 
 def test_noise_that_leaves_nothing_of_a_count_is_refused_before_it_is_paid_for(
     mechanism, topics, tmp_path
 ):
     budget = PrivacyBudget(tmp_path / "b.json", 8, 1e-3, unit="user")
-    many = round(12_000 * mu_of(8.0, 1e-3) / 1.5)  # a text is more than a step, its count less
+    many = round(6_000 * mu_of(8.0, 1e-3) / 1.275)  # its count is more than a step, its form less
     made = mechanism(texts_per_user=many, budget=budget)
-    assert 8192 < made.sigma < 16384
+    assert 4096 < made.sigma < 8192
     with pytest.raises(ParameterError, match="nothing would be left"):
         made.fit(*topics(money=5, sport=5), users=range(10))
     assert not budget.entries

@@ -8,7 +8,9 @@ import numpy as np
 
 from smotext_lab.privacy.anchors import Anchors
 from smotext_lab.privacy.one_release import OneRelease
+from smotext_lab.privacy.reading import Private
 from smotext_lab.privacy.release import Released, grid_of, release, sensitivity
+from smotext_lab.privacy.writing import Points
 
 __all__ = ["DPAnchors"]
 
@@ -94,13 +96,14 @@ class DPAnchors(OneRelease):
 
     def _release(
         self,
+        given: Private,
         vectors: np.ndarray,
-        labels: list[Any],
         classes: list[Any],
         anchors: Anchors,
         sigma: float,
     ) -> Released:
+        labels = given.labels.tolist()
         return release(vectors, labels, classes, anchors, clip=self.clip, sigma=sigma)
 
-    def _points(self, random_state: int) -> tuple[np.ndarray, np.ndarray]:  # noqa: ARG002
-        return self.released_.centroids()
+    def _points(self, random_state: int) -> Points:  # noqa: ARG002
+        return Points(*self.released_.centroids())

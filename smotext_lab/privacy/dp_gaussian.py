@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from smotext_lab.equipment import equip
 from smotext_lab.privacy.anchors import Anchors
+from smotext_lab.privacy.habits import marks
 from smotext_lab.privacy.moments import (
     Moments,
     moments_grid,
@@ -15,6 +17,9 @@ from smotext_lab.privacy.moments import (
     release_moments,
 )
 from smotext_lab.privacy.one_release import OneRelease
+from smotext_lab.privacy.reading import Private
+from smotext_lab.privacy.writing import Points, write_as_read
+from smotext_lab.sampler.generation import word_counts
 
 __all__ = ["DPGaussian"]
 
@@ -22,12 +27,15 @@ __all__ = ["DPGaussian"]
 class DPGaussian(OneRelease):
     """New texts from noisy means and a covariance, with a differential privacy guarantee.
 
-    As `DPAnchors`, but what is released is the sum and the number of each class's vectors, and
-    the second moment of all classes together. SMOTE goes between points drawn about the classes'
-    means with the covariance within classes that these give: new texts differ as the real ones of
-    a class do, and a classifier learns from them what is not the class. Labels are judged by
-    logistic regression on all points; the vote of the nearest is off, as points drawn in so many
-    directions lie at random places.
+    As `DPAnchors`, but what is released is the sum and the number of each class's vectors, how
+    many of its texts have each form and length, and the second moment of all classes together.
+    SMOTE goes between points drawn about the classes' means with the covariance within classes
+    that these give, and the text of each is written in a form and a length drawn by the counts of
+    its class: new texts differ as the real ones of a class do, and a classifier learns from them
+    what is not the class. `like` and `words` go before the counts. A text gets the class that it
+    reads as, by logistic regression on all points, whatever class it was asked for; with
+    ``Guards(label_classifier=False)`` that which it was asked for. The vote of the nearest is
+    off, as points drawn in so many directions lie at random places.
 
     Parameters
     ----------
@@ -77,13 +85,21 @@ class DPGaussian(OneRelease):
 
     def _release(
         self,
+        given: Private,
         vectors: np.ndarray,
-        labels: list[Any],
         classes: list[Any],
         anchors: Anchors,
         sigma: float,
     ) -> Moments:
-        return release_moments(vectors, labels, classes, anchors, clip=self.clip, sigma=sigma)
+        _, decoder = equip(self.encoder, self.decoder)
+        marked = marks(given.texts, word_counts(given.texts, decoder))
+        labels = given.labels.tolist()
+        noise = {"clip": self.clip, "sigma": sigma}
+        return release_moments(vectors, labels, marked, classes, anchors, **noise)
 
-    def _points(self, random_state: int) -> tuple[np.ndarray, np.ndarray]:
+    def _points(self, random_state: int) -> Points:
         return self.released_.points(random_state)
+
+    def _written(self, *asked: Any, **settings: Any) -> list[dict[str, Any]]:
+        encoder, _ = equip(self.encoder, self.decoder)
+        return write_as_read(*asked, encoder=encoder, **settings)

@@ -22,7 +22,7 @@ from smotext_lab.privacy.budget import PrivacyBudget
 from smotext_lab.privacy.guarantee import Guarantee, Neighbouring
 from smotext_lab.privacy.reading import PUBLIC, encoded_alone, read_private
 from smotext_lab.privacy.votes import noisy_votes, votes_sensitivity
-from smotext_lab.privacy.writing import Told, check_guidance, synthesis_of, write_between
+from smotext_lab.privacy.writing import Points, Told, check_guidance, synthesis_of, write_between
 from smotext_lab.synthesis import Synthesis
 
 __all__ = ["PrivateEvolution"]
@@ -247,10 +247,8 @@ class PrivateEvolution:
     ) -> tuple[list[str], list[Any]]:
         """Return the winners of a round and the texts written between them."""
         texts, labels = self._winners(voted, start, turn)
-        names = np.array(labels)
-        made = write_between(
-            encoder.encode(texts),
-            names,
+        new = write_between(
+            Points(encoder.encode(texts), np.array(labels)),
             {label: labels.count(label) * self.variations for label in dict.fromkeys(labels)},
             decoder,
             guards=self.guards,
@@ -260,7 +258,6 @@ class PrivateEvolution:
             told=self.told,
             progress=self.progress,
         )
-        new = [record for record in made.records if record["status"] == "accepted"]
         return _once(texts + [r["text"] for r in new], labels + [r["label"] for r in new])
 
     def _winners(

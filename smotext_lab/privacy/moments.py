@@ -11,12 +11,16 @@ import numpy as np
 
 from smotext_lab.privacy.anchors import Anchors
 from smotext_lab.privacy.guarantee import Neighbouring
+from smotext_lab.privacy.habits import N_HABITS, Habits
 from smotext_lab.privacy.noise import add_noise, finite, on_grid, one_by_one
 from smotext_lab.privacy.release import ERROR, LEAST_DIMENSIONS, as_labels, dimensions, grid_of
+from smotext_lab.privacy.writing import Points
 
 __all__ = ["Moments", "Summed", "moments_grid", "moments_sensitivity", "release_moments", "summed"]
 
-_OF_COUNTS = 0.5  # of clip, that a text adds to a count; `moments_sensitivity` needs as much
+_OF_COUNTS = 0.5  # of clip, that a text adds to a count
+_OF_HABITS = 0.25  # to the counts of its form and its length
+_OF_MOMENT = 0.5  # to the second moment: what the noise spoils first are the means of small classes
 _POINTS = 9000  # drawn of all classes together: a few hundred tell little of 256 directions
 _OF_A_CLASS = (300, 1500)  # at least, and at most
 _FINE = 2.0**20  # steps of the moment's grid in clip, times the root of how many entries it has
@@ -26,32 +30,36 @@ _SLACK = 1 + 2.0**-18  # more than rounding on that grid can add to a distance
 def moments_sensitivity(clip: float, neighbouring: Neighbouring, texts_per_user: int = 1) -> float:
     """Return how far the released figures of two neighbouring collections can be apart.
 
-    A text x no longer than `clip` adds ``clip / 2`` to a count, x to a sum and ``x xᵀ / clip`` to
-    the second moment, whose length is that of its entries: ``√(1/4 + 1 + 1) · clip`` together.
-    What two texts add has no negative product (``1/4 + t + t²`` with t their cosine, in one class;
-    ``t²`` in two), so replacing one by another moves the figures by √2 times as much at most. The
-    grid that the moment is rounded to adds less than 4 millionths.
+    A text x no longer than `clip` adds ``clip / 2`` to a count, ``clip / 4`` to one of a form and
+    to one of a length, x to a sum and ``x xᵀ / (2 clip)`` to the second moment, whose length is
+    that of its entries: ``√(1/4 + 2/16 + 1 + 1/4) · clip`` together. In place of another it moves
+    most if that is its opposite, of the same class and another form and length: ``2 clip`` the
+    sum, ``clip / 2`` the forms and lengths, nothing the count and the moment. The grid that the
+    moment is rounded to adds less than 4 millionths.
 
     Examples
     --------
     >>> round(moments_sensitivity(1.0, "add_or_remove", 2), 4)
-    3.0
+    2.5495
     >>> round(moments_sensitivity(1.0, "replace"), 4)
-    2.1213
+    2.0616
     """
-    one = math.sqrt(_OF_COUNTS**2 + 2) * clip * _SLACK
-    return texts_per_user * one * (math.sqrt(2.0) if neighbouring == "replace" else 1.0)
+    one = _OF_COUNTS**2 + 2 * _OF_HABITS**2 + 1 + _OF_MOMENT**2
+    other = 4 * _OF_HABITS**2 + 4  # as long as the moment counts for no more than √½
+    squared = other if neighbouring == "replace" else one
+    return texts_per_user * math.sqrt(squared) * clip * _SLACK
 
 
-def moments_grid(clip: float, sigma: float) -> tuple[float, int]:
-    """Return the step of counts and sums, and how many steps a text adds to a count.
+def moments_grid(clip: float, sigma: float) -> tuple[float, int, int]:
+    """Return the step of counts and sums, and how many a text adds to a count and to a habit's.
 
     Raises
     ------
     ParameterError
         If what a text adds to a count is less than a step of that noise.
     """
-    return grid_of(_OF_COUNTS * clip, sigma)
+    step, of_habits = grid_of(_OF_HABITS * clip, sigma)
+    return step, grid_of(_OF_COUNTS * clip, sigma)[1], of_habits
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +75,8 @@ class Moments:
         Of clipped vectors along the anchors' components.
     scatter : ndarray of shape (r, r)
         The sum of ``x xᵀ`` over the texts of all classes, symmetric.
+    habits : Habits
+        How many texts of each class have each form, and each length.
     clip : float
     sigma : float
         Standard deviation of the noise of a sum's coordinate.
@@ -78,6 +88,7 @@ class Moments:
     counts: np.ndarray
     sums: np.ndarray
     scatter: np.ndarray
+    habits: Habits
     clip: float
     sigma: float
     anchors: Anchors
@@ -98,11 +109,12 @@ class Moments:
         means, usable = self._means()
         return self._lifted(means), as_labels([self.classes[place] for place in usable])
 
-    def points(self, random_state: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return unit vectors (k m, d) drawn about the classes' means, and their classes (k m,).
+    def points(self, random_state: int) -> Points:
+        """Return unit vectors (k m, d) drawn about the classes' means, and how to write there.
 
         From a Gaussian with the covariance within classes, the same for all; k is 1,500 for up to
-        6 classes, and falls to 300 for 30 and more.
+        6 classes, and falls to 300 for 30 and more. Forms and lengths are drawn by the counts of
+        the class.
         """
         means, usable = self._means()
         values, directions = np.linalg.eigh(self.within())
@@ -111,8 +123,9 @@ class Moments:
         least, most = _OF_A_CLASS
         each = min(most, max(least, _POINTS // max(1, len(means))))
         drawn = [mean + rng.standard_normal((each, len(mean))) @ spread.T for mean in means]
-        labels = [self.classes[place] for place in usable for _ in range(each)]
-        return self._lifted(np.reshape(drawn, (-1, len(spread)))), as_labels(labels)
+        vectors, places = self._lifted(np.reshape(drawn, (-1, len(spread)))), usable.repeat(each)
+        labels = as_labels([self.classes[place] for place in places])
+        return Points(vectors, labels, self.habits.drawn(places, rng))
 
     def within(self) -> np.ndarray:
         """Return the covariance within classes, (r, r), cleared of the noise in it.
@@ -131,7 +144,8 @@ class Moments:
         between = self.sums[usable].T @ (self.sums[usable] / counts)
         between -= np.eye(r) * self.sigma**2 * (1 / counts).sum()  # what the noise itself adds
         values, directions = np.linalg.eigh((self.scatter - between) / n)
-        edge = math.sqrt(2.0 * r) * self.sigma * self.clip / n  # 2 τ √r, τ = σ clip / (√2 n)
+        tau = self.sigma * self.clip / (math.sqrt(2.0) * _OF_MOMENT * n)
+        edge = 2 * tau * math.sqrt(r)
         return (directions * _cleared(values, edge)) @ directions.T
 
     def _means(self) -> tuple[np.ndarray, np.ndarray]:
@@ -154,6 +168,7 @@ class Moments:
 def release_moments(
     vectors: np.ndarray,
     labels: Sequence[Any],
+    marked: np.ndarray,
     classes: Sequence[Any],
     anchors: Anchors,
     *,
@@ -166,16 +181,22 @@ def release_moments(
     ----------
     vectors, labels, classes, anchors, clip, sigma
         See `smotext_lab.privacy.release.release`.
+    marked : ndarray of int, shape (n, N_HABITS)
+        Private; see `smotext_lab.privacy.habits.marks`.
     """
-    exact = summed(vectors, labels, classes, anchors, clip=clip, sigma=sigma)
+    exact = summed(vectors, labels, marked, classes, anchors, clip=clip, sigma=sigma)
     sums = add_noise(exact.sums, exact.step, sigma)
     r = len(anchors.components)
     upper, weights = _triangle(r)
     scatter = np.zeros((r, r))
-    scatter[upper] = add_noise(exact.moment, exact.fine, sigma) * clip / weights
+    scatter[upper] = add_noise(exact.moment, exact.fine, sigma) * clip / (_OF_MOMENT * weights)
     scatter = np.triu(scatter) + np.triu(scatter, 1).T
     counts = sums[:, 0] / (exact.unit * exact.step)
-    return Moments(tuple(classes), counts, sums[:, 1:], scatter, clip, sigma, anchors)
+    one = exact.of_habits * exact.step
+    habits = Habits(sums[:, r + 1 :] / one, sigma / one)
+    return Moments(
+        tuple(classes), counts, sums[:, 1 : r + 1], scatter, habits, clip, sigma, anchors
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,12 +205,12 @@ class Summed:
 
     Attributes
     ----------
-    sums : ndarray of int64, shape (c, r + 1)
-        In `step`; the first column counts, `unit` for each text.
+    sums : ndarray of int64, shape (c, 1 + r + N_HABITS)
+        In `step`; the first column counts, `unit` for each text, the last ones `of_habits`.
     moment : ndarray of int64, shape (r (r + 1) / 2,)
-        In `fine`; the upper triangle of the second moment over `clip`, its length kept.
+        In `fine`; the upper triangle of the second moment over ``2 clip``, its length kept.
     step, fine : float
-    unit : int
+    unit, of_habits : int
     """
 
     sums: np.ndarray
@@ -197,11 +218,13 @@ class Summed:
     step: float
     fine: float
     unit: int
+    of_habits: int
 
 
 def summed(
     vectors: np.ndarray,
     labels: Sequence[Any],
+    marked: np.ndarray,
     classes: Sequence[Any],
     anchors: Anchors,
     *,
@@ -209,20 +232,20 @@ def summed(
     sigma: float,
 ) -> Summed:
     """Return the sums that noise is to be added to, each text's share from that text alone."""
-    step, unit = moments_grid(clip, sigma)
+    step, unit, of_habits = moments_grid(clip, sigma)
     place = {label: code for code, label in enumerate(classes)}
     upper, weights = _triangle(len(anchors.components))
     fine = clip / (_FINE * math.sqrt(len(weights)))
-    total = np.zeros((len(place), len(anchors.components) + 1), np.int64)
+    total = np.zeros((len(place), 1 + len(anchors.components) + N_HABITS), np.int64)
     moment = np.zeros(len(weights), np.int64)
     kept = [row for row, label in enumerate(labels) if label in place]
     vectors = finite(np.asarray(vectors, np.float64)[kept])
     for row, within in zip(kept, one_by_one(vectors, anchors.components), strict=True):
         x = on_grid(within[None], step, clip)[0]
-        total[place[labels[row]]] += np.concatenate([[unit], x])
-        products = np.outer(x * step, x * step)[upper] * (weights / clip)
-        moment += on_grid(products[None], fine, clip)[0]
-    return Summed(total, moment, step, fine, unit)
+        total[place[labels[row]]] += np.concatenate([[unit], x, of_habits * marked[row]])
+        products = np.outer(x * step, x * step)[upper] * (_OF_MOMENT * weights / clip)
+        moment += on_grid(products[None], fine, _OF_MOMENT * clip)[0]
+    return Summed(total, moment, step, fine, unit, of_habits)
 
 
 def _cleared(values: np.ndarray, edge: float) -> np.ndarray:

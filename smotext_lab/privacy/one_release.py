@@ -18,8 +18,8 @@ from smotext_lab.privacy.accounting import check, mu_of
 from smotext_lab.privacy.anchors import Anchors
 from smotext_lab.privacy.budget import PrivacyBudget
 from smotext_lab.privacy.guarantee import Guarantee, Neighbouring
-from smotext_lab.privacy.reading import PUBLIC, encoded_alone, read_private
-from smotext_lab.privacy.writing import Told, check_guidance, synthesis_of, write_between
+from smotext_lab.privacy.reading import PUBLIC, Private, encoded_alone, read_private
+from smotext_lab.privacy.writing import Points, Told, check_guidance, synthesis_of, write_between
 from smotext_lab.sampler.counts import shares
 from smotext_lab.synthesis import Synthesis
 
@@ -157,7 +157,7 @@ class OneRelease(ABC):
         self._check_noise(sigma)  # refuses noise that leaves nothing, before it is paid for
         if self.budget is not None:  # before any noise is drawn
             self.budget.spend(promised, promised.mechanism, name=promised.release)
-        released = self._release(vectors, given.labels.tolist(), classes, anchors, sigma)
+        released = self._release(given, vectors, classes, anchors, sigma)
         self.released_, self._promised = released, promised
         self._warn_of_small()
         return self
@@ -188,12 +188,11 @@ class OneRelease(ABC):
         seed = self.random_state
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
-        vectors, labels = self._points(seed)
-        wanted = self._wanted(n, labels)
+        points = self._points(seed)
+        wanted = self._wanted(n, points.labels)
         _, decoder = equip(self.encoder, self.decoder)
-        made = write_between(
-            vectors,
-            labels,
+        made = self._written(
+            points,
             wanted,
             decoder,
             guards=self.guards,
@@ -206,9 +205,8 @@ class OneRelease(ABC):
             progress=self.progress,
         )
         asked = {str(label): int(count) for label, count in wanted.items()}
-        result = synthesis_of(
-            made.records, self.guarantee(), {"decoder": repr(decoder), "asked": asked}
-        )
+        facts = {"decoder": repr(decoder), "asked": asked}
+        result = synthesis_of(made, self.guarantee(), facts)
         if len(result) < sum(asked.values()):
             msg = (
                 f"{type(self).__name__} made {len(result)} of {sum(asked.values())} texts: the "
@@ -228,8 +226,8 @@ class OneRelease(ABC):
     @abstractmethod
     def _release(
         self,
+        given: Private,
         vectors: np.ndarray,
-        labels: list[Any],
         classes: list[Any],
         anchors: Anchors,
         sigma: float,
@@ -237,8 +235,12 @@ class OneRelease(ABC):
         """Return the noisy figures."""
 
     @abstractmethod
-    def _points(self, random_state: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return what SMOTE goes between, and the classes."""
+    def _points(self, random_state: int) -> Points:
+        """Return what SMOTE goes between."""
+
+    def _written(self, *asked: Any, **settings: Any) -> list[dict[str, Any]]:
+        """Return the texts written at the points; see `write_between`."""
+        return write_between(*asked, **settings)
 
     def _wanted(self, n: int | Mapping[Any, int], labels: np.ndarray) -> dict[Any, int]:
         usable, sizes = set(labels.tolist()), self.released_.sizes

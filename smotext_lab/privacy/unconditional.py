@@ -8,7 +8,7 @@ import numpy as np
 
 from smotext_lab.guards import Guards
 from smotext_lab.privacy.anchors import Anchors
-from smotext_lab.privacy.writing import Told, write_between
+from smotext_lab.privacy.writing import Points, Told, write_between
 
 __all__ = ["unconditional_texts"]
 
@@ -64,8 +64,7 @@ def unconditional_texts(
         ours = shipped.encoder == getattr(decoder.encoder, "fingerprint", "")
         anchors = shipped if ours else Anchors.for_encoder(decoder.encoder)
     made = write_between(
-        anchors.vectors.astype(np.float32),
-        np.zeros(len(anchors.vectors), int),
+        Points(anchors.vectors.astype(np.float32), np.zeros(len(anchors.vectors), int)),
         {0: n},
         decoder,
         guards=Guards(),
@@ -73,4 +72,4 @@ def unconditional_texts(
         told=Told(like, words),
         progress=progress,
     )
-    return [record["text"] for record in made.records if record["status"] == "accepted"]
+    return [record["text"] for record in made]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,13 +13,25 @@ import numpy as np
 from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.forms import TextForm
 from smotext_lab.guards import Guards
+from smotext_lab.guards.cosines import unit
+from smotext_lab.guards.judge import Judge
+from smotext_lab.guards.label_evidence import LabelEvidence
 from smotext_lab.interpolators import Interpolator, SMOTEInterpolator
 from smotext_lab.privacy.guarantee import Guarantee
+from smotext_lab.privacy.habits import Manner
 from smotext_lab.sampler.counts import plain
 from smotext_lab.sampler.generation import Generation, Source
 from smotext_lab.synthesis import Synthesis
 
-__all__ = ["Told", "blind", "check_guidance", "synthesis_of", "write_between"]
+__all__ = [
+    "Points",
+    "Told",
+    "blind",
+    "check_guidance",
+    "synthesis_of",
+    "write_as_read",
+    "write_between",
+]
 
 WITHHELD = (
     "parents",
@@ -30,6 +43,24 @@ WITHHELD = (
     "seed",
 )
 """Columns that stay empty under a guarantee; rejected texts are left out too."""
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """What SMOTE goes between: released, or computed from what was.
+
+    Attributes
+    ----------
+    vectors : ndarray of shape (m, d)
+    labels : ndarray of shape (m,)
+    manner : tuple of list of TextForm and ndarray of int, optional
+        How the text at each point is to be written, and of how many words; None where that is
+        not known.
+    """
+
+    vectors: np.ndarray
+    labels: np.ndarray
+    manner: Manner | None = None
 
 
 @dataclass(frozen=True)
@@ -69,13 +100,13 @@ def blind(guards: Guards) -> Guards:
 
 
 def write_between(
-    vectors: np.ndarray,
-    labels: np.ndarray,
+    points: Points,
     n: Mapping[Any, int],
     decoder: Any,
     *,
     guards: Guards,
     random_state: int,
+    judge: Judge | None = None,
     k_neighbors: int = 5,
     interpolator: Interpolator | None = None,
     max_attempts: int = 3,
@@ -83,63 +114,115 @@ def write_between(
     guidance_scale: float = 0.0,
     told: Told | None = None,
     progress: bool = True,
-) -> Generation:
-    """Run SMOTE among released vectors, and decode.
+) -> list[dict[str, Any]]:
+    """Run SMOTE among released vectors, decode, and return what was accepted.
 
     Labels are judged by the released vectors too, so that the guards' vote costs nothing; nor
     does guidance, which follows their means.
 
     Parameters
     ----------
-    vectors : ndarray of shape (m, d)
+    points : Points
         Released, or public.
-    labels : ndarray of shape (m,)
     n : dict of label -> int
+    judge : Judge, optional
+        Of several calls that are to give no text twice; default one of `guards`.
+    told : Told, optional
+        Goes before the points' own manner.
+
+    Returns
+    -------
+    list of dict
+        With the columns of `Synthesis`.
 
     Raises
     ------
     DataError
         If a class has no vectors.
     """
-    told = told or Told()
     for label in n:
-        if not (labels == label).any():
+        if not (points.labels == label).any():
             msg = f"Nothing was released of class {label!r}, so nothing can be written of it."
             raise DataError(msg)
-    vectors, labels = _at_least_two(vectors, labels)
-    few = int(np.unique(labels, return_counts=True)[1].min())
+    points = _at_least_two(points)
+    few = int(np.unique(points.labels, return_counts=True)[1].min())
+    forms, lengths = _manner(points, told or Told())
     source = Source(
-        vectors,
-        labels,
+        points.vectors,
+        points.labels,
         interpolator or SMOTEInterpolator(min(k_neighbors, few - 1)),
         random_state,
-        forms=None if told.like is None else [TextForm.of(told.like)] * len(vectors),
-        lengths=None if told.words is None else np.full(len(vectors), told.words),
+        forms=forms,
+        lengths=lengths,
     )
-    judge = blind(guards).fit([""] * len(vectors), vectors, labels)
     made = Generation(
         source,
         plain(n),
         decoder,
-        judge,
+        judge or _judge(points, guards),
         max_attempts=max_attempts,
         max_blends=max_blends,
         guidance_scale=guidance_scale,
         progress=progress,
     )
     made.run()
-    return made
+    return [record for record in made.records if record["status"] == "accepted"]
+
+
+def write_as_read(
+    points: Points,
+    n: Mapping[Any, int],
+    decoder: Any,
+    *,
+    guards: Guards,
+    random_state: int,
+    encoder: Any,
+    max_attempts: int = 3,
+    max_blends: int = 3,
+    **settings: Any,
+) -> list[dict[str, Any]]:
+    """Write as `write_between` does, and give each text the class that it reads as.
+
+    The likeliest by logistic regression on all points, whatever class it was asked for: texts that
+    come out on the other side of a border tell a classifier where it is, and those that stay on
+    theirs are the easy ones. Of a class that has enough, further texts are left out; of one that
+    lacks some, more are asked for, ``max_attempts · max_blends`` times in all.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        The decoder's.
+    """
+    if not guards.label_classifier or len(np.unique(points.labels)) < 2:
+        settings |= {"max_attempts": max_attempts, "max_blends": max_blends}
+        return write_between(
+            points, n, decoder, guards=guards, random_state=random_state, **settings
+        )
+    free = replace(guards, label_classifier=False, label_neighbors=None)
+    judge = _judge(points, free)
+    classes, codes = np.unique(points.labels, return_inverse=True)
+    evidence = LabelEvidence(unit(points.vectors), codes)
+    lacking, kept = Counter(n), []
+    settings |= {"guards": free, "judge": judge, "max_attempts": 1, "max_blends": 1}
+    for turn in range(max_attempts * max_blends):
+        seed = int(np.random.SeedSequence([random_state, turn]).generate_state(1)[0])
+        new = write_between(points, +lacking, decoder, random_state=seed, **settings)
+        if new:
+            read = evidence.shares(unit(encoder.encode([record["text"] for record in new])))
+            for record, label in zip(new, classes[read.argmax(axis=1)].tolist(), strict=True):
+                if lacking[label] > 0:
+                    lacking[label] -= 1
+                    kept.append(record | {"label": label})
+        if not +lacking:
+            break
+    return kept
 
 
 def synthesis_of(
     records: list[dict[str, Any]], guarantee: Guarantee, info: Mapping[str, Any]
 ) -> Synthesis:
     """Return texts and labels; what else is known of them is withheld."""
-    rows = [
-        {"text": r["text"], "label": r["label"], "status": "accepted"}
-        for r in records
-        if r["status"] == "accepted"
-    ]
+    rows = [{"text": r["text"], "label": r["label"], "status": "accepted"} for r in records]
     facts = {
         "privacy": guarantee.sentence,
         "guarantee": guarantee.described(),
@@ -150,8 +233,23 @@ def synthesis_of(
     return Synthesis.from_rows(rows, info=facts)
 
 
-def _at_least_two(vectors: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Repeat the vector of a class that has only one: SMOTE needs a neighbour."""
-    names, counts = np.unique(labels, return_counts=True)
-    alone = np.isin(labels, names[counts == 1])
-    return np.concatenate([vectors, vectors[alone]]), np.concatenate([labels, labels[alone]])
+def _judge(points: Points, guards: Guards) -> Judge:
+    return blind(guards).fit([""] * len(points.vectors), points.vectors, points.labels)
+
+
+def _manner(points: Points, told: Told) -> tuple[list[TextForm] | None, np.ndarray | None]:
+    forms, lengths = points.manner or (None, None)
+    if told.like is not None:
+        forms = [TextForm.of(told.like)] * len(points.vectors)
+    if told.words is not None:
+        lengths = np.full(len(points.vectors), told.words)
+    return forms, lengths
+
+
+def _at_least_two(points: Points) -> Points:
+    """Repeat the point of a class that has only one: SMOTE needs a neighbour."""
+    names, counts = np.unique(points.labels, return_counts=True)
+    alone = np.flatnonzero(np.isin(points.labels, names[counts == 1]))
+    rows = np.concatenate([np.arange(len(points.labels)), alone])
+    manner = points.manner and ([points.manner[0][row] for row in rows], points.manner[1][rows])
+    return Points(points.vectors[rows], points.labels[rows], manner)
