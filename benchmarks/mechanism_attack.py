@@ -12,7 +12,8 @@ same with noise halved, clipping left out, counts without noise, a user taken fo
 rounds that are not added up must exceed it, for which half of the draws is enough.
 
 Vectors and gradients are made up: encoder and language model are left out. A call draws many
-independent copies of the collections at once, each with classes of its own.
+independent copies of the collections at once, each with classes of its own; votes and moments, which
+are summed text by text, are summed once, and get their noise many times.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from smotext_lab.privacy.habits import N_HABITS, marks
 from smotext_lab.privacy.moments import summed
 from smotext_lab.privacy.noise import add_noise
 from smotext_lab.privacy.release import release
-from smotext_lab.privacy.votes import noisy_votes
+from smotext_lab.privacy.votes import votes_cast
 
 ANCHORS = Anchors(np.eye(3)[:2], np.eye(3))
 CASES: dict[str, Neighbouring] = {
@@ -131,24 +132,27 @@ def figures(rows: list[Row], setting: Setting, copies: int, broken: str | None) 
         blocks = [np.tile(vector, (copies, 1)) for vector, _ in rows]
         sums = [noisy_sum(blocks, (copies, 3), clip=clip, sigma=sigma) for _ in range(_TURNS)]
         return np.hstack(sums)
+    of_counts = 0.0 if broken == "counts without noise" else sigma
+    if setting.mechanism == "PrivateEvolution":
+        return votes(rows, copies, of_counts)
+    if setting.mechanism == "DPGaussian":
+        return moments(rows, copies, clip, sigma, of_counts)
     vectors = np.tile(np.stack([vector for vector, _ in rows]), (copies, 1))
     labels = [f"{copy}{label}" for copy in range(copies) for _, label in rows]
     classes = [f"{copy}{label}" for copy in range(copies) for label in "ab"]
-    of_counts = 0.0 if broken == "counts without noise" else sigma
-    if setting.mechanism == "PrivateEvolution":
-        places = np.tile(ANCHORS.vectors, (len(classes), 1))
-        voted = np.repeat(classes, 2).tolist()
-        rounds = [
-            noisy_votes(vectors, labels, places, voted, sigma=of_counts) for _ in range(_TURNS)
-        ]
-        return np.hstack([votes.reshape(copies, -1) for votes in rounds])
-    if setting.mechanism == "DPGaussian":
-        return moments(rows, copies, clip, sigma, of_counts)
     made = release(vectors, labels, classes, ANCHORS, clip=clip, sigma=sigma)
     counts = made.counts
     if broken is not None:  # what is not broken stays as it is, whatever the other's unit
         counts = release(vectors, labels, classes, ANCHORS, clip=1.0, sigma=of_counts).counts
     return np.hstack([counts.reshape(copies, -1), made.sums.reshape(copies, -1)])
+
+
+def votes(rows: list[Row], copies: int, sigma: float) -> np.ndarray:
+    """Return the votes of all rounds, (copies, m)."""
+    vectors, labels = np.stack([vector for vector, _ in rows]), [label for _, label in rows]
+    places = np.tile(ANCHORS.vectors, (2, 1))
+    cast, step = votes_cast(vectors, labels, places, ["a", "a", "b", "b"], sigma=sigma)
+    return add_noise(np.tile(cast, (copies, _TURNS)), step, sigma)
 
 
 def moments(

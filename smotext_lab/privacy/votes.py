@@ -11,7 +11,7 @@ import numpy as np
 from smotext_lab.privacy.guarantee import Neighbouring
 from smotext_lab.privacy.noise import GRID, add_noise, finite, one_by_one
 
-__all__ = ["noisy_votes", "votes_sensitivity"]
+__all__ = ["noisy_votes", "votes_cast", "votes_sensitivity"]
 
 
 def votes_sensitivity(neighbouring: Neighbouring, texts_per_user: int = 1) -> float:
@@ -59,6 +59,25 @@ def noisy_votes(
     ----------
     The histogram of Private Evolution: Xie et al., arXiv 2403.01749, algorithm 2.
     """
+    votes, step = votes_cast(vectors, labels, candidates, candidate_labels, sigma=sigma)
+    return add_noise(votes, step, sigma)
+
+
+def votes_cast(
+    vectors: np.ndarray,
+    labels: Sequence[Any],
+    candidates: np.ndarray,
+    candidate_labels: Sequence[Any],
+    *,
+    sigma: float,
+) -> tuple[np.ndarray, float]:
+    """Return the votes that noise is to be added to, in steps, and the step: never to be given out.
+
+    Parameters
+    ----------
+    vectors, labels, candidates, candidate_labels, sigma
+        See `noisy_votes`.
+    """
     step = 1.0 / math.ceil(GRID / max(sigma, 1.0))  # so that one vote is a whole number of steps
     votes = np.zeros(len(candidates), np.int64)
     vectors = finite(np.asarray(vectors, np.float64))
@@ -72,7 +91,7 @@ def noisy_votes(
             near = one_by_one(vectors[rows], candidates[places])
             nearest = np.array([cosines.argmax() for cosines in near])
             np.add.at(votes, places[nearest], round(1 / step))
-    return add_noise(votes, step, sigma)
+    return votes, step
 
 
 def _rows_of(labels: Sequence[Any]) -> dict[Any, np.ndarray]:
