@@ -12,8 +12,8 @@ same with noise halved, clipping left out, counts without noise, a user taken fo
 rounds that are not added up must exceed it, for which half of the draws is enough.
 
 Vectors and gradients are made up: encoder and language model are left out. A call draws many
-independent copies of the collections at once, each with classes of its own; votes and moments, which
-are summed text by text, are summed once, and get their noise many times.
+independent copies of the collections at once, each with classes of its own; votes and moments,
+which are summed text by text, are summed once, and get their noise many times.
 """
 
 from __future__ import annotations

@@ -62,6 +62,8 @@ class DPAnchors(OneRelease):
     ----------
     released_ : Released
         All that the private texts were asked for, noise included.
+    synthesis_ : Synthesis
+        What the last `generate` made, also where it was interrupted.
 
     Notes
     -----

@@ -50,6 +50,8 @@ class DPGaussian(OneRelease):
     ----------
     released_ : Moments
         All that the private texts were asked for, noise included.
+    synthesis_ : Synthesis
+        What the last `generate` made, also where it was interrupted.
 
     Notes
     -----

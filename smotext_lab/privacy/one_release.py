@@ -36,6 +36,7 @@ class OneRelease(ABC):
     _dimensions: ClassVar[int]  # of the anchors that ship
     _remedies: ClassVar[str]  # what helps a class too small, beside more texts
     released_: Any
+    synthesis_: Synthesis
 
     def __init__(
         self,
@@ -173,7 +174,9 @@ class OneRelease(ABC):
         Returns
         -------
         Synthesis
-            Texts and labels; columns that could tell of private texts are empty.
+            Texts and labels; columns that could tell of private texts are empty. Also kept as
+            `synthesis_`. If interrupted, with what was finished by then, a warning, and
+            ``interrupted`` in its `info`.
 
         Raises
         ------
@@ -191,29 +194,49 @@ class OneRelease(ABC):
         points = self._points(seed)
         wanted = self._wanted(n, points.labels)
         _, decoder = equip(self.encoder, self.decoder)
-        made = self._written(
-            points,
-            wanted,
-            decoder,
-            guards=self.guards,
-            random_state=seed,
-            k_neighbors=self.k_neighbors,
-            max_attempts=self.max_attempts,
-            max_blends=self.max_blends,
-            guidance_scale=self.guidance_scale,
-            told=self.told,
-            progress=self.progress,
-        )
         asked = {str(label): int(count) for label, count in wanted.items()}
-        facts = {"decoder": repr(decoder), "asked": asked}
-        result = synthesis_of(made, self.guarantee(), facts)
-        if len(result) < sum(asked.values()):
-            msg = (
-                f"{type(self).__name__} made {len(result)} of {sum(asked.values())} texts: the "
-                "guards refused the others; raise max_attempts or max_blends."
+        facts: dict[str, Any] = {"decoder": repr(decoder), "asked": asked}
+        made: list[dict[str, Any]] = []
+        try:
+            self._written(
+                points,
+                wanted,
+                decoder,
+                guards=self.guards,
+                random_state=seed,
+                k_neighbors=self.k_neighbors,
+                max_attempts=self.max_attempts,
+                max_blends=self.max_blends,
+                guidance_scale=self.guidance_scale,
+                told=self.told,
+                progress=self.progress,
+                kept=made,
             )
-            warnings.warn(msg, UserWarning, stacklevel=2)
-        return result
+        except KeyboardInterrupt:
+            if not made:
+                raise
+            facts["interrupted"] = True
+        except Exception as error:
+            error.add_note("What was finished is in the mechanism's synthesis_.")
+            raise
+        finally:
+            self.synthesis_ = synthesis_of(made, self.guarantee(), facts)
+        self._account(sum(asked.values()))
+        return self.synthesis_
+
+    def _account(self, asked: int) -> None:
+        """Warn where fewer texts were made than were asked for."""
+        done = f"{len(self.synthesis_)} of {asked}"
+        if "interrupted" in self.synthesis_.info:
+            msg = f"Interrupted: {done} new texts are finished, they are in synthesis_."
+        elif len(self.synthesis_) < asked:
+            msg = (
+                f"{type(self).__name__} made {done} texts: the guards refused the others; raise "
+                "max_attempts or max_blends."
+            )
+        else:
+            return
+        warnings.warn(msg, UserWarning, stacklevel=3)
 
     @abstractmethod
     def _sensitivity(self) -> float:

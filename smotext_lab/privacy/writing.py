@@ -114,6 +114,7 @@ def write_between(
     guidance_scale: float = 0.0,
     told: Told | None = None,
     progress: bool = True,
+    kept: list[dict[str, Any]] | None = None,
 ) -> list[dict[str, Any]]:
     """Run SMOTE among released vectors, decode, and return what was accepted.
 
@@ -129,6 +130,8 @@ def write_between(
         Of several calls that are to give no text twice; default one of `guards`.
     told : Told, optional
         Goes before the points' own manner.
+    kept : list of dict, optional
+        What is returned goes there, also where an interruption or an error breaks off.
 
     Returns
     -------
@@ -165,8 +168,12 @@ def write_between(
         guidance_scale=guidance_scale,
         progress=progress,
     )
-    made.run()
-    return [record for record in made.records if record["status"] == "accepted"]
+    kept = [] if kept is None else kept
+    try:
+        made.run()
+    finally:
+        kept += [record for record in made.records if record["status"] == "accepted"]
+    return kept
 
 
 def write_as_read(
@@ -179,6 +186,7 @@ def write_as_read(
     encoder: Any,
     max_attempts: int = 3,
     max_blends: int = 3,
+    kept: list[dict[str, Any]] | None = None,
     **settings: Any,
 ) -> list[dict[str, Any]]:
     """Write as `write_between` does, and give each text the class that it reads as.
@@ -193,8 +201,9 @@ def write_as_read(
     encoder : Encoder
         The decoder's.
     """
+    kept = [] if kept is None else kept
     if not guards.label_classifier or len(np.unique(points.labels)) < 2:
-        settings |= {"max_attempts": max_attempts, "max_blends": max_blends}
+        settings |= {"max_attempts": max_attempts, "max_blends": max_blends, "kept": kept}
         return write_between(
             points, n, decoder, guards=guards, random_state=random_state, **settings
         )
@@ -202,14 +211,17 @@ def write_as_read(
     judge = _judge(points, free)
     classes, codes = np.unique(points.labels, return_inverse=True)
     evidence = LabelEvidence(unit(points.vectors), codes)
-    lacking, kept = Counter(n), []
+    lacking = Counter(n)
     settings |= {"guards": free, "judge": judge, "max_attempts": 1, "max_blends": 1}
     for turn in range(max_attempts * max_blends):
         seed = int(np.random.SeedSequence([random_state, turn]).generate_state(1)[0])
-        new = write_between(points, +lacking, decoder, random_state=seed, **settings)
-        if new:
-            read = evidence.shares(unit(encoder.encode([record["text"] for record in new])))
-            for record, label in zip(new, classes[read.argmax(axis=1)].tolist(), strict=True):
+        new: list[dict[str, Any]] = []
+        try:
+            write_between(points, +lacking, decoder, random_state=seed, kept=new, **settings)
+        finally:
+            vectors = unit(encoder.encode([record["text"] for record in new]))
+            read = classes[evidence.shares(vectors).argmax(axis=1)] if new else []
+            for record, label in zip(new, read, strict=True):
                 if lacking[label] > 0:
                     lacking[label] -= 1
                     kept.append(record | {"label": label})
