@@ -14,7 +14,7 @@ from smotext_lab.privacy.accounting import mu_of
 from smotext_lab.privacy.habits import N_HABITS, Habits, marks
 from smotext_lab.privacy.moments import Moments, moments_sensitivity, release_moments, summed
 from smotext_lab.privacy.release import release
-from smotext_lab.privacy.writing import WITHHELD, Points
+from smotext_lab.privacy.writing import WITHHELD, Points, blind, write_as_read
 
 PLAIN = Anchors(np.eye(6)[:2], np.eye(6))
 
@@ -101,6 +101,29 @@ def test_a_text_gets_the_class_that_it_reads_as(mechanism, topics, word_decoder)
     left = as_asked.generate({"money": 20}).frame
     assert len(left) == 20
     assert 3 < left["text"].map(lambda text: text.split()[0] in money).sum() < 17
+
+
+def test_what_may_be_of_either_class_is_taken_only_where_there_is_nothing_else(word_decoder):
+    axes = np.eye(48, dtype=np.float32)
+    near = {"money": axes[0], "sport": axes[1], "either": axes[0] + 1.01 * axes[1]}
+
+    class Reading:
+        def encode(self, texts):
+            return np.stack([near[text.split()[0]] for text in texts])
+
+    def written(kinds, n):
+        decoder = word_decoder(lambda _, rng: f"{rng.choice(kinds)} {rng.integers(10**9)}.")
+        rng = np.random.default_rng(0)
+        points = np.repeat(axes[:2], 30, axis=0) + 0.02 * rng.normal(size=(60, 48))
+        places = Points(points.astype(np.float32), np.repeat(["money", "sport"], 30))
+        settings = {"guards": blind(Guards()), "random_state": 0, "progress": False}
+        made = write_as_read(places, n, decoder, encoder=Reading(), **settings)
+        return [(record["label"], record["text"].split()[0]) for record in made]
+
+    found = written(["money", "sport", "money", "sport", "either"], {"money": 8, "sport": 8})
+    assert sorted(found) == [("money", "money")] * 8 + [("sport", "sport")] * 8
+    found = written(["money", "either", "either"], {"money": 4, "sport": 4})
+    assert sorted(found) == [("money", "money")] * 4 + [("sport", "either")] * 4
 
 
 def test_a_class_that_no_text_reads_as_is_told(mechanism, topics, word_decoder):

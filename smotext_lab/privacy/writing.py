@@ -45,6 +45,9 @@ WITHHELD = (
 """Columns that stay empty under a guarantee; rejected texts are left out too."""
 
 
+_SURE = 0.7 / 0.3  # odds: texts that read as one class or as another teach neither
+
+
 @dataclass(frozen=True, eq=False)
 class Points:
     """What SMOTE goes between: released, or computed from what was.
@@ -193,8 +196,10 @@ def write_as_read(
 
     The likeliest by logistic regression on all points, whatever class it was asked for: texts that
     come out on the other side of a border tell a classifier where it is, and those that stay on
-    theirs are the easy ones. Of a class that has enough, further texts are left out; of one that
-    lacks some, more are asked for, ``max_attempts · max_blends`` times in all.
+    theirs are the easy ones. Texts that may as well be of another class are left out at first;
+    after `max_attempts` rounds a class that lacks some takes them too. Of a class that has enough,
+    further texts are left out; of one that lacks some, more are asked for, ``max_attempts ·
+    max_blends`` times in all.
 
     Parameters
     ----------
@@ -212,6 +217,7 @@ def write_as_read(
     classes, codes = np.unique(points.labels, return_inverse=True)
     evidence = LabelEvidence(unit(points.vectors), codes)
     lacking = Counter(n)
+    read: list[tuple[float, dict[str, Any]]] = []
     settings |= {"guards": free, "judge": judge, "max_attempts": 1, "max_blends": 1}
     for turn in range(max_attempts * max_blends):
         seed = int(np.random.SeedSequence([random_state, turn]).generate_state(1)[0])
@@ -219,15 +225,44 @@ def write_as_read(
         try:
             write_between(points, +lacking, decoder, random_state=seed, kept=new, **settings)
         finally:
-            vectors = unit(encoder.encode([record["text"] for record in new]))
-            read = classes[evidence.shares(vectors).argmax(axis=1)] if new else []
-            for record, label in zip(new, read, strict=True):
-                if lacking[label] > 0:
-                    lacking[label] -= 1
-                    kept.append(record | {"label": label})
+            read += _read(new, encoder, evidence, classes)
+            last = turn + 1 >= max_attempts
+            read.sort(key=lambda pair: -pair[0] if last else 0.0)
+            read = _taken(read, lacking, kept, 0.0 if last else _SURE)
         if not +lacking:
             break
     return kept
+
+
+def _read(
+    records: list[dict[str, Any]], encoder: Any, evidence: LabelEvidence, classes: np.ndarray
+) -> list[tuple[float, dict[str, Any]]]:
+    """Return each text with the class it reads as, and the odds of that to the next."""
+    if not records:
+        return []
+    shares = evidence.shares(unit(encoder.encode([record["text"] for record in records])))
+    best = np.sort(shares, axis=1)
+    odds = best[:, -1] / np.maximum(best[:, -2], 1e-300)
+    labels = classes[shares.argmax(axis=1)].tolist()
+    named = [record | {"label": label} for record, label in zip(records, labels, strict=True)]
+    return list(zip(odds.tolist(), named, strict=True))
+
+
+def _taken(
+    read: list[tuple[float, dict[str, Any]]],
+    lacking: Counter[Any],
+    kept: list[dict[str, Any]],
+    least: float,
+) -> list[tuple[float, dict[str, Any]]]:
+    """Put texts of classes that lack some into `kept`, and return those that are left."""
+    left = []
+    for odds, record in read:
+        if odds >= least and lacking[record["label"]] > 0:
+            lacking[record["label"]] -= 1
+            kept.append(record)
+        else:
+            left.append((odds, record))
+    return left
 
 
 def synthesis_of(
