@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,10 +13,11 @@ from smotext_lab.forms import TextForm
 from smotext_lab.guards import Guards
 from smotext_lab.privacy import Anchors, DPGaussian, PrivacyBudget
 from smotext_lab.privacy.accounting import mu_of
+from smotext_lab.privacy.as_read import write_as_read
 from smotext_lab.privacy.habits import N_HABITS, Habits, marks
 from smotext_lab.privacy.moments import Moments, moments_sensitivity, release_moments, summed
 from smotext_lab.privacy.release import release
-from smotext_lab.privacy.writing import WITHHELD, Points, blind, write_as_read
+from smotext_lab.privacy.writing import WITHHELD, Points
 
 PLAIN = Anchors(np.eye(6)[:2], np.eye(6))
 
@@ -66,12 +69,17 @@ def test_points_lie_about_the_means_as_the_real_vectors_do():
     labels = ["a"] * 4000 + ["b"] * 4000
     made = released(rows, labels, ["a", "b"], PLAIN, clip=2.0, sigma=1.0)
     np.testing.assert_allclose(made.within(), np.diag(spread**2), atol=0.003)
-    points, names = made.points(0).vectors, made.points(0).labels
+    drawn = made.points(0)
+    points, names = drawn.vectors, drawn.labels
     assert names.tolist() == ["a"] * 1500 + ["b"] * 1500
     np.testing.assert_allclose(np.linalg.norm(points, axis=1), 1, atol=1e-5)
     nearer = (points @ means.T).argmax(axis=1) == (names == "b")
     assert nearer.mean() > 0.99
-    assert (points != made.points(1).vectors).any()
+    again, other = made.points(0), made.points(1)
+    np.testing.assert_array_equal(points, again.vectors)
+    assert drawn.manner[0] == again.manner[0]
+    np.testing.assert_array_equal(drawn.manner[1], again.manner[1])
+    assert (points != other.vectors).any()
 
 
 @pytest.mark.parametrize(("n_classes", "each"), [(2, 1500), (10, 900), (40, 300)])
@@ -111,19 +119,23 @@ def test_what_may_be_of_either_class_is_taken_only_where_there_is_nothing_else(w
         def encode(self, texts):
             return np.stack([near[text.split()[0]] for text in texts])
 
-    def written(kinds, n):
+    def written(kinds, n, stop_after=None):
         decoder = word_decoder(lambda _, rng: f"{rng.choice(kinds)} {rng.integers(10**9)}.")
         rng = np.random.default_rng(0)
         points = np.repeat(axes[:2], 30, axis=0) + 0.02 * rng.normal(size=(60, 48))
         places = Points(points.astype(np.float32), np.repeat(["money", "sport"], 30))
-        settings = {"guards": blind(Guards()), "random_state": 0, "progress": False}
-        made = write_as_read(places, n, decoder, encoder=Reading(), **settings)
+        decoder.stop_after, made = stop_after, []
+        settings = {"guards": Guards(), "random_state": 0, "progress": False, "kept": made}
+        with suppress(KeyboardInterrupt):
+            write_as_read(places, n, decoder, encoder=Reading(), **settings)
         return [(record["label"], record["text"].split()[0]) for record in made]
 
     found = written(["money", "sport", "money", "sport", "either"], {"money": 8, "sport": 8})
     assert sorted(found) == [("money", "money")] * 8 + [("sport", "sport")] * 8
     found = written(["money", "either", "either"], {"money": 4, "sport": 4})
     assert sorted(found) == [("money", "money")] * 4 + [("sport", "either")] * 4
+    found = written(["money", "either"], {"money": 4, "sport": 4}, stop_after=6)
+    assert {text for _, text in found} == {"money", "either"}  # interrupted: it is all there is
 
 
 def test_a_class_that_no_text_reads_as_is_told(mechanism, topics, word_decoder):
@@ -199,8 +211,8 @@ def test_where_the_noise_hides_directions_all_have_the_mean_of_what_varies():
     rows = rng.normal(size=(3000, 6)) * [0.15, 0.15, 0.15, 0.5, 0.15, 0.15]
     made = released(rows, ["a"] * 3000, ["a"], PLAIN, clip=1.0, sigma=20.0)
     values, directions = np.linalg.eigh(made.within())
-    np.testing.assert_allclose(values[:5], values[0], atol=1e-12)
-    assert values[5] > 4 * values[0] > 0
+    np.testing.assert_allclose(values[:5], values[0])
+    assert values[5] > 5 * values[0] > 0
     assert abs(directions[3, 5]) > 0.9
 
 

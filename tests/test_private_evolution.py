@@ -17,7 +17,7 @@ from smotext_lab.privacy import (
     canary_audit,
     unconditional_texts,
 )
-from smotext_lab.privacy.accounting import composed, epsilon_of
+from smotext_lab.privacy.accounting import composed, epsilon_of, mu_of
 from smotext_lab.privacy.votes import noisy_votes, votes_sensitivity
 from smotext_lab.privacy.writing import WITHHELD
 
@@ -72,6 +72,17 @@ def test_a_text_moves_the_votes_no_further_than_the_sensitivity():
         changed = [*labels[:3], "b"], np.vstack([rows[:3], rng.normal(size=(1, 5))])
         other = noisy_votes(changed[1], changed[0], places, names, sigma=0.0)
         assert np.linalg.norm(before - other) <= votes_sensitivity("replace") + 1e-9
+
+
+def test_votes_get_the_noise_that_epsilon_asks_for(evolution):
+    sigma = evolution(epsilon=1.0).sigma
+    assert sigma == pytest.approx(np.sqrt(2) / mu_of(1.0, 1e-3))
+    places, rows = np.eye(4), np.repeat(np.eye(4)[:1], 30, axis=0)
+    drawn = np.array(
+        [noisy_votes(rows, ["a"] * 30, places, ["a"] * 4, sigma=sigma) for _ in range(2000)]
+    )
+    np.testing.assert_allclose(drawn.std(axis=0), sigma, rtol=0.1)
+    np.testing.assert_allclose(drawn.mean(axis=0), [30, 0, 0, 0], atol=5 * sigma / np.sqrt(2000))
 
 
 def test_of_equal_candidates_the_first_gets_the_votes_whatever_else_was_read():

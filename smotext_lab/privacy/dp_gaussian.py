@@ -9,6 +9,7 @@ import numpy as np
 
 from smotext_lab.equipment import equip
 from smotext_lab.privacy.anchors import Anchors
+from smotext_lab.privacy.as_read import write_as_read
 from smotext_lab.privacy.habits import marks
 from smotext_lab.privacy.moments import (
     Moments,
@@ -18,7 +19,7 @@ from smotext_lab.privacy.moments import (
 )
 from smotext_lab.privacy.one_release import OneRelease
 from smotext_lab.privacy.reading import Private
-from smotext_lab.privacy.writing import Points, write_as_read
+from smotext_lab.privacy.writing import Points
 from smotext_lab.sampler.generation import word_counts
 
 __all__ = ["DPGaussian"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,9 +12,7 @@ import numpy as np
 from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.forms import TextForm
 from smotext_lab.guards import Guards
-from smotext_lab.guards.cosines import unit
 from smotext_lab.guards.judge import Judge
-from smotext_lab.guards.label_evidence import LabelEvidence
 from smotext_lab.interpolators import Interpolator, SMOTEInterpolator
 from smotext_lab.privacy.guarantee import Guarantee
 from smotext_lab.privacy.habits import Manner
@@ -23,15 +20,7 @@ from smotext_lab.sampler.counts import plain
 from smotext_lab.sampler.generation import Generation, Source
 from smotext_lab.synthesis import Synthesis
 
-__all__ = [
-    "Points",
-    "Told",
-    "blind",
-    "check_guidance",
-    "synthesis_of",
-    "write_as_read",
-    "write_between",
-]
+__all__ = ["Points", "Told", "blind", "check_guidance", "judge_by", "synthesis_of", "write_between"]
 
 WITHHELD = (
     "parents",
@@ -43,9 +32,6 @@ WITHHELD = (
     "seed",
 )
 """Columns that stay empty under a guarantee; rejected texts are left out too."""
-
-
-_SURE = 0.7 / 0.3  # odds: texts that read as one class or as another teach neither
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +151,7 @@ def write_between(
         source,
         plain(n),
         decoder,
-        judge or _judge(points, guards),
+        judge or judge_by(points, guards),
         max_attempts=max_attempts,
         max_blends=max_blends,
         guidance_scale=guidance_scale,
@@ -177,92 +163,6 @@ def write_between(
     finally:
         kept += [record for record in made.records if record["status"] == "accepted"]
     return kept
-
-
-def write_as_read(
-    points: Points,
-    n: Mapping[Any, int],
-    decoder: Any,
-    *,
-    guards: Guards,
-    random_state: int,
-    encoder: Any,
-    max_attempts: int = 3,
-    max_blends: int = 3,
-    kept: list[dict[str, Any]] | None = None,
-    **settings: Any,
-) -> list[dict[str, Any]]:
-    """Write as `write_between` does, and give each text the class that it reads as.
-
-    The likeliest by logistic regression on all points, whatever class it was asked for: texts that
-    come out on the other side of a border tell a classifier where it is, and those that stay on
-    theirs are the easy ones. Texts that may as well be of another class are left out at first;
-    after `max_attempts` rounds a class that lacks some takes them too. Of a class that has enough,
-    further texts are left out; of one that lacks some, more are asked for, ``max_attempts ·
-    max_blends`` times in all.
-
-    Parameters
-    ----------
-    encoder : Encoder
-        The decoder's.
-    """
-    kept = [] if kept is None else kept
-    if not guards.label_classifier or len(np.unique(points.labels)) < 2:
-        settings |= {"max_attempts": max_attempts, "max_blends": max_blends, "kept": kept}
-        return write_between(
-            points, n, decoder, guards=guards, random_state=random_state, **settings
-        )
-    free = replace(guards, label_classifier=False, label_neighbors=None)
-    judge = _judge(points, free)
-    classes, codes = np.unique(points.labels, return_inverse=True)
-    evidence = LabelEvidence(unit(points.vectors), codes)
-    lacking = Counter(n)
-    read: list[tuple[float, dict[str, Any]]] = []
-    settings |= {"guards": free, "judge": judge, "max_attempts": 1, "max_blends": 1}
-    for turn in range(max_attempts * max_blends):
-        seed = int(np.random.SeedSequence([random_state, turn]).generate_state(1)[0])
-        new: list[dict[str, Any]] = []
-        try:
-            write_between(points, +lacking, decoder, random_state=seed, kept=new, **settings)
-        finally:
-            read += _read(new, encoder, evidence, classes)
-            last = turn + 1 >= max_attempts
-            read.sort(key=lambda pair: -pair[0] if last else 0.0)
-            read = _taken(read, lacking, kept, 0.0 if last else _SURE)
-        if not +lacking:
-            break
-    return kept
-
-
-def _read(
-    records: list[dict[str, Any]], encoder: Any, evidence: LabelEvidence, classes: np.ndarray
-) -> list[tuple[float, dict[str, Any]]]:
-    """Return each text with the class it reads as, and the odds of that to the next."""
-    if not records:
-        return []
-    shares = evidence.shares(unit(encoder.encode([record["text"] for record in records])))
-    best = np.sort(shares, axis=1)
-    odds = best[:, -1] / np.maximum(best[:, -2], 1e-300)
-    labels = classes[shares.argmax(axis=1)].tolist()
-    named = [record | {"label": label} for record, label in zip(records, labels, strict=True)]
-    return list(zip(odds.tolist(), named, strict=True))
-
-
-def _taken(
-    read: list[tuple[float, dict[str, Any]]],
-    lacking: Counter[Any],
-    kept: list[dict[str, Any]],
-    least: float,
-) -> list[tuple[float, dict[str, Any]]]:
-    """Put texts of classes that lack some into `kept`, and return those that are left."""
-    left = []
-    for odds, record in read:
-        if odds >= least and lacking[record["label"]] > 0:
-            lacking[record["label"]] -= 1
-            kept.append(record)
-        else:
-            left.append((odds, record))
-    return left
 
 
 def synthesis_of(
@@ -280,7 +180,8 @@ def synthesis_of(
     return Synthesis.from_rows(rows, info=facts)
 
 
-def _judge(points: Points, guards: Guards) -> Judge:
+def judge_by(points: Points, guards: Guards) -> Judge:
+    """Return a judge of labels that knows the points, and no real text."""
     return blind(guards).fit([""] * len(points.vectors), points.vectors, points.labels)
 
 
