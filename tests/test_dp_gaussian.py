@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -90,21 +91,29 @@ def test_many_classes_have_fewer_points_each(n_classes, each):
     assert set(np.unique(made.points(0).labels, return_counts=True)[1]) == {each}
 
 
-def test_a_text_gets_the_class_that_it_reads_as(mechanism, topics, word_decoder):
-    """Every second text that is asked for comes out as one of the other class."""
-    money, sport = word_decoder().words[:14], word_decoder().words[14:28]
+def in_turns(word_decoder):
+    """Return settings that write of money and of sport in turns, whatever is asked for."""
+    words = word_decoder().words
 
     def write(text, rng):
-        words = money if rng.random() < 0.5 else sport
-        return " ".join(rng.choice(words, 7, replace=False)) + "."
+        of_one = words[:14] if decoder.decoded % 2 else words[14:28]
+        return " ".join(rng.permutation(of_one)) + "."  # all its words: surely of that class
 
-    made = mechanism(decoder=word_decoder(write)).fit(*topics(money=200, sport=200))
+    decoder = word_decoder(write)
+    return {"decoder": decoder, "guards": Guards(max_duplicate_cosine=None)}
+
+
+def test_a_text_gets_the_class_that_it_reads_as(mechanism, topics, word_decoder):
+    """Every second text that is asked for comes out as one of the other class."""
+    money, settings = word_decoder().words[:14], in_turns(word_decoder)
+    made = mechanism(99.0, **settings).fit(*topics(money=200, sport=200))  # hardly any noise
     new = made.generate({"money": 12, "sport": 8}).frame
     assert new["label"].value_counts().to_dict() == {"money": 12, "sport": 8}
     of_money = new["text"].map(lambda text: text.split()[0] in money)
     assert (of_money == (new["label"] == "money")).all()
     assert len(made.generate({"sport": 6})) == 6
-    as_asked = mechanism(decoder=word_decoder(write), guards=Guards(label_classifier=False))
+    asked = replace(settings["guards"], label_classifier=False)
+    as_asked = mechanism(99.0, **settings | {"guards": asked})
     as_asked.released_, as_asked._promised = made.released_, made._promised
     left = as_asked.generate({"money": 20}).frame
     assert len(left) == 20
@@ -141,27 +150,29 @@ def test_what_may_be_of_either_class_is_taken_only_where_there_is_nothing_else(w
 def test_a_class_that_no_text_reads_as_is_told(mechanism, topics, word_decoder):
     money = word_decoder().words[:14]
     decoder = word_decoder(lambda _, rng: " ".join(rng.choice(money, 7, replace=False)) + ".")
-    made = mechanism(decoder=decoder).fit(*topics(money=200, sport=200))
+    made = mechanism(99.0, decoder=decoder).fit(*topics(money=200, sport=200))
     with pytest.warns(UserWarning, match="made 5 of 9 texts"):
         assert made.generate({"money": 5, "sport": 4}).counts().to_dict() == {"money": 5}
 
 
 def test_what_was_written_when_it_was_interrupted_is_returned(mechanism, topics, word_decoder):
-    decoder = word_decoder()
-    made = mechanism(decoder=decoder).fit(*topics(money=200, sport=200))
+    settings = in_turns(word_decoder)
+    decoder = settings["decoder"]
+    made = mechanism(99.0, **settings).fit(*topics(money=200, sport=200))  # hardly any noise
     whole = made.generate({"money": 6, "sport": 6}).frame
-    decoder.stop_after = decoder.decoded + 7
+    assert decoder.decoded == len(whole) == 12
+    decoder.decoded, decoder.stop_after = 0, 7
     with pytest.warns(UserWarning, match="Interrupted: 7 of 12 new texts"):
         part = made.generate({"money": 6, "sport": 6})
     assert part.info["interrupted"] is True
     assert "guarantee" in part.info
     pd.testing.assert_frame_equal(part.frame, whole[:7])
-    decoder.stop_after, decoder.error = decoder.decoded + 3, RuntimeError
+    decoder.decoded, decoder.error = 0, RuntimeError
     with pytest.raises(RuntimeError) as raised:
-        made.generate({"money": 6})
+        made.generate({"money": 6, "sport": 6})
     assert raised.value.__notes__ == ["What was finished is in the mechanism's synthesis_."]
-    assert len(made.synthesis_) == 3
-    decoder.stop_after, decoder.error = decoder.decoded, KeyboardInterrupt
+    pd.testing.assert_frame_equal(made.synthesis_.frame, part.frame)
+    decoder.decoded, decoder.stop_after, decoder.error = 0, 0, KeyboardInterrupt
     with pytest.raises(KeyboardInterrupt):
         made.generate({"money": 6})
 
@@ -206,27 +217,34 @@ def test_counts_of_forms_that_noise_may_have_made_are_left_out():
     assert Habits(counts[1:], 10.0).drawn(np.array([0, 1]), rng) is None
 
 
-def test_where_the_noise_hides_directions_all_have_the_mean_of_what_varies():
-    rng = np.random.default_rng(0)
-    rows = rng.normal(size=(3000, 6)) * [0.15, 0.15, 0.15, 0.5, 0.15, 0.15]
-    made = released(rows, ["a"] * 3000, ["a"], PLAIN, clip=1.0, sigma=20.0)
+def moments_of(true, n, sigma, rng):
+    """Return what is released of n texts about 0 with covariance `true`, with noise of a seed."""
+    r = len(true)
+    noise = np.triu(rng.normal(size=(r, r)) / np.sqrt(2), 1)
+    noise = noise + noise.T + np.diag(rng.normal(size=r))
+    scatter = n * true + 2 * sigma * noise  # twice: a text adds half of its moment
+    habits = Habits(np.zeros((1, N_HABITS)), sigma)
+    many = Anchors(np.eye(r)[:2], np.eye(r))
+    return Moments(("a",), np.array([n]), np.zeros((1, r)), scatter, habits, 1.0, sigma, many)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_where_the_noise_hides_directions_all_have_the_mean_of_what_varies(seed):
+    true = np.full(40, 0.01)
+    true[3] = 0.25
+    made = moments_of(np.diag(true), 3000, 20.0, np.random.default_rng(seed))
     values, directions = np.linalg.eigh(made.within())
-    np.testing.assert_allclose(values[:5], values[0])
-    assert values[5] > 5 * values[0] > 0
-    assert abs(directions[3, 5]) > 0.9
+    np.testing.assert_allclose(values[:39], values[0])
+    assert values[39] > 5 * values[0] > 0
+    assert abs(directions[3, 39]) > 0.9
 
 
 def test_what_the_noise_adds_to_a_direction_that_varies_much_is_taken_off():
-    r, n, sigma = 100, 2000, 10.0
-    true = np.diag([0.2, *[0.004] * (r - 1)])
-    many = Anchors(np.eye(r)[:2], np.eye(r))
+    n, true = 2000, np.diag([0.2, *[0.004] * 99])
     rng, raw, found = np.random.default_rng(0), [], []
     for _ in range(10):
-        noise = np.triu(rng.normal(size=(r, r)) * sigma / np.sqrt(2), 1)
-        scatter = n * true + 2 * (noise + noise.T + np.diag(rng.normal(size=r) * sigma))
-        habits = Habits(np.zeros((1, N_HABITS)), sigma)
-        made = Moments(("a",), np.array([n]), np.zeros((1, r)), scatter, habits, 1.0, sigma, many)
-        raw.append(np.linalg.eigvalsh(scatter / n)[-1])
+        made = moments_of(true, n, 10.0, rng)
+        raw.append(np.linalg.eigvalsh(made.scatter / n)[-1])
         found.append(np.linalg.eigvalsh(made.within())[-1])
     assert np.mean(found) == pytest.approx(0.2, rel=0.05)
     assert np.mean(raw) > 1.08 * 0.2

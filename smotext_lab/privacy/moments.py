@@ -23,6 +23,7 @@ _OF_HABITS = 0.25  # to the counts of its form and its length
 _OF_MOMENT = 0.5  # to the second moment: what the noise spoils first are the means of small classes
 _POINTS = 9000  # drawn of all classes together: a few hundred tell little of 256 directions
 _OF_A_CLASS = (300, 1500)  # at least, and at most
+_BEYOND = 2.02  # 99% of the Tracy-Widom law (β = 1): how far noise goes beyond its edge by chance
 _FINE = 2.0**20  # steps of the moment's grid in clip, times the root of how many entries it has
 _SLACK = 1 + 2.0**-18  # more than rounding on that grid can add to a distance
 
@@ -135,8 +136,10 @@ class Moments:
 
         References
         ----------
-        Péché, "The largest eigenvalue of small rank perturbations of Hermitian random matrices",
-        2006: λ = ℓ + τ² r / ℓ for symmetric noise of standard deviation τ, ℓ > τ √r.
+        How far noise spreads them: Tracy & Widom, "On orthogonal and symplectic matrix ensembles",
+        1996. The larger ones: Péché, "The largest eigenvalue of small rank perturbations of
+        Hermitian random matrices", 2006: λ = ℓ + τ² r / ℓ for symmetric noise of standard
+        deviation τ, ℓ > τ √r.
         """
         r, n = len(self.scatter), max(2.0, float(self.counts.sum()))
         usable = self._means()[1]  # the mean of a class too small for the noise is no mean
@@ -250,8 +253,9 @@ def summed(
 
 def _cleared(values: np.ndarray, edge: float) -> np.ndarray:
     """Return eigenvalues before noise that reaches `edge`; `values` ascend."""
-    hidden = len(values)  # as many of the least as lie no further than `edge` above their mean
-    while hidden > 1 and values[hidden - 1] > values[:hidden].mean() + edge:
+    reach = edge * (1 + _BEYOND / 2 * len(values) ** (-2 / 3))
+    hidden = len(values)  # as many of the least as lie no further than that above their mean
+    while hidden > 1 and values[hidden - 1] > values[:hidden].mean() + reach:
         hidden -= 1
     mean = max(float(values[:hidden].mean()), 0.0)
     above = values[hidden:] - mean
