@@ -76,6 +76,7 @@ GOALS = (
     Goal(
         DISTILLED, "tfidf-logreg", 3, "above the few real texts, by their labels or the teacher's"
     ),
+    Goal(unwritten(DISTILLED), "tfidf-logreg", 3, _UNWRITTEN),
     Goal(DISTILLED_MOST, "tfidf-logreg", 3, _ABOVE),
     Goal(DISTILLED_REAL, "tfidf-logreg", 3, "not below as many real texts that the teacher labels"),
 )

@@ -312,11 +312,12 @@ def _distillation(setup: Setup, k: int, times: int, given: argparse.Namespace) -
     learnt = protocols.distillation(setup, ks=[k], times=[times], methods=methods)
     ours = Arm("smotext", times, teacher=True)
     more = replace(ours, method=OTHERS)
+    but = {DISTILLED: (*methods, OTHERS), unwritten(DISTILLED): (*WRITERS, OTHERS)}
+    if _is_whole(given):
+        but[DISTILLED_MOST] = ("smotext", OTHERS)
     found: list[Claim] = []
     for judge in given.classifiers:
-        found.append(_above(learnt, judge, k, ours, at(k, DISTILLED), (*methods, OTHERS)))
-        if _is_whole(given):
-            found.append(_above(learnt, judge, k, ours, at(k, DISTILLED_MOST), ("smotext", OTHERS)))
+        found += [_above(learnt, judge, k, ours, at(k, claim), left) for claim, left in but.items()]
         found.append(_no_worse(learnt, judge, k, ours, more, at(k, DISTILLED_REAL)))
     return found
 

@@ -150,6 +150,7 @@ def test_nothing_is_said_to_be_above_every_control_where_none_is_written(
         claims.NO_WORSE,
         claims.unwritten("imbalance, 1:20"),
         claims.DISTILLED,
+        claims.unwritten(claims.DISTILLED),
         claims.DISTILLED_REAL,
     }
 
