@@ -17,10 +17,12 @@ help:
 	@echo
 	@echo "PYTHON=python3.12 chooses the Python that .venv is made of, OUT=folder the report's place."
 
-demo: .venv/.installed
+demo: .venv/.installed .venv/.compiled
 	@$(PY) -m smotext_lab demo --out "$(OUT)"
 
-test: .venv/.test-installed lint
+# mypy keeps one core busy while the other compiles
+test: .venv/.test-installed
+	@$(MAKE) --no-print-directory -j 2 lint .venv/.compiled
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 3 --dist worksteal
 
 lint: .venv/.test-installed
@@ -28,7 +30,7 @@ lint: .venv/.test-installed
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 
-docs: .venv/.test-installed
+docs: .venv/.test-installed .venv/.compiled
 	@$(PY) docs/render_tutorials.py
 
 clean:
@@ -37,19 +39,19 @@ clean:
 .venv/.installed: pyproject.toml constraints.txt
 	@$(make-venv)
 	$(PY) -m pip install --no-compile --disable-pip-version-check -c constraints.txt -e .
-	@$(compile)
 	@touch $@
 
 .venv/.test-installed: pyproject.toml constraints.txt
 	@$(make-venv)
 	$(PY) -m pip install --no-compile --disable-pip-version-check -c constraints.txt -e '.[test]'
-	@$(compile)
 	@touch .venv/.installed $@
 
 # All cores compile what pip would compile on one; without it every process of an environment that
 # may not write bytecode takes ten seconds longer to start. Some packages carry files that are no
 # Python of this version: no reason to stop.
-compile = $(PY) -m compileall -q -j 0 -x '/tests?/' .venv/lib >/dev/null 2>&1 || true
+.venv/.compiled: .venv/.installed
+	@$(PY) -m compileall -q -j 0 -x '/tests?/' .venv/lib >/dev/null 2>&1 || true
+	@touch $@
 
 # A .venv whose pip does not run was left half made, or its Python is gone: it is made anew.
 define make-venv

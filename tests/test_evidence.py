@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import f1_score
 
 from smotext_lab import cache
 from smotext_lab.errors import DataError, ParameterError
-from smotext_lab.evaluation import methods, prompting, protocols
+from smotext_lab.evaluation import methods, prompting, protocols, statistics
 from smotext_lab.evaluation.cells import Cell, Cells
 from smotext_lab.evaluation.classifiers import text_classifier
 from smotext_lab.evaluation.finetuning import FinetunedBert
@@ -358,6 +359,27 @@ def test_differences_come_with_intervals_that_hold_them():
     assert (same.value, same.low, same.high) == (0, 0, 0)
     assert win_tie_loss(truth, good, bad, 3) == (8, 0, 0)
     assert 0.3 < retention(truth, bad, good, 3).value < 0.9
+
+
+@pytest.mark.parametrize("cells", [1, 900, 2**22])
+def test_an_interval_is_of_draws_of_resamples_and_of_test_texts(monkeypatch, cells):
+    monkeypatch.setattr(statistics, "_CELLS", cells)  # draws counted one by one, or together
+    rng = np.random.default_rng(3)
+    truth = rng.integers(3, size=40)
+    ours, theirs = (np.where(rng.random((4, 40)) < p, truth, 0) for p in (0.8, 0.5))
+    left_out = rng.random((4, 40)) < 0.2
+    ours[left_out] = theirs[left_out] = -1
+
+    def f1(said: np.ndarray, run: int, rows: np.ndarray) -> float:
+        rows = rows[said[run, rows] >= 0]
+        return f1_score(truth[rows], said[run, rows], average="macro")
+
+    drawn, gaps = np.random.default_rng(0), []
+    for _ in range(50):
+        runs, rows = drawn.integers(4, size=4), drawn.integers(40, size=40)
+        gaps.append(np.mean([f1(ours, run, rows) - f1(theirs, run, rows) for run in runs]))
+    found = difference(truth, ours, theirs, 3, draws=50)
+    assert (found.low, found.high) == pytest.approx(np.percentile(gaps, [2.5, 97.5]))
 
 
 def test_the_interval_of_a_difference_covers_the_truth_about_as_often_as_it_says():

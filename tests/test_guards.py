@@ -505,6 +505,31 @@ def test_loops_are_found_in_the_middle_of_a_text():
     )
 
 
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_a_text_has_a_loop_where_some_phrase_comes_too_often(most):
+    rng = np.random.default_rng(most)
+
+    def looped(words: list[str]) -> bool:
+        for period in range(1, len(words) // 2 + 1):
+            for start in range(len(words) - period):
+                again = 0
+                while words[start + again] == words[start + again + period]:
+                    again += 1
+                    if start + again + period == len(words):
+                        break
+                if again >= most * period or (again >= 6 and 2 * again >= len(words)):
+                    return True
+        return False
+
+    expected = []
+    for _ in range(600):
+        words = rng.integers(rng.choice([2, 4, 12]), size=rng.integers(16)).astype(str).tolist()
+        words += words[: rng.integers(len(words) + 1)] * int(rng.integers(3))
+        expected.append(looped(words))
+        assert (find_loop(" ".join(words), most) is not None) == expected[-1], words
+    assert 50 < sum(expected) < 550
+
+
 def test_the_longest_run_is_counted_in_words_whatever_their_marks():
     others = ["The old bridge, it fell", "then nothing more"]
     found = longest_runs(["we saw the OLD bridge it stood", "nothing", "other words"], others)

@@ -538,13 +538,14 @@ def in_shards(create, tmp_path, monkeypatch):
     return create()
 
 
-def test_a_copy_of_the_vectors_that_is_not_whole_is_made_again(in_shards, tmp_path):
+def test_a_copy_of_the_vectors_that_is_not_what_they_are_is_made_again(in_shards, tmp_path):
     whole = mapped(in_shards._store, in_shards.spec.shards)
     each = [read_vectors(in_shards._store, shard) for shard in in_shards.spec.shards]
     np.testing.assert_array_equal(whole, np.concatenate(each))
     (copy,) = (tmp_path / "cache" / "vectors").iterdir()
     data = copy.read_bytes()
-    for damaged in (data[:-9], data[:50], b"", data + b"0", data[: len(data) // 2]):
+    flipped = data[:900] + bytes([data[900] ^ 1]) + data[901:]
+    for damaged in (data[:-9], data[:50], b"", data + b"0", data[: len(data) // 2], flipped):
         copy.unlink()  # the map above goes on with the old one
         copy.write_bytes(damaged)
         np.testing.assert_array_equal(mapped(in_shards._store, in_shards.spec.shards), whole)

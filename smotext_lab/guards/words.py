@@ -102,12 +102,16 @@ def find_loop(folded: str, max_repeats: int) -> str | None:
     words = folded.split()
     number: dict[str, int] = {}
     ids = np.array([number.setdefault(word, len(number)) for word in words], dtype=np.int64)
-    if len(number) < len(words):
-        for period in range(1, min(len(words) // 2, _LONGEST_PHRASE) + 1):
-            start, repeated = _longest_run(ids[period:] == ids[:-period])
-            fills = repeated >= 6 and 2 * repeated >= len(words)
-            if fills or repeated // period + 1 > max_repeats:
-                return " ".join(words[start : start + period])
+    longest = min(len(words) // 2, _LONGEST_PHRASE)
+    # whatever is repeated had come before: most texts have too little of that for a loop
+    before = len(words) - len(number)
+    if before < 6 or 2 * before < len(words):
+        longest = min(longest, before // max_repeats)
+    for period in range(1, longest + 1):
+        start, repeated = _longest_run(ids[period:] == ids[:-period])
+        fills = repeated >= 6 and 2 * repeated >= len(words)
+        if fills or repeated // period + 1 > max_repeats:
+            return " ".join(words[start : start + period])
     found = _LOOPING_CHARACTERS.search(folded)
     return found.group(1).strip() if found else None
 

@@ -93,7 +93,7 @@ def _read(
         return []
     shares = evidence.shares(unit(encoder.encode([record["text"] for record in records])))
     best = np.sort(shares, axis=1)
-    odds = best[:, -1] / np.maximum(best[:, -2], 1e-300)
+    odds = best[:, -1] / np.maximum(best[:, -2], np.finfo(best.dtype).tiny)
     labels = classes[shares.argmax(axis=1)].tolist()
     named = [record | {"label": label} for record, label in zip(records, labels, strict=True)]
     return list(zip(odds.tolist(), named, strict=True))

@@ -198,7 +198,7 @@ def mapped(store: Store, shards: Sequence[Shard]) -> np.ndarray:
     """Return the vectors of all shards, mapped from a file on this machine's disk.
 
     One shard on a disk is mapped where it lies; otherwise they are put together in a file of
-    the cache, once a machine, and again where that file is cut short.
+    the cache, once a machine, and again where that file is not what they are.
 
     Raises
     ------
@@ -217,7 +217,7 @@ def mapped(store: Store, shards: Sequence[Shard]) -> np.ndarray:
 
     key = hashlib.sha256("".join(shard.sha256 for shard in shards).encode()).hexdigest()[:24]
     path = cache_dir() / "vectors" / f"{key}.npy"
-    if not _is_whole(path, sum(shard.rows for shard in shards)):
+    if not _holds(path, shards):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         aside = path.with_name(f".{key}.{os.getpid()}.{secrets.token_hex(4)}.npy")
         try:
@@ -233,12 +233,27 @@ def mapped(store: Store, shards: Sequence[Shard]) -> np.ndarray:
     return np.load(path, mmap_mode="r")
 
 
-def _is_whole(path: Path, rows: int) -> bool:
+def _holds(path: Path, shards: Sequence[Shard]) -> bool:
+    """Return whether a file that was put together holds the vectors of all shards."""
     try:
         found = np.load(path, mmap_mode="r")
     except (FileNotFoundError, EOFError, ValueError):  # none, empty, cut short
         return False
-    return len(found) == rows and path.stat().st_size == found.offset + found.nbytes
+    ends = np.cumsum([shard.rows for shard in shards]).tolist()
+    whole = len(found) == ends[-1] and path.stat().st_size == found.offset + found.nbytes
+    return whole and all(
+        _saved_sha256(found[end - shard.rows : end]) == shard.sha256
+        for end, shard in zip(ends, shards, strict=True)
+    )
+
+
+def _saved_sha256(rows: np.ndarray) -> str:
+    """Return the hash of the file that `np.save` makes of `rows`, without making it."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(rows))
+    digest = hashlib.sha256(header.getvalue())
+    digest.update(rows.data.cast("B"))
+    return digest.hexdigest()
 
 
 def _join(store: Store, shards: Sequence[Shard], path: Path) -> None:
