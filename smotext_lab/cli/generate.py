@@ -211,7 +211,7 @@ def generate(
     m_neighbors: M = None,
     alpha: Alpha = None,
     blending: Blending = "lerp",
-    guidance_scale: GuidanceScale = 0.5,
+    guidance_scale: GuidanceScale = 1.0,
     n_candidates: Candidates = 4,
     corrections: Corrections = 0,
     temperature: Temperature = 0.7,

@@ -65,7 +65,7 @@ def create(
     m_neighbors: options.M = None,
     alpha: options.Alpha = None,
     blending: options.Blending = "lerp",
-    guidance_scale: options.GuidanceScale = 0.5,
+    guidance_scale: options.GuidanceScale = 1.0,
     n_candidates: options.Candidates = 4,
     corrections: options.Corrections = 0,
     temperature: options.Temperature = 0.7,

@@ -138,9 +138,9 @@ def add_sampling(parser: Parser) -> None:
     how.add_argument(
         "--guidance-scale",
         type=number,
-        default=0.5,
+        default=1.0,
         metavar="SCALE",
-        help="how far beyond a blend to ask for, away from other classes (default: 0.5)",
+        help="how far beyond a blend to ask for, away from other classes (default: 1)",
     )
     how.add_argument(
         "--guard",

@@ -60,7 +60,7 @@ class SMOTExT(BaseOverSampler):
         clones share it.
     blending : {"lerp", "slerp"}, default="lerp"
         See `Blends.points`.
-    guidance_scale : float, default=0.5
+    guidance_scale : float, default=1.0
         How far beyond a blend the decoder is asked to go: so many times the way from the mean of
         all classes to that of the blend's own, since what tells the classes apart is what gets
         lost in writing. Of the texts tried, the best is still found by its cosine to the blend
@@ -148,7 +148,7 @@ class SMOTExT(BaseOverSampler):
         encoder: Any = None,
         decoder: Any = None,
         blending: Blending = "lerp",
-        guidance_scale: float = 0.5,
+        guidance_scale: float = 1.0,
         guards: Guards | bool = True,
         max_attempts: int = 3,
         max_blends: int = 3,
