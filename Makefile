@@ -17,7 +17,7 @@ help:
 	@echo
 	@echo "PYTHON=python3.12 chooses the Python that .venv is made of, OUT=folder the report's place."
 
-demo: .venv/.installed .venv/.compiled
+demo: .venv/.compiled
 	@$(PY) -m smotext_lab demo --out "$(OUT)"
 
 # mypy keeps one core busy while the other compiles

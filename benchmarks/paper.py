@@ -39,7 +39,7 @@ from benchmarks.claims import (
     unwritten,
 )
 from benchmarks.machine import described
-from smotext_lab import named_decoder
+from smotext_lab import SMOTExT, named_decoder
 from smotext_lab.evaluation import protocols, thesaurus
 from smotext_lab.evaluation.classifiers import ClassifierName
 from smotext_lab.evaluation.methods import METHODS, Models
@@ -410,7 +410,8 @@ def _write(plan: Plan, claims: list[Claim], given: argparse.Namespace) -> None:
 def _asked(given: argparse.Namespace) -> dict[str, Any]:
     kept = ("hours", "protocols", "classifiers", "controls", "n_candidates", "random_state")
     asked = {name: getattr(given, name) for name in kept}
-    return {"sets": [path.name for path in given.sets], **asked, "test_rows": given.test_rows}
+    asked |= {"test_rows": given.test_rows, "guidance_scale": SMOTExT().guidance_scale}
+    return {"sets": [path.name for path in given.sets], **asked}
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ NOTEBOOKS = HERE.parent / "notebooks"
 OUT = HERE / "tutorials"
 
 _STYLE = re.compile(r"<style.*?</style>", re.DOTALL)
-_WHERE = re.compile(r"^.*ipykernel_\d+.*?: (?=\w*Warning: )", re.MULTILINE)
+_WHERE = re.compile(r"^.*(?:ipykernel_\d+|smotext_lab/).*?: (?=\w*Warning: )", re.MULTILINE)
 _FOLDER = re.compile(re.escape(tempfile.gettempdir()) + r"/\w+")  # another each time
 
 

@@ -12,7 +12,7 @@ from smotext_lab.bridges import split_words
 from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.forms import TextForm
 from smotext_lab.guards import Guards
-from smotext_lab.privacy import Anchors, DPGaussian, PrivacyBudget
+from smotext_lab.privacy import Anchors, DPGaussian, PrivacyBudget, as_read
 from smotext_lab.privacy.accounting import mu_of
 from smotext_lab.privacy.as_read import write_as_read
 from smotext_lab.privacy.habits import N_HABITS, Habits, marks
@@ -145,6 +145,21 @@ def test_what_may_be_of_either_class_is_taken_only_where_there_is_nothing_else(w
     assert sorted(found) == [("money", "money")] * 4 + [("sport", "either")] * 4
     found = written(["money", "either"], {"money": 4, "sport": 4}, stop_after=6)
     assert {text for _, text in found} == {"money", "either"}  # interrupted: it is all there is
+
+
+def test_a_text_that_no_other_class_comes_near_has_odds_that_are_a_number():
+    class Certain:
+        def shares(self, vectors):
+            return np.tile(np.array([1, 0, 0], np.float32), (len(vectors), 1))
+
+    class Reading:
+        def encode(self, texts):
+            return np.eye(48, dtype=np.float32)[: len(texts)]
+
+    with np.errstate(divide="raise", over="raise"):
+        read = as_read._read([{"text": "goal"}], Reading(), Certain(), np.array(list("abc")))
+    assert [record["label"] for _, record in read] == ["a"]
+    assert 1e30 < read[0][0] < np.inf
 
 
 def test_a_class_that_no_text_reads_as_is_told(mechanism, topics, word_decoder):
