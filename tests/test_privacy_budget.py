@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -227,6 +228,12 @@ def test_a_row_has_the_same_bits_whatever_stands_beside_it():
         for row in range(n):
             [alone] = one_by_one(rows[row : row + 1], matrix)
             np.testing.assert_array_equal(alone, together[row])
+
+
+def test_noise_has_no_source_but_the_entropy_of_the_operating_system(monkeypatch):
+    monkeypatch.undo()  # the seed that tests have in its place
+    monkeypatch.setattr(os, "urandom", lambda size: b"\x01" * size)
+    assert len(set(rounded_gaussian(50, 300.0))) == 1
 
 
 def test_noise_is_gaussian_and_no_seed_repeats_it():
