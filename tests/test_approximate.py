@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 import tracemalloc
 import warnings
@@ -53,6 +55,33 @@ def test_many_rows_are_planned_with_the_index_and_few_without(
         quick = SMOTEInterpolator(5, random_state=0).plan(rows, labels, {0: 200})
     assert (plan.parents[:, 0] == quick.parents[:, 0]).all()
     assert (plan.parents[:, 1] == quick.parents[:, 1]).mean() > 0.9
+
+
+AS_LOADED = """
+import json, os
+from smotext_lab.interpolators.approximate import _OLDER, _faiss
+from threadpoolctl import ThreadpoolController
+before = ThreadpoolController().select(internal_api="openblas").info()
+_faiss()
+after = ThreadpoolController().select(internal_api="openblas").info()
+its = [x["architecture"] for x in after if "faiss" in x["filepath"]]
+known = [_OLDER.get(x["architecture"], x["architecture"]) for x in before]
+print(json.dumps([its, known, os.environ.get("OPENBLAS_CORETYPE")]))
+"""
+
+
+@pytest.mark.parametrize("wish", [None, "Nehalem"])
+def test_faiss_is_told_the_processor_that_numpy_found(wish: str | None) -> None:
+    rest = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}
+    given = rest | ({"OPENBLAS_CORETYPE": wish} if wish else {})
+    told = subprocess.run(
+        [sys.executable, "-c", AS_LOADED], env=given, capture_output=True, text=True, check=True
+    )
+    its, known, left = json.loads(told.stdout)
+    assert left == wish
+    if not (its and known):
+        pytest.skip("numpy or faiss multiplies without OpenBLAS")
+    assert its == [wish or known[0]]
 
 
 def test_two_searches_give_the_same(rows: np.ndarray) -> None:
