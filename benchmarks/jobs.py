@@ -175,6 +175,7 @@ def curve(rows: pd.DataFrame, given: argparse.Namespace, folder: Path) -> dict[s
             "all": 1000 * whole / size,
             "peak memory, GB": peak_memory(),
         }
+        print(f"{size} rows: {1000 * whole / size:.1f} ms a row", flush=True)
     return told
 
 
@@ -198,8 +199,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("jobs.json"))
     given = parser.parse_args()
     machine.limit_threads()
+    rows = texts_of(given.set, given.per_class)
     with tempfile.TemporaryDirectory() as folder:
-        found = BENCHES[given.bench](texts_of(given.set, given.per_class), given, Path(folder))
+        found = {"set": given.set.name, "real texts": len(rows)}
+        found |= BENCHES[given.bench](rows, given, Path(folder))
     for name, value in found.items():
         print(f"{name}: {round(value, 4) if isinstance(value, float) else value}")
     kept = json.loads(given.out.read_text()) if given.out.is_file() else {}

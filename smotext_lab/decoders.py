@@ -52,7 +52,7 @@ class XRAGDecoder(LazyWeights):
     llm : str, default="SmolLM2-135M-Instruct"
         A registered name, a local folder, or a hub id.
     bridge : str, Path or Bridge, default="default"
-        See `load_bridge`.
+        See `load_bridge`. The name of the LLM: the projector among that one's files (xRAG's).
     encoder : Encoder, optional
         The one the bridge was trained for; default `BertEncoder`.
     prompt : str, optional
@@ -190,9 +190,9 @@ class XRAGDecoder(LazyWeights):
         reads = SFREncoder(**placed) if encoder is None else encoder
         if encoder is None:
             say_needs(checkpoint, reads.name, **placed)
-        return cls(
-            str(checkpoint), model_path(checkpoint), encoder=reads, prompt=prompt, **settings
-        )
+        model_path(checkpoint)  # fetched now, and copied into safetensors
+        both = str(checkpoint)  # not the folder, so that other machines find their own
+        return cls(both, both, encoder=reads, prompt=prompt, **settings)
 
     def varied(self, **settings: Any) -> XRAGDecoder:
         """Return a decoder with the same models and other settings.

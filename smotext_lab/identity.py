@@ -21,6 +21,7 @@ __all__ = [
     "digest_of",
     "dtypes_of",
     "models_of",
+    "published",
     "remade",
 ]
 
@@ -28,16 +29,20 @@ _HOMES = {
     "XRAGDecoder": "smotext_lab.decoders",
     "BertEncoder": "smotext_lab.encoders",
     "SFREncoder": "smotext_lab.encoders",
+    "Vllm": "smotext_lab.engines.vllm",
+    "VllmServer": "smotext_lab.engines.vllm",
 }
+_MODELS = ("llm", "model", "bridge")  # parameters that may name a folder
+_PARTS = ("encoder", "engine")  # parameters that have a class and parameters of their own
 _INTERPOLATORS = "smotext_lab.interpolators"
 
 
 def described(made: Any) -> dict[str, Any]:
-    """Return the class of an encoder, a decoder or an interpolator, and its parameters.
+    """Return the class of an encoder, a decoder, an engine or an interpolator, and its parameters.
 
     Parameters
     ----------
-    made : XRAGDecoder, BertEncoder, SFREncoder or interpolator
+    made : XRAGDecoder, BertEncoder, SFREncoder, Vllm, VllmServer or interpolator
         Of any other class only the ``repr`` is kept: whoever runs the job must give it again.
 
     Raises
@@ -58,7 +63,8 @@ def described(made: Any) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name in inspect.signature(kind).parameters:
         value = _value(made, name)
-        values[name] = described(value) if name == "encoder" else _plain(kind.__name__, name, value)
+        part = name in _PARTS and not isinstance(value, str)
+        values[name] = described(value) if part else _plain(kind.__name__, name, value)
     return {"class": kind.__name__, "parameters": values, **_own_split(made)}
 
 
@@ -85,10 +91,12 @@ def _plain(kind: str, name: str, value: Any) -> Any:
     value = folder if folder is not None else value
     if isinstance(value, Path):
         return str(value.absolute())
-    if isinstance(value, str) and name in ("llm", "model", "bridge") and Path(value).is_dir():
+    if isinstance(value, str) and name in _MODELS and Path(value).is_dir():
         return str(Path(value).absolute())  # workers run in folders of their own
     if value is None or isinstance(value, str | int | float | bool):
         return value
+    if isinstance(value, dict):
+        return {str(key): _plain(kind, name, each) for key, each in value.items()}
     if hasattr(value, "item"):
         return value.item()
     msg = (
@@ -123,16 +131,39 @@ def remade(told: Mapping[str, Any]) -> Any:
         )
         raise ParameterError(msg)
     values = dict(told["parameters"])
-    if "encoder" in values:
-        values["encoder"] = remade(values["encoder"])
+    values |= {part: remade(values[part]) for part in _PARTS if isinstance(values.get(part), dict)}
     home = _HOMES.get(name, _INTERPOLATORS)
     return getattr(importlib.import_module(home), name)(**values)
+
+
+def published(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `described` told, as it may be handed on: no folder and no server's address.
+
+    Examples
+    --------
+    >>> published({"class": "XRAGDecoder", "parameters": {"llm": "/home/me/llm", "top_k": 50}})
+    {'class': 'XRAGDecoder', 'parameters': {'llm': 'llm', 'top_k': 50}}
+    """
+    values = told.get("parameters", {})
+    return {**told, "parameters": {name: _published(name, each) for name, each in values.items()}}
+
+
+def _published(name: str, value: Any) -> Any:
+    if name == "engine":
+        return _engine_kind(value if isinstance(value, str) else value["class"])
+    if name == "encoder":
+        return published(value)
+    return Path(value).name if name in _MODELS and Path(value).is_absolute() else value
+
+
+def _engine_kind(name: str) -> str:
+    return "a vLLM server" if name == "VllmServer" or "://" in name else name
 
 
 def models_of(decoder: Any) -> dict[str, str]:
     """Return the identities of what a decoder works with."""
     from smotext_lab.bridges import Bridge, load_bridge
-    from smotext_lab.models import fingerprint
+    from smotext_lab.models import fingerprint, model_path
 
     encoder = getattr(decoder, "encoder", None)
     found = {"encoder": getattr(encoder, "fingerprint", repr(encoder))}
@@ -140,6 +171,8 @@ def models_of(decoder: Any) -> dict[str, str]:
         found["llm"] = fingerprint(decoder.llm)
     if isinstance(getattr(decoder, "bridge", None), str | Path | Bridge):
         given = decoder.bridge
+        if given == getattr(decoder, "llm", None):  # xRAG's own, as `Writer.load` reads it
+            given = model_path(given)
         if hasattr(decoder, "loaded_bridge") and decoder.is_loaded:
             given = decoder.loaded_bridge()
         bridge = given if isinstance(given, Bridge) else load_bridge(given)
@@ -189,7 +222,7 @@ def decoding_of(decoder: Any) -> dict[str, Any]:
 
     if not isinstance(decoder, XRAGDecoder):
         return {}
-    engine = decoder.engine if isinstance(decoder.engine, str) else type(decoder.engine).__name__
+    named = decoder.engine if isinstance(decoder.engine, str) else type(decoder.engine).__name__
     return {
         "prompt": decoder.prompt,
         **asdict(decoder.sampling),
@@ -197,7 +230,7 @@ def decoding_of(decoder: Any) -> dict[str, Any]:
         "corrections": decoder.corrections,
         "batch_size": decoder.batch_size,
         "dtype": decoder.dtype,
-        "engine": "a vLLM server" if "://" in engine else engine,  # whose address tells nothing
+        "engine": _engine_kind(named),  # of a server the address tells nothing
     }
 
 

@@ -21,7 +21,7 @@ from smotext_lab.engines.base import Engine, Generated, Sampling
 from smotext_lab.engines.drawing import log_probability
 from smotext_lab.engines.transformers import TransformersEngine
 from smotext_lab.engines.vllm import outside
-from smotext_lab.models import fingerprint, load_llm
+from smotext_lab.models import fingerprint, load_llm, model_path
 
 __all__ = ["PLACEHOLDER", "Writer"]
 
@@ -78,7 +78,8 @@ class Writer:
         engine: Any = "transformers",
     ) -> Writer:
         """Load what is not loaded yet, and check that the parts fit; see `XRAGDecoder`."""
-        bridge = bridge if isinstance(bridge, Bridge) else load_bridge(bridge)
+        if not isinstance(bridge, Bridge):
+            bridge = load_bridge(model_path(llm) if bridge == llm else bridge)  # xRAG's
         ours = engine == "transformers"  # vLLM puts a copy of its own on the GPU
         model, tokenizer = load_llm(llm, dtype, device if ours else "cpu")
         embedding = model.get_input_embeddings().weight.detach().cpu()

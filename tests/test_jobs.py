@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,8 +31,10 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from smotext_lab import BertEncoder, SMOTExT, XRAGDecoder
 from smotext_lab.bridges import BridgeFacts, LexicalBridge, load_bridge
+from smotext_lab.engines.vllm import Vllm, VllmServer
 from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.guards import Guards
+from smotext_lab.identity import remade
 from smotext_lab.interpolators import BorderlineSMOTEInterpolator, MixupInterpolator
 from smotext_lab.models import fingerprint
 from smotext_lab.scale import Job, local, merging, plan
@@ -62,8 +65,8 @@ def tiny(tiny_encoder, tiny_llm, tiny_bridge):
         decoding = {"max_new_tokens": 12, "n_candidates": 2, "batch_size": 4, "dtype": "float32"}
         encoder = BertEncoder(str(tiny_encoder), dtype="float32")
         decoder = XRAGDecoder(str(tiny_llm), tiny_bridge, encoder=encoder, **decoding)
-        usual = {"random_state": 5, "guards": OPEN, "progress": False}
-        return SMOTExT(decoder=decoder, **{**usual, **settings})
+        usual = {"decoder": decoder, "random_state": 5, "guards": OPEN, "progress": False}
+        return SMOTExT(**{**usual, **settings})
 
     return make
 
@@ -135,6 +138,37 @@ def test_merged_files_hold_what_generate_writes(create, tiny, tickets, tmp_path,
         assert frame.pop("label_weights").isna().all()
         assert frame.pop("reason").isna().all()
     pd.testing.assert_frame_equal(*both, check_dtype=False, atol=1e-6)
+
+
+def test_names_of_columns_may_have_several_lines(tiny, tickets, tmp_path):
+    frame = pd.read_csv(tickets).rename(columns={"body": "what\nwas said"})
+    names = {"text": "what\nwas said", "label": "queue"}
+    settings = {"rows_per_part": 16, "near_duplicates": None, "progress": False}
+    job = Job.create(tmp_path / "job", frame, N, sampler=tiny(), **names, **settings)
+    job.run(progress=False)
+    job.merge(tmp_path / "new.csv")
+    read = pd.read_csv(tmp_path / "new.csv")
+    assert read["queue"].value_counts().to_dict() == N
+    assert read["what\nwas said"].tolist() == rows_of(job)["text"].tolist()
+
+
+@pytest.mark.parametrize(
+    "engine",
+    ["http://gpu-box:8000", VllmServer("http://gpu-box:8000", 2), Vllm({"max_model_len": 64})],
+)
+def test_a_job_keeps_its_engine_and_hands_on_neither_addresses_nor_folders(
+    create, tiny, tiny_encoder, tiny_llm, tiny_bridge, engine
+):
+    encoder = BertEncoder(str(tiny_encoder), dtype="float32")
+    decoder = XRAGDecoder(str(tiny_llm), tiny_bridge, encoder=encoder, engine=engine)
+    job = create(sampler=tiny(decoder=decoder))
+    assert remade(job.spec.decoder).engine == engine
+    told = job.provenance()["decoder"]["parameters"]
+    assert told["engine"] == ("Vllm" if isinstance(engine, Vllm) else "a vLLM server")
+    assert (told["llm"], told["bridge"]) == (tiny_llm.name, tiny_bridge.name)
+    assert told["encoder"]["parameters"]["model"] == tiny_encoder.name
+    assert "gpu-box" not in json.dumps(job.provenance())
+    assert str(tiny_llm.parent) not in json.dumps(job.provenance())
 
 
 def test_the_order_of_the_plan_stands_where_numbers_of_parts_have_more_digits(create, monkeypatch):
@@ -257,6 +291,36 @@ def test_a_worker_that_is_killed_costs_no_row(create):
     assert left[0] > 0
     assert job.verify() == []
     pd.testing.assert_frame_equal(rows_of(job), rows_of(whole), atol=1e-6)
+
+
+def test_a_driver_of_two_workers_that_is_killed_costs_no_row(create):
+    whole = create("whole", 120, rows_per_part=8)
+    whole.run(progress=False)
+    job = create(n=120, rows_per_part=4)
+    code = "import sys; from smotext_lab.scale import Job; Job(sys.argv[1]).run(workers=2)"
+    process = subprocess.Popen([sys.executable, "-c", code, job.url], stderr=subprocess.DEVNULL)
+    _wait_for_a_part(job, lambda: process.poll() is None)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert job.status().state == "stopped"
+    assert job.run(workers=2, progress=False).state == "finished"
+    assert job.verify() == []
+    pd.testing.assert_frame_equal(rows_of(job), rows_of(whole), atol=1e-6)
+
+
+def test_memory_does_not_grow_with_the_rows_that_are_asked_for(word_decoder, tickets, tmp_path):
+    guards = Guards(label_neighbors=None, max_copy_cosine=None, label_classifier=False)
+    sampler = SMOTExT(decoder=word_decoder(), random_state=1, guards=guards, progress=False)
+    how = {"sampler": sampler, "rows_per_part": 32, "near_duplicates": None, "progress": False}
+    peaks = []
+    for n in (64, 128, 1280):  # the first loads what is loaded once
+        job = Job.create(tmp_path / f"{n}", tickets, n, **how)
+        tracemalloc.start()
+        assert job.run(decoder=word_decoder(), progress=False).accepted == n
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    # a few numbers of each, by which equal texts are found: less than its text or its vector
+    assert peaks[2] - peaks[1] < 32 * (1280 - 128)
 
 
 def test_ctrl_c_ends_a_run_of_two_workers_and_them(create):
@@ -685,6 +749,20 @@ def test_creation_goes_on_behind_finished_shards(create, tiny, tickets, tmp_path
     assert job.run(progress=False).accepted == sum(N.values())
     parents = [p for parents in rows_of(job)["parents"] for p in parents]
     assert max(parents) >= 40
+
+
+@pytest.mark.filterwarnings("ignore:48 of 48 texts are longer:UserWarning")
+@pytest.mark.parametrize("other", [{"pooling": "cls"}, {"max_length": 5}, {"dtype": "bfloat16"}])
+def test_an_earlier_try_leaves_no_vectors_to_an_encoder_that_reads_otherwise(
+    create, tiny, tiny_encoder, tiny_llm, tiny_bridge, tmp_path, other
+):
+    encoder = BertEncoder(str(tiny_encoder), **{"dtype": "float32", **other})
+    decoder = XRAGDecoder(str(tiny_llm), tiny_bridge, encoder=encoder, dtype="float32")
+    with pytest.raises(ParameterError, match="monney"):
+        create(n={"monney": 3}, sampler=tiny(decoder=decoder))
+    assert list(tmp_path.glob("job/vectors/*.npy"))
+    job, whole = create(), create("whole")
+    assert [a.sha256 for a in job.spec.shards] == [b.sha256 for b in whole.spec.shards]
 
 
 @pytest.mark.parametrize("at", [0, 1, 3, 4, 7])

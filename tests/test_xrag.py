@@ -23,6 +23,7 @@ from smotext_lab import SFREncoder, named_decoder, run_report
 from smotext_lab.bridges import ProjectorBridge, load_bridge
 from smotext_lab.decoders import XRAGDecoder
 from smotext_lab.errors import BridgeError, ParameterError
+from smotext_lab.identity import described, models_of, remade
 from smotext_lab.reports import template_path, templates
 from smotext_lab.xrag import INSTRUCTIONS, instruction_prompt
 
@@ -223,6 +224,25 @@ def test_a_checkpoint_is_read_with_its_projector_and_an_instruction(
         str(checkpoint), checkpoint, encoder=VectorEncoder(), prompt=made.prompt, **settings
     )
     assert made.decode(vectors) == by_hand.decode(vectors)
+
+
+def test_a_checkpoint_of_the_hub_goes_by_its_name_and_is_read_by_an_encoder_of_its_kind(
+    tmp_path: Path, tiny_llm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = {"an/xrag": saved(tmp_path / "here", tiny_llm, dim=HIDDEN)}
+    monkeypatch.setattr("smotext_lab.models.weights.from_hub", lambda where, **_: places[where])
+    encoder = SFREncoder("an/xrag", dtype="float32")
+    settings = {"temperature": 0, "n_candidates": 1, "max_new_tokens": 10, "dtype": "float32"}
+    made = XRAGDecoder.from_xrag("an/xrag", encoder=encoder, **settings)
+    vectors = encoder.encode(["rain snow", "goal match team", "bank rate"])
+    texts = made.decode(vectors)
+    assert len(set(texts)) > 1
+    told = json.dumps(described(made))
+    (tmp_path / "another machine").mkdir()
+    places["an/xrag"] = places["an/xrag"].rename(tmp_path / "another machine" / "here")
+    again = remade(json.loads(told))
+    assert again.decode(vectors) == texts
+    assert models_of(again) == models_of(made)
 
 
 def test_reports_name_the_paper_s_models_by_one_word(

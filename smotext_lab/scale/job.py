@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from smotext_lab._version import __version__
 from smotext_lab.errors import DataError, ParameterError, did_you_mean
+from smotext_lab.identity import published
 from smotext_lab.scale.log import Log
 from smotext_lab.scale.names import part_names
 from smotext_lab.scale.spec import JobSpec, code_digest
@@ -409,4 +410,4 @@ def provenance(spec: JobSpec) -> dict[str, Any]:
     if not isinstance(guards["blocked_words"], str | type(None)):
         # of words of one's own only the number: they may be names that must not get out
         guards["blocked_words"] = f"{len(guards['blocked_words'])} words"
-    return told | {"texts": spec.n_texts}
+    return told | {"decoder": published(spec.decoder), "texts": spec.n_texts}

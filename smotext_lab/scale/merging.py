@@ -125,8 +125,7 @@ def _csv(file: IO[bytes], spec: JobSpec) -> _Writer:  # noqa: ARG001
 
     def put(_: Synthesis, frame: pd.DataFrame) -> None:
         nonlocal begun
-        data = csv_bytes(frame)
-        file.write(data.partition(b"\n")[2] if begun else data)  # column names are ours: one line
+        file.write(csv_bytes(frame, header=not begun))
         begun = True
 
     return put, lambda: None

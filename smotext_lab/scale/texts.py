@@ -17,7 +17,8 @@ import pyarrow as pa
 
 from smotext_lab.datasets.streams import Stream
 from smotext_lab.errors import DataError
-from smotext_lab.identity import data_sha256, digest_of
+from smotext_lab.identity import data_sha256, described, digest_of
+from smotext_lab.models.placement import precision
 from smotext_lab.scale.spec import Shard
 from smotext_lab.scale.store import Store
 from smotext_lab.scale.tables import COPY_AGAIN, read_table, table_bytes
@@ -30,6 +31,9 @@ __all__ = [
     "read_texts",
     "read_vectors",
 ]
+
+_NOT_HOW = {"model", "dtype", "device", "batch_tokens"}
+"""Parameters of encoders that are told by others here, or change no more than last bits."""
 
 
 @dataclass(frozen=True)
@@ -138,8 +142,12 @@ def _check_labels(called: str, labels: Iterable[Any]) -> None:
 
 
 def _key(encoder: Any, digest: bytes) -> str:
-    """Return what tells shards of other texts or another encoder apart."""
+    """Return what tells shards of other texts, or of an encoder that reads otherwise, apart."""
+    told = described(encoder).get("parameters", {})
+    how = {name: value for name, value in told.items() if name not in _NOT_HOW}
     reader = [getattr(encoder, "fingerprint", repr(encoder)), getattr(encoder, "long_texts", "")]
+    if told:
+        reader += [how, precision(encoder.dtype, encoder.device)]
     return hashlib.sha256(digest + json.dumps(reader).encode()).hexdigest()[:16]
 
 

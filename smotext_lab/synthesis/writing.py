@@ -97,7 +97,7 @@ def swapped_in(path: Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
-def csv_bytes(frame: pd.DataFrame) -> bytes:
+def csv_bytes(frame: pd.DataFrame, *, header: bool = True) -> bytes:
     """Return `frame` as CSV in UTF-8, lists and dicts as JSON, all strings quoted.
 
     Quoting all strings keeps a lone carriage return inside its cell.
@@ -106,7 +106,9 @@ def csv_bytes(frame: pd.DataFrame) -> bytes:
     for column in flat.columns:
         if flat[column].map(_is_nested).any():
             flat[column] = flat[column].map(lambda v: _dumps(v) if _is_nested(v) else v)
-    text = flat.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    text = flat.to_csv(
+        index=False, header=header, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC
+    )
     return text.encode("utf-8", "replace")
 
 
