@@ -41,7 +41,7 @@ class Claim:
     claim: str
     dataset: str
     classifier: str
-    value: float
+    value: float | None  # None where there is nothing to tell
     low: float | None
     high: float | None
     holds: bool
@@ -88,9 +88,10 @@ Every claim on every set, held against its goal, also where the answer is no. *R
 macro-F1 above guessing of a classifier that saw new texts alone, as a share of that of one that saw
 the real ones; *robustness* is how much less of the accuracy noise takes; all other figures are
 differences of macro-F1, to the best of what is compared with. In brackets: 95%, by a bootstrap
-over resamples and test texts. A verdict counts the sets; where several runs measured the same, the
-one named last counts. *Not measured* is also said where some sets are missing that could still
-decide. How it is measured, and what the controls are: `docs/evidence.md`.
+over resamples and test texts. A verdict counts the sets; where several runs measured the same, with
+another number of new texts or other settings too, the one named last counts. *Not measured* is also
+said where some sets are missing that could still decide. How it is measured, and what the controls
+are: `docs/evidence.md`.
 """
 
 
@@ -118,8 +119,9 @@ def page(runs: Sequence[Run], folder: Path) -> str:
     lines += ["|---|---|---|---|---|---|---|"]
     for claim, run in sorted(found, key=_place):
         ends = "" if claim.low is None else f" [{claim.low:.3f}, {claim.high:.3f}]"
+        figure = "–" if claim.value is None else f"{claim.value:.3f}{ends}"
         lines.append(
-            f"| {claim.claim} | {claim.dataset} | {claim.classifier} | {claim.value:.3f}{ends} | "
+            f"| {claim.claim} | {claim.dataset} | {claim.classifier} | {figure} | "
             f"{'yes' if claim.holds else 'no'} | {claim.told} | {run.path.stem} |"
         )
     lines += ["", "## Runs", "", *(_told(run, folder) for run in runs)]

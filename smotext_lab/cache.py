@@ -12,6 +12,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -24,6 +25,7 @@ import pandas as pd
 __all__ = ["CacheInfo", "clear", "code_key", "content_key", "folder", "info", "kept", "unfinished"]
 
 _VARIABLE = "SMOTEXT_LAB_RESULTS"
+_OURS = re.compile(r"[0-9a-f]{32}(\.parquet|(-\w+)?\.part)")
 _ROAD = ("interpolators", "bridges", "engines", "guards", "sampler")
 
 
@@ -119,7 +121,8 @@ def _unfinished(key: str) -> str:
 
 def _write(frame: pd.DataFrame, path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")  # its owner alone reads it
+    # its owner alone reads it
+    handle, part = tempfile.mkstemp(".part", f"{path.stem}-", path.parent)
     os.close(handle)
     try:
         frame.to_parquet(part)
@@ -144,7 +147,9 @@ def _size(path: Path) -> int:
 
 
 def _files(home: Path | None) -> list[Path]:
-    return [] if home is None else [*home.glob("*.parquet"), *home.glob("*.part")]
+    """Return our files: the folder may be one that has others."""
+    there = [] if home is None else home.glob("*.par*")
+    return [path for path in there if _OURS.fullmatch(path.name)]
 
 
 def clear() -> CacheInfo:
@@ -174,6 +179,8 @@ def content_key(*parts: Any) -> str:
 def code_key(*rooms: str) -> str:
     """Return what stands for the code that makes texts, the road's modules, and that of `rooms`.
 
+    The lists of words that they read are part of it.
+
     Examples
     --------
     >>> code_key() == code_key() != code_key("evaluation")
@@ -181,6 +188,7 @@ def code_key(*rooms: str) -> str:
     """
     package = Path(__file__).parent
     read = [package / room for room in (*_ROAD, *rooms)]
-    files = [*package.glob("*.py"), *(path for room in read for path in room.rglob("*.py"))]
+    files = [*package.glob("*.py"), *package.glob("guards/*.txt")]
+    files += [path for room in read for path in room.rglob("*.py")]
     content = [path.read_text("utf-8") for path in sorted(files)]
     return content_key(content)

@@ -76,6 +76,25 @@ def test_a_heavier_text_counts_for_more() -> None:
     assert found == pytest.approx([0.5, 0.75], abs=0.05)
 
 
+def test_weights_count_where_the_strength_of_regularisation_is_chosen() -> None:
+    """Half of the labels are wrong, and weigh next to nothing."""
+
+    class Numbers:
+        def encode(self, texts: list[str], **_: Any) -> np.ndarray:
+            return np.array([[float(text), 1.0] for text in texts], np.float32)
+
+    rng = np.random.default_rng(0)
+    numbers = rng.uniform(-1, 1, 80)
+    sides = np.where(numbers > 0, "more", "less")
+    wrong = np.arange(80) % 2 == 1
+    labels = np.where(wrong, rng.permutation(sides), sides)
+    weights = np.where(wrong, 1e-6, 1.0)
+    train = TrainingTexts([f"{number}" for number in numbers], labels, weights)
+    model = text_classifier("embedding-logreg", Numbers(), 0)  # type: ignore[arg-type]
+    model.fit(train, np.array(["less", "more"]))
+    assert model.predict_proba(["0.5"])[0, 1] > 0.99
+
+
 def test_words_that_were_never_seen_do_not_count() -> None:
     texts = ["rain", "rain", "rain", "goal"] * 4
     model = BagOfEmbeddings()

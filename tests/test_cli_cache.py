@@ -41,9 +41,26 @@ def test_what_is_kept_is_counted_and_cleared(results: Path) -> None:
 
 def test_files_that_are_not_the_cache_s_are_left(results: Path) -> None:
     keep(1)
-    (results / "notes.txt").write_text("mine")
+    mine = ["film.mp4.part", "notes.txt", "sales.parquet"]
+    for name in mine:
+        (results / name).write_text("mine")
+    assert run("info").stdout.startswith("1 entry, ")
     assert run("clear").exit_code == 0
-    assert [path.name for path in results.iterdir()] == ["notes.txt"]
+    assert sorted(path.name for path in results.iterdir()) == mine
+
+
+def test_what_a_stopped_write_has_left_is_cleared(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)
+    with pytest.raises(KeyboardInterrupt):
+        keep(1)
+    monkeypatch.undo()
+    monkeypatch.setenv("SMOTEXT_LAB_RESULTS", str(results))
+    assert len(list(results.iterdir())) == 1
+    run("clear")
+    assert not results.exists()
 
 
 def test_where_keeping_is_switched_off_both_say_so(monkeypatch: pytest.MonkeyPatch) -> None:

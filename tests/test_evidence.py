@@ -293,6 +293,10 @@ def test_a_ratio_of_1_fills_up_the_classes_that_are_rare_as_they_are(split, mode
         assert frame["n_train", "real"].eq(real).all()
         assert frame["n_new", "smotext"].eq(made).all()
         assert "minority_recall" in frame.index.get_level_values("metric")
+    with pytest.warns(
+        UserWarning, match="classes have 1:4, .* largest is to have 4 .* 1:2 is tested"
+    ):
+        protocols.class_imbalance(setup, ratios=[1], most=4, methods=["duplication"])
     even = Setup(split, models, ["tfidf-logreg"], resamples=2, progress=False)
     with pytest.raises(DataError, match="15 to 15 training texts: ask for ratios of 2 or more"):
         protocols.class_imbalance(even, ratios=[1], methods=["eda"])
@@ -345,6 +349,76 @@ def test_any_estimator_of_texts_serves_as_classifier(split, models):
     assert found.frame["classifier"].str.contains("MultinomialNB").all()
     with pytest.raises(ParameterError, match="did you mean 'tfidf-logreg'"):
         text_classifier("tfidf-logred", models.encoder, 0)
+
+
+def test_an_estimator_left_to_chance_gives_one_table_for_one_seed(split, models):
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.pipeline import make_pipeline
+
+    forest = make_pipeline(CountVectorizer(), RandomForestClassifier(5, max_depth=2))
+    tables = [
+        quick(split, models, classifiers=[forest], controls=[], seed=seed).frame
+        for seed in (0, 0, 1)
+    ]
+    values = [table.drop(columns="seconds") for table in tables]
+    pd.testing.assert_frame_equal(values[0], values[1])
+    assert not values[0].equals(values[2])
+
+
+def test_estimators_that_differ_in_what_is_long_have_cells_of_their_own(split, models, tmp_path):
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.naive_bayes import MultinomialNB
+    from sklearn.pipeline import make_pipeline
+
+    seen = sorted({word.strip(".") for text in split.train_texts for word in text.split()})
+    words = [*(f"never{n}" for n in range(99)), *seen]
+    for known, guessed in ((words, False), (words[:50], True)):
+        counts = CountVectorizer(vocabulary=known)
+        named = {"classifiers": [make_pipeline(counts, MultinomialNB())], "store": tmp_path}
+        found = quick(split, models, controls=[], **named).frame
+        right = found.loc[found["metric"] == "accuracy", "value"]
+        assert (right.max() < 0.5) == guessed
+
+
+def test_what_real_texts_do_not_clearly_teach_is_kept_in_no_share():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(2, size=100)
+    right = np.tile(truth, (4, 1))
+    said = np.where(rng.random((4, 100)) < 0.06, truth, rng.integers(2, size=(4, 100)))
+    near = difference(truth, said, rng.integers(2, size=(4, 100)), 2)
+    assert near.value > 0
+    found = retention(truth, right, said, 2)
+    assert np.isnan([found.value, found.low, found.high]).all()
+    clearly = np.where(rng.random((4, 100)) < 0.5, truth, said)
+    assert retention(truth, right, clearly, 2).low > 1
+
+
+def test_where_nothing_was_measured_the_sentence_says_what_there_is(split, models):
+    found = quick(split, models, controls=["smote on vectors"])
+    with pytest.raises(DataError, match=r"by tfidf-logreg at k = 4 .* there are: real, real \+ 2"):
+        found.gain(Arm("smote on vectors", 2), Arm(), "tfidf-logreg", 4)
+
+
+def test_paraphrases_that_copy_are_refused_as_blends_are(split, word_decoder):
+    """A control that may keep the truest texts would be held against one that may not."""
+    decoder = word_decoder(lambda _, rng: split.train_texts[rng.integers(len(split.train_texts))])
+    models = Models(decoder.encoder, decoder, k_neighbors=3)
+    real = TrainingTexts(split.train_texts, split.train_labels)
+    for name in ("smotext", "paraphrase"):
+        made = methods.method(name)(real, {"sport": 3}, models, 0)
+        assert not made.texts
+        assert made.refused["reason"].str.startswith("copy").any()
+
+
+def test_frames_that_were_put_together_are_split_as_others_are(topics):
+    halves = []
+    for seed in (0, 1):
+        texts, labels = topics(seed=seed, weather=50, sport=50)
+        halves.append(pd.DataFrame({"text": texts, "label": labels}))
+    split = Split.read(pd.concat(halves))
+    whole = len(split.train_texts) + len(split.test_texts)
+    assert len(split.test_texts) == pytest.approx(0.4 * whole, abs=1)
 
 
 def test_differences_come_with_intervals_that_hold_them():

@@ -99,7 +99,7 @@ def _write(cell: Cell, path: Path) -> None:
 
     table = pa.Table.from_pandas(pd.DataFrame(cell.rows), preserve_index=False)
     told = {b"predicted": json.dumps(cell.predicted).encode()}
-    handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    handle, part = tempfile.mkstemp(".part", f"{path.stem}-", path.parent)
     os.close(handle)
     try:
         pq.write_table(

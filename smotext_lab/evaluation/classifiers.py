@@ -93,9 +93,17 @@ def text_classifier(
             f"{', '.join(names)}, or a scikit-learn estimator with predict_proba"
         )
         raise ParameterError(msg)
+    return _Estimator(_seeded(classifier, random_state))
+
+
+def _seeded(estimator: Any, random_state: int) -> Any:
+    """Return a clone that draws from `random_state` where it was left to chance."""
     from sklearn.base import clone
 
-    return _Estimator(clone(classifier))
+    made = clone(estimator)
+    given = made.get_params()
+    own = [name for name in given if name.rpartition("__")[2] == "random_state"]
+    return made.set_params(**{name: random_state for name in own if given[name] is None})
 
 
 class Remembering:
@@ -156,6 +164,8 @@ class _Embedding:
         self.random_state = random_state
 
     def fit(self, train: TrainingTexts, classes: np.ndarray) -> None:
+        from sklearn.linear_model import LogisticRegression
+
         rows, labels, weights = _hardened(train, classes)
         vectors = self.encoder.encode(train.texts)[rows]
         if train.points is not None and train.point_labels is not None:
@@ -166,24 +176,33 @@ class _Embedding:
         _check(labels)
         self._classes = classes
         with threadpool_limits(1):  # few rows: more threads only wait for each other
-            self._model = self._chosen(vectors, labels, train.shares is not None)
+            strength = 10.0
+            if train.shares is None:
+                strength = self._strength(vectors, labels, weights)
+            self._model = LogisticRegression(C=strength, max_iter=500)
             self._model.fit(vectors, labels, sample_weight=weights)
 
-    def _chosen(self, vectors: np.ndarray, labels: np.ndarray, soft: bool) -> Any:
+    def _strength(
+        self, vectors: np.ndarray, labels: np.ndarray, weights: np.ndarray | None
+    ) -> float:
+        """Return the C of the best cross-validated loss; weights count in it as they do in fits."""
+        import sklearn
         from sklearn.linear_model import LogisticRegression
+        from sklearn.metrics import get_scorer
         from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
         folds = min(3, np.unique(labels, return_counts=True)[1].min())
-        if soft or folds < 2:
-            return LogisticRegression(C=10.0, max_iter=500)
-        search = GridSearchCV(
-            LogisticRegression(max_iter=300),
-            {"C": _STRENGTHS},
-            scoring="neg_log_loss",
-            cv=StratifiedKFold(folds, shuffle=True, random_state=self.random_state),
-        )
-        best = search.fit(vectors, labels).best_params_["C"]
-        return LogisticRegression(C=best, max_iter=500)
+        if folds < 2:
+            return 10.0
+        with sklearn.config_context(enable_metadata_routing=True):
+            search = GridSearchCV(
+                LogisticRegression(max_iter=300).set_fit_request(sample_weight=True),
+                {"C": _STRENGTHS},
+                scoring=get_scorer("neg_log_loss").set_score_request(sample_weight=True),
+                cv=StratifiedKFold(folds, shuffle=True, random_state=self.random_state),
+            )
+            search.fit(vectors, labels, sample_weight=weights)
+        return float(search.best_params_["C"])
 
     def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
         found = self._model.predict_proba(self.encoder.encode(list(texts)))

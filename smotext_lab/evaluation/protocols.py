@@ -179,6 +179,7 @@ def class_imbalance(
     for ratio in ratios:
         if ratio == 1:
             _check_rare(setup.split)
+            _say_own(setup.split, most)
         else:
             _say_ratio(setup, ratio, most)
 
@@ -364,6 +365,18 @@ def _check_rare(split: Split) -> None:
             f"{min(sizes)} to {max(sizes)} training texts: ask for ratios of 2 or more"
         )
         raise DataError(msg)
+
+
+def _say_own(split: Split, most: int) -> None:
+    """Warn where `_own` makes classes less unequal than the data have them."""
+    counts, sizes = _own(split, most)[0].values(), _sizes(split).values()
+    kept, own = max(counts) / min(counts), max(sizes) / min(sizes)
+    if kept < own / 1.1:
+        msg = (
+            f"{split.name}: the classes have 1:{own:.0f}, and as the largest is to have {most} "
+            f"texts and none less than 2, 1:{kept:.0f} is tested: raise `most`"
+        )
+        warnings.warn(msg, UserWarning, stacklevel=3)
 
 
 def _rare(split: Split) -> np.ndarray:

@@ -92,14 +92,24 @@ class Results:
 
     def predicted(self, arm: Arm, classifier: str, k: Any, test: str = CLEAN) -> np.ndarray:
         """Return the classes said, int (resamples, n_test); -1 where a text was not tested."""
-        cells = self.cells[arm, classifier, k]
+        cells = self._of(arm, classifier, k)
         return np.array([cell.predicted[test] for cell in cells], dtype=np.int64)
+
+    def _of(self, arm: Arm, classifier: str, k: Any) -> list[Cell]:
+        if (arm, classifier, k) not in self.cells:
+            there = sorted({str(a) for a, name, at in self.cells if (name, at) == (classifier, k)})
+            msg = (
+                f"of {arm} nothing was measured by {classifier} at k = {k} (vectors without texts "
+                f"teach those that read vectors only); there are: {', '.join(there) or 'none'}"
+            )
+            raise DataError(msg)
+        return self.cells[arm, classifier, k]
 
     def mean(self, arm: Arm, classifier: str, k: Any, metric: str, test: str = CLEAN) -> float:
         """Return the mean of a metric over the resamples."""
         values = [
             row["value"]
-            for cell in self.cells[arm, classifier, k]
+            for cell in self._of(arm, classifier, k)
             for row in cell.rows
             if row["metric"] == metric and row["test"] == test
         ]

@@ -89,7 +89,7 @@ class Split:
                 "label": frame["label"].astype(str),
                 "split": frame.get("split", "train"),
             }
-        )
+        ).reset_index(drop=True)  # frames put together may have a row's name twice
         data["same"] = data["text"].str.casefold().str.split().str.join(" ")
         data = data[data["same"] != ""].drop_duplicates(["same", "split"])
         if not {"train", "test"} <= set(data["split"]):

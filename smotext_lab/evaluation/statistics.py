@@ -22,6 +22,7 @@ __all__ = [
 ]
 
 _TIE = 0.005  # of macro-F1, or of the share lost: nearer results are called the same
+_UNCLEAR = 0.025  # of the draws: where in more of them nothing is there to keep, nothing is told
 _CELLS = 2**22  # of draws by test texts that are counted together
 
 
@@ -99,7 +100,7 @@ def difference(
     """
     _check(truth, ours, theirs)
     bootstrap = _Bootstrap(draws, random_state, np.subtract)
-    return bootstrap.interval(truth, ours, theirs, n_classes)
+    return _effect(bootstrap.found(truth, ours, theirs, n_classes), len(ours))
 
 
 def retention(
@@ -114,8 +115,9 @@ def retention(
     """Return the share of macro-F1 above guessing that is kept, ours of theirs.
 
     ``(F1_ours - g) / (F1_theirs - g)`` with ``g = 1 / n_classes``, what guessing by the class
-    shares gives; means over the resamples are taken before dividing. See `difference` for the
-    parameters.
+    shares gives; means over the resamples are taken before dividing. Where theirs is not clearly
+    above guessing (by a one-sided 97.5% bootstrap) a share of it says nothing: all is nan then. See
+    `difference` for the parameters.
 
     Examples
     --------
@@ -130,8 +132,11 @@ def retention(
     def kept(a: float, b: float) -> float:
         return (a - guess) / (b - guess) if b > guess else float("nan")
 
-    bootstrap = _Bootstrap(draws, random_state, kept)
-    return bootstrap.interval(truth, ours, theirs, n_classes)
+    found = _Bootstrap(draws, random_state, kept).found(truth, ours, theirs, n_classes)
+    if np.isnan(found[0]) or np.isnan(found[1:]).mean() > _UNCLEAR:
+        nothing = float("nan")
+        return Effect(nothing, nothing, nothing, len(ours))
+    return _effect(found, len(ours))
 
 
 def drop(
@@ -246,15 +251,16 @@ class _Bootstrap:
     random_state: int
     compare: Callable[[float, float], float]
 
-    def interval(
+    def found(
         self, truth: np.ndarray, ours: np.ndarray, theirs: np.ndarray, n_classes: int
-    ) -> Effect:
+    ) -> np.ndarray:
+        """Return the comparison of all, then that of each draw."""
         draws, found = self._draws(*ours.shape), list[float]()
         while some := list(itertools.islice(draws, max(1, _CELLS // len(truth)))):
             runs, rows = map(np.stack, zip(*some, strict=True))
             means = [_mean_f1(truth, said, runs, rows, n_classes) for said in (ours, theirs)]
             found += itertools.starmap(self.compare, zip(*means, strict=True))
-        return _effect(np.array(found), len(ours))
+        return np.array(found)
 
     def _draws(self, runs: int, rows: int) -> Iterator[list[np.ndarray]]:
         """Yield how often each resample and each test text comes, first of all once each."""

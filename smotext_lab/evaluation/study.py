@@ -170,7 +170,8 @@ class Study:
         )
         if arm.method == "smote on vectors" and not model.reads_points:
             return None
-        key = content_key(self._identity, asdict(arm), name, which, pools.digest(arm))
+        judge = _identity_of(self.classifiers[name])
+        key = content_key(self._identity, asdict(arm), judge, which, pools.digest(arm))
         found = self.store.get(key)
         if found is not None:
             return found
@@ -382,6 +383,20 @@ def _wanted(labels: np.ndarray, times: float | None) -> dict[str, int]:
 
 def _name(classifier: Any) -> str:
     return classifier if isinstance(classifier, str) else repr(classifier)
+
+
+def _identity_of(classifier: Any) -> str:
+    """Return what stands for a classifier: an estimator's repr leaves out what is long."""
+    import pickle
+
+    import joblib
+
+    if isinstance(classifier, str):
+        return classifier
+    try:
+        return str(joblib.hash(classifier))
+    except (pickle.PicklingError, AttributeError, TypeError):  # it holds a function without a name
+        return repr(classifier)
 
 
 def _as_int(k: Any) -> int:

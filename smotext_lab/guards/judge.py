@@ -139,8 +139,7 @@ class Judge:
             judge was fitted on. A blocked word passes where one of them has one; without
             parents none has.
         exempt : bool ndarray of shape (m,), optional
-            Texts that may repeat a real one: those decoded from a real text's own vector
-            (λ = 0), and walks between two of them.
+            Texts that may repeat a real one: those of a walk between two of them.
         cut : bool ndarray of shape (m,), optional
             Texts that the length limit ended.
         rows : sequence of int, length m, optional

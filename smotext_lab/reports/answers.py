@@ -95,7 +95,7 @@ def shares(effects: Mapping[str, Effect]) -> str:
     '95% [90%, 100%] (tfidf-logreg)'
     """
     return _listed(
-        f"an unknown share ({name}, to which the real texts teach no more than guessing)"
+        f"an unknown share ({name}, to which the real texts teach not clearly more than guessing)"
         if np.isnan(e.value)
         else f"{e.value:.0%} [{e.low:.0%}, {e.high:.0%}] ({name})"
         for name, e in effects.items()

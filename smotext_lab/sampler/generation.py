@@ -320,7 +320,6 @@ class Generation:
                 parents[np.abs(weights) > _ROUNDING]
                 for parents, weights in zip(blends.parents, blends.weights, strict=True)
             ],
-            exempt=np.any(np.abs(blends.weights - 1.0) < _ROUNDING, axis=1),
             cut=np.array([not decoded.ended for decoded in found]),
             rows=at.tolist(),
         )
