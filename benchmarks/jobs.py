@@ -10,7 +10,8 @@ All with the default models and one text a point. *kills*: a run that is ended b
 moments and run again must end in the table of an unbroken one. *overhead*: of a job against
 `SMOTExT.generate` of the same rows, in one process. *workers*: rows a second of two workers of one
 core each, against one of one core; models are loaded before the clock starts. *plan*: time and
-memory of creating a job, and of asking for its state. *curve*: seconds a row by what they go to.
+memory of creating a job, and of asking for its state. *curve*: milliseconds a row by what they go
+to (with ``--sizes`` and nothing after it: of the real texts alone).
 """
 
 from __future__ import annotations
@@ -32,7 +33,14 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.machine import described
-from smotext_lab import BertEncoder, SMOTExT, XRAGDecoder, load_dataset, machine
+from smotext_lab import (
+    BertEncoder,
+    SMOTEInterpolator,
+    SMOTExT,
+    XRAGDecoder,
+    load_dataset,
+    machine,
+)
 from smotext_lab.scale import Job
 
 RUN = (
@@ -160,6 +168,12 @@ def curve(rows: pd.DataFrame, given: argparse.Namespace, folder: Path) -> dict[s
     told: dict[str, Any] = {}
     decoder = sampler().decoder
     decoder.decode(decoder.encoder.encode(["loaded"]))
+    started = time.perf_counter()
+    vectors = decoder.encoder.encode(rows["text"].tolist())
+    told["encode, ms a real text"] = 1000 * (time.perf_counter() - started) / len(rows)
+    started = time.perf_counter()
+    SMOTEInterpolator(5).plan(vectors, rows["label"], dict.fromkeys(rows["label"], 1))
+    told["neighbours, ms a real text"] = 1000 * (time.perf_counter() - started) / len(rows)
     for size in given.sizes:
         started = time.perf_counter()
         job = created(folder / f"{size}", rows, size, each=1024)
@@ -195,7 +209,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=200)
     parser.add_argument("--per-class", type=int, default=50, help="real texts of each class")
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[100, 1000])
+    parser.add_argument("--sizes", type=int, nargs="*", default=[100, 1000])
     parser.add_argument("--out", type=Path, default=Path("jobs.json"))
     given = parser.parse_args()
     machine.limit_threads()

@@ -238,7 +238,7 @@ class Writer:
             train["text"].tolist(),
             train["label"].tolist(),
             n=self.given.canaries,
-            encoder=self.alone,
+            encoder=Remembering(self.decoder.encoder),  # `alone` reads texts one by one
             random_state=self.seed,
         )
         return [{str(k): v for k, v in row.items()} for row in found.to_dict("records")]

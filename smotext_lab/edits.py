@@ -144,8 +144,11 @@ class Editor:
             gains = [_gain(before, each) for each in after]
             most = int(np.argmax(gains))
             if gains[most] > NO_GAIN:
+                # one that was cut off is, with other words in it too
+                read_as = replace(after[most].generated, ended=best[i].generated.ended)
                 # what a text was ranked by was measured with its own soft tokens; gains with these
-                found.append(replace(after[most], score=best[i].score + gains[most]))
+                gained = best[i].score + gains[most]
+                found.append(replace(after[most], generated=read_as, score=gained))
         return found
 
 

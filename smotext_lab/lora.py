@@ -51,6 +51,19 @@ class Lora:
         """Names of the changed layers."""
         return sorted({name.rpartition(".")[0] for name in self.tensors})
 
+    @property
+    def rank(self) -> int:
+        """The largest of any layer."""
+        return max(v.shape[0] for name, v in self.tensors.items() if name.endswith(".A"))
+
+    @property
+    def last_layers(self) -> int | None:
+        """How many of the last blocks are changed; None: all, from the first one on."""
+        names = ([int(part) for part in name.split(".") if part.isdigit()] for name in self.modules)
+        blocks = {numbers[0] for numbers in names if numbers}
+        first = min(blocks, default=0)
+        return max(blocks) - first + 1 if first else None
+
     @contextmanager
     def applied(self, llm: nn.Module) -> Iterator[None]:
         """Exchange the weights of `llm` for the merged ones inside the ``with`` block.

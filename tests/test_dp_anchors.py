@@ -9,6 +9,7 @@ import pytest
 
 from smotext_lab import BertEncoder, Synthesis, encoders
 from smotext_lab.errors import BudgetError, DataError, ParameterError
+from smotext_lab.guards import Guards
 from smotext_lab.privacy import Anchors, DPAnchors, PrivacyBudget
 from smotext_lab.privacy.accounting import epsilon_of, mu_of
 from smotext_lab.privacy.guarantee import stated_in
@@ -31,7 +32,7 @@ def mechanism(anchors, word_decoder):
             epsilon,
             1e-3,
             anchors=settings.pop("anchors", anchors),
-            decoder=word_decoder(),
+            decoder=settings.pop("decoder", None) or word_decoder(),
             random_state=0,
             progress=False,
             **settings,
@@ -283,6 +284,23 @@ def test_labels_outside_the_public_classes_are_not_read(mechanism, private):
     made = mechanism(classes=["money"]).fit(*private)
     assert list(made.released_.sizes) == ["money"]
     assert made.released_.sizes["money"] == pytest.approx(150, abs=20)
+
+
+def test_a_class_that_is_named_twice_is_one_class(mechanism, private, tmp_path):
+    budget = PrivacyBudget(tmp_path / "b.json", 9, 1e-3)
+    made = mechanism(classes=["money", "sport", "money"], budget=budget).fit(*private)
+    assert list(made.released_.classes) == ["money", "sport"]
+    assert made.generate({"money": 2}).counts().to_dict() == {"money": 2}
+
+
+def test_no_text_is_written_twice_whatever_is_compared(mechanism, private, word_decoder):
+    """Exact duplicates are no private matter: new texts are compared among themselves."""
+    said = iter(["rain rate goal.", "Rain rate goal."] * 500)
+    free = Guards(max_duplicate_cosine=None, label_classifier=False, label_neighbors=None)
+    settings = {"decoder": word_decoder(write=lambda *_: next(said)), "guards": free}
+    with pytest.warns(UserWarning, match="made 1 of 2"):
+        made = mechanism(**settings).fit(*private).generate({"money": 2})
+    assert len(made) == 1
 
 
 def test_each_text_is_encoded_by_itself(mechanism, private, word_encoder, monkeypatch):

@@ -113,7 +113,9 @@ def test_the_folder_tells_the_guarantee_and_no_private_loss(make: Any, tmp_path:
     told = json.loads((tmp_path / "bridge.json").read_text())["training"]
     assert list(told) == ["guarantee"]
     assert told["guarantee"]["epsilon"] == 4.0
-    assert "are not covered" in (tmp_path / "README.md").read_text()
+    unsaid = "Not covered: texts decoded with it from vectors of private texts."
+    assert unsaid in (tmp_path / "README.md").read_text()
+    assert told["guarantee"]["sentence"].endswith(unsaid)
     assert not any(text in (tmp_path / "README.md").read_text() for text in TEXTS)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "README.md",

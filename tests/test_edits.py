@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,9 @@ def test_the_llm_finds_a_text_as_likely_when_it_reads_it_as_when_it_wrote_it(
         assert read.log_likelihood == pytest.approx(each.log_likelihood, abs=1e-4)
 
 
-def edited(decoder: XRAGDecoder, texts: list[str], **asked: Any) -> list[Candidate]:
+def edited(
+    decoder: XRAGDecoder, texts: list[str], *, cut: bool = False, **asked: Any
+) -> list[Candidate]:
     """Return what editing makes of `texts`, written for the vectors of `TEXTS`."""
     vectors = decoder.encoder.encode(TEXTS)
     own, writer = decoder.encoder.encode(texts), decoder._writer()
@@ -101,6 +104,8 @@ def edited(decoder: XRAGDecoder, texts: list[str], **asked: Any) -> list[Candida
     tried = [
         [Candidate(i, texts[i], cosines[i], cosines[i], read[i], own[i])] for i in range(len(texts))
     ]
+    if cut:
+        tried = [[replace(c, generated=replace(c.generated, ended=False))] for [c] in tried]
     editor = edits.Editor(writer, decoder.encoder, search._judged)
     return editor.edit(wanted, range(n), tried, 0)
 
@@ -111,6 +116,16 @@ def test_a_wrong_word_is_put_right(decoder: XRAGDecoder, monkeypatch: pytest.Mon
     assert [each.row for each in found] == [0]  # the other one is what was asked for
     assert found[0].text in ("rain snow wind", "rain wind snow")
     assert found[0].cosine > 0.9
+
+
+def test_a_text_that_was_cut_off_is_still_known_as_such(
+    decoder: XRAGDecoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edits, "_NAT", 0.0)
+    ends = [
+        edited(decoder, ["rain snow goal"], cut=cut)[0].generated.ended for cut in (False, True)
+    ]
+    assert ends == [True, False]
 
 
 def test_what_makes_a_text_less_likely_must_bring_it_nearer_by_so_much(

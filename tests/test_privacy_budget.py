@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -228,6 +229,16 @@ def test_a_row_has_the_same_bits_whatever_stands_beside_it():
         for row in range(n):
             [alone] = one_by_one(rows[row : row + 1], matrix)
             np.testing.assert_array_equal(alone, together[row])
+
+
+def test_no_sentence_states_less_than_holds():
+    for epsilon in (2.0, 2.000004, 1.9999999999, 0.1, 1 / 3):
+        told = Guarantee(epsilon, 1e-5 / 3).sentence
+        shown = [float(number) for number in re.findall(r"[εδ] = (\S+)", told)]
+        assert shown[0] >= epsilon
+        assert shown[1] >= 1e-5 / 3
+        assert shown == pytest.approx([epsilon, 1e-5 / 3], rel=1e-5)
+    assert "ε = 2 and δ = 1e-05 for" in Guarantee(2.0, 1e-5).sentence
 
 
 def test_noise_has_no_source_but_the_entropy_of_the_operating_system(monkeypatch):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from smotext_lab.privacy import (
     unconditional_texts,
 )
 from smotext_lab.privacy.accounting import composed, epsilon_of, mu_of
+from smotext_lab.privacy.guarantee import stated_in
 from smotext_lab.privacy.votes import noisy_votes, votes_sensitivity
 from smotext_lab.privacy.writing import WITHHELD
 
@@ -231,6 +233,43 @@ def test_public_texts_are_needed_of_each_class(evolution, private, public):
         evolution().evolve(*private, public, ["money"] * len(public))
 
 
+def test_without_any_public_text_nothing_is_paid(evolution, private, tmp_path):
+    budget = PrivacyBudget(tmp_path / "b.json", 20, 1e-3)
+    with pytest.raises(DataError, match="'money' has 0 public texts"):
+        evolution(budget=budget).evolve(*private, [])
+    assert not budget.entries
+
+
+def test_numbers_of_numpy_are_kept_as_labels(evolution, private, public, tmp_path):
+    texts, labels = private
+    numbers = np.array([["money", "sport", "weather"].index(label) for label in labels])
+    public_y = np.repeat([0, 1, 2], 4)
+    budget = PrivacyBudget(tmp_path / "b.json", 40, 1e-3)
+    terms = {"budget": budget, "checkpoint": tmp_path / "run.json", "classes": np.array([0, 1])}
+    made = evolution(30.0, **terms).evolve(texts, numbers, public, public_y)
+    assert made.counts().to_dict() == {0: 4, 1: 4}
+    assert [entry["drawn"] for entry in budget.entries] == [2]
+
+
+def test_two_runs_from_copies_of_a_checkpoint_are_two_releases(
+    evolution, private, public, tmp_path, word_decoder
+):
+    stopping = word_decoder()
+    stopping.stop_after = 5
+    with pytest.raises(KeyboardInterrupt):
+        evolution(decoder=stopping, checkpoint=tmp_path / "run.json").evolve(*private, public)
+    made = []
+    for name in ("a.json", "b.json", "b.json"):
+        if not (tmp_path / name).exists():
+            shutil.copy(tmp_path / "run.json", tmp_path / name)
+        made.append(evolution(checkpoint=tmp_path / name).evolve(*private, public))
+    first, second, again = (each.info["guarantee"]["release"] for each in made)
+    assert first != second
+    assert second == again  # nothing was drawn for it
+    joined = stated_in({"parts": [each.info for each in made]})
+    assert joined["mu"] == pytest.approx(np.sqrt(2) * made[0].info["guarantee"]["mu"])
+
+
 def test_noise_on_vectors_guarantees_nothing_and_says_what_it_would_cost(word_decoder, topics):
     noise = HeuristicNoise(0.05, word_decoder(), random_state=0)
     assert not noise.guarantee().holds
@@ -282,6 +321,12 @@ def test_canaries_sing_in_copies_and_not_in_other_texts(word_encoder, topics):
     )
     assert silent["auc_low"].item() < 0.55
     assert silent["exposure_mean"].item() < 2.5
+
+
+def test_where_no_text_was_made_canaries_are_looked_for_in_nothing(word_encoder, topics):
+    texts, labels = topics(money=40, sport=40)
+    with pytest.raises(DataError, match="put in 1 times no text was made"):
+        canary_audit(lambda *_: [], texts, labels, n=5, encoder=word_encoder, random_state=0)
 
 
 def test_canaries_of_ones_own_are_looked_for(word_encoder, topics):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,9 +19,11 @@ from smotext_lab.bridges import LexicalBridge, load_bridge, split_words
 from smotext_lab.decoders import XRAGDecoder
 from smotext_lab.encoders import BertEncoder
 from smotext_lab.errors import BridgeError, DataError, ParameterError
-from smotext_lab.training import stage, train_bridge
+from smotext_lab.training import RefiningRecipe, stage, train_bridge
+from smotext_lab.training.checkpoints import load_checkpoint
 from smotext_lab.training.corpus import encode_corpus, read_corpus
 from smotext_lab.training.lexical import LexicalRecipe
+from smotext_lab.training.log import TrainingLog
 from smotext_lab.training.loss import summed_loss
 from smotext_lab.training.trainer import Batches, BridgeRecipe
 from smotext_lab.training.words import build_lexicon, word_ids
@@ -201,6 +204,31 @@ def test_a_checkpoint_of_another_recipe_is_not_taken_up(
         train(trained, recipe=replace(RECIPE, learning_rate=5e-4))
 
 
+def test_a_checkpoint_or_a_head_of_other_texts_or_another_start_is_not_taken_up(
+    train: Callable[..., Any],
+    trained: Path,
+    tmp_path: Path,
+    tiny_encoder: Path,
+    tiny_llm: Path,
+) -> None:
+    shutil.copytree(trained, tmp_path / "mine")
+    with pytest.raises(ParameterError, match=r"another recipe, corpus, .* random state"):
+        train(tmp_path / "mine", random_state=1)
+    with pytest.raises(ParameterError, match="bridge to start from"):
+        train(tmp_path / "mine", start_from=trained)
+    (tmp_path / "other.txt").write_text("\n".join(sentences(500)[150:]))
+    shutil.copytree(trained, tmp_path / "other")
+    settings = {"encoder": str(tiny_encoder), "llm": str(tiny_llm), "recipe": RECIPE}
+    with pytest.raises(ParameterError, match="another recipe, corpus"):
+        train_bridge([tmp_path / "other.txt"], out=tmp_path / "other", lexical=HEAD, **settings)
+    (tmp_path / "other/work/checkpoint.safetensors").unlink()
+    bridge = train_bridge(
+        [tmp_path / "other.txt"], out=tmp_path / "other", lexical=HEAD, **settings
+    )
+    anew = train_bridge([tmp_path / "other.txt"], out=tmp_path / "new", lexical=HEAD, **settings)
+    assert torch.equal(bridge.head.words, anew.head.words)
+
+
 def test_starting_from_a_bridge_of_another_shape_is_refused(
     train: Callable[..., Any], trained: Path, tmp_path: Path
 ) -> None:
@@ -208,6 +236,74 @@ def test_starting_from_a_bridge_of_another_shape_is_refused(
 
     with pytest.raises(BridgeError, match="n_words = 3, the recipe 4"):
         train(tmp_path, start_from=trained, recipe=replace(RECIPE, n_words=4, n_learnt=1))
+    for name, other in (("rank", 0), ("rank", 8), ("last_layers", 1), ("lora_scale", 1.0)):
+        with pytest.raises(BridgeError, match=f"{name} = .*, the recipe {other}"):
+            train(tmp_path, start_from=trained, recipe=replace(RECIPE, **{name: other}))
+
+
+def test_a_bridge_without_lora_gets_one_and_one_of_the_last_layers_goes_on(
+    train: Callable[..., Any], tmp_path: Path
+) -> None:
+    from dataclasses import replace
+
+    train(tmp_path / "plain", recipe=replace(RECIPE, rank=0, steps=2))
+    last = replace(RECIPE, last_layers=1, steps=12)
+    train(tmp_path / "last", start_from=tmp_path / "plain", recipe=last)
+    made = load_bridge(tmp_path / "last").lora
+    assert made is not None
+    assert (made.scale, made.rank, made.last_layers) == (RECIPE.lora_scale, RECIPE.rank, 1)
+    assert all(".layers.1." in name for name in made.modules)
+    assert RefiningRecipe().fitting(load_bridge(tmp_path / "last")).last_layers == 1
+    train(tmp_path / "more", start_from=tmp_path / "last", recipe=replace(last, steps=2))
+    assert load_bridge(tmp_path / "more").lora.modules == made.modules
+
+
+def test_texts_that_cannot_be_learnt_from_are_counted_in_one_sentence(
+    tmp_path: Path, tiny_encoder: Path, tiny_llm: Path
+) -> None:
+    long = [" ".join(["rain snow wind"] * 60) + f" {'goal ' * n}" for n in range(90)]
+    (tmp_path / "long.txt").write_text("\n".join(long))
+    models = {"encoder": str(tiny_encoder), "llm": str(tiny_llm)}
+    with pytest.raises(DataError, match="of 90 texts 0 can be learnt from, those of 3 to 128"):
+        train_bridge([tmp_path / "long.txt"], out=tmp_path, recipe=RECIPE, lexical=HEAD, **models)
+
+
+def test_a_run_for_some_minutes_goes_on_as_it_had_planned(
+    train: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dataclasses import replace
+
+    step = stage.BridgeTrainer.train_step
+
+    def stop_at_6(self: Any, *args: Any) -> float:
+        if self.step == 6:
+            raise KeyboardInterrupt
+        return step(self, *args)
+
+    monkeypatch.setattr(stage, "_SPEED_STEPS", 2)
+    monkeypatch.setattr(stage.BridgeTrainer, "train_step", stop_at_6)
+    short = replace(RECIPE, steps=4, evaluate_every=5)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, recipe=short, minutes=0.05)
+    _, facts = load_checkpoint(tmp_path / "work" / "checkpoint.safetensors")
+    planned = facts["recipe"]["steps"]
+    assert planned > 6
+    monkeypatch.setattr(stage.BridgeTrainer, "train_step", step)
+    for _ in range(2):  # once it is done, the same command adds nothing
+        trained = train(tmp_path, recipe=short, minutes=0.05).facts.training
+        assert (trained["recipe"]["steps"], trained["texts_seen"]) == (planned, planned * 16)
+    more = train(tmp_path, recipe=short, minutes=0.02).facts.training
+    assert more["texts_seen"] > planned * 16
+
+
+def test_a_line_of_the_log_that_a_kill_has_cut_takes_no_other_with_it(tmp_path: Path) -> None:
+    told = TrainingLog(tmp_path)
+    told.write(stage="words", step=1)
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write('{"stage": "wor')
+    assert [line["step"] for line in told.lines()] == [1]
+    told.write(stage="words", step=2)
+    assert [line["step"] for line in told.lines()] == [1, 2]
 
 
 def test_xrags_projector_is_trained_on_a_frozen_llm(
@@ -322,7 +418,7 @@ def test_an_unknown_kind_and_a_small_corpus_are_refused(
     [
         ("a.jsonl", '{"text": "rain  now"}\n{"text": ""}\n{"text": "goal"}\n'),
         ("a.csv", 'text,label\n"rain\nnow",x\n,y\ngoal,z\n'),
-        ("a.txt", "rain now\n\ngoal\n"),
+        ("a.txt", "rain now\n\ngoal\nrain now\n"),
     ],
 )
 def test_corpus_formats_give_the_same_texts(tmp_path: Path, name: str, content: str) -> None:
@@ -365,6 +461,9 @@ def test_encoding_the_corpus_goes_on_where_it_stopped(
             raise KeyboardInterrupt
         return encode(part)
 
+    def stop_at_once(*_: Any, **__: Any) -> np.ndarray:
+        raise KeyboardInterrupt
+
     word_encoder.encode = stops
     with pytest.raises(KeyboardInterrupt):
         encode_corpus(texts, word_encoder, tmp_path)
@@ -375,6 +474,13 @@ def test_encoding_the_corpus_goes_on_where_it_stopped(
     assert len(calls) == 5
     encode_corpus(texts[:-1], word_encoder, tmp_path)
     assert len(calls) > 5, "another corpus is encoded anew"
+    others = [text.upper() for text in texts]
+    word_encoder.encode = stop_at_once
+    with pytest.raises(KeyboardInterrupt):
+        encode_corpus(others, word_encoder, tmp_path)
+    word_encoder.encode = encode
+    again = encode_corpus(texts[:-1], word_encoder, tmp_path)
+    np.testing.assert_allclose(again, encode(texts[:-1]), atol=1e-3)
 
 
 def test_batches_hold_every_row_once_and_like_lengths_together() -> None:

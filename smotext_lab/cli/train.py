@@ -54,7 +54,7 @@ StartFrom = Annotated[
     ),
 ]
 Column = Annotated[str, typer.Option("--text", help="Column of JSON Lines and CSV files.")]
-Seed = Annotated[int, typer.Option(help="The same number gives the same training.")]
+Seed = Annotated[int, typer.Option(help="The same number and steps give the same training.")]
 Steps = Annotated[int | None, typer.Option(help="Steps of the last stage.", show_default="1000")]
 Words = Annotated[
     int | None, typer.Option(help="Predicted words handed to the LLM.", show_default="12")

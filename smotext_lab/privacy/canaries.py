@@ -144,6 +144,11 @@ def canary_audit(
         result = generate([*texts, *(made.inside * times)], [*labels, *(made.labels * times)])
         accepted = getattr(result, "accepted", None)
         new = [str(text) for text in (result if accepted is None else accepted["text"])]
+        if not new:
+            msg = (
+                f"With each canary put in {times} times no text was made: nothing can be attacked."
+            )
+            raise DataError(msg)
         best = membership(
             {"made": new, "in": made.inside, "out": made.outside},
             vectors | {"made": encoder.encode(new)},

@@ -80,9 +80,8 @@ class DPProjector:
 
     Examples
     --------
-    >>> print(DPProjector(4.0, 1e-4).guarantee().mechanism)
-    DPProjector from default, 2 epochs of 10 batches; covers the bridge, not private vectors
-    decoded with it
+    >>> DPProjector(4.0, 1e-4).guarantee().not_covered
+    'texts decoded with it from vectors of private texts'
     """
 
     def __init__(
@@ -139,9 +138,9 @@ class DPProjector:
             "text" if self.texts_per_user is None else "user",
             self.texts_per_user,
             (*PUBLIC, "the bridge it starts from, with its words and LoRA"),
-            f"DPProjector from {self.bridge}, {self.epochs} epochs of {self.n_batches} batches; "
-            "covers the bridge, not private vectors decoded with it",
+            f"DPProjector from {self.bridge}, {self.epochs} epochs of {self.n_batches} batches",
             mu_of(self.epsilon, self.delta),
+            not_covered="texts decoded with it from vectors of private texts",
         )
 
     def fit(
@@ -242,10 +241,7 @@ class DPProjector:
         promised = self.guarantee()
         bridge.facts = replace(bridge.facts, training=told | {"guarantee": promised.described()})
         bridge.save(out)
-        note = (
-            f"## Guarantee\n\n{promised.sentence}\n\nIt covers the bridge. Texts decoded with it "
-        )
-        note += "from vectors of private texts are not covered.\n"
+        note = f"## Guarantee\n\n{promised.sentence}\n"
         write_card(bridge, out, corpus=["private texts, under the guarantee below"], notes=note)
 
 

@@ -20,7 +20,7 @@ from smotext_lab.guards import Guards
 from smotext_lab.privacy.accounting import check, mu_of
 from smotext_lab.privacy.budget import PrivacyBudget
 from smotext_lab.privacy.guarantee import Guarantee, Neighbouring
-from smotext_lab.privacy.reading import PUBLIC, encoded_alone, read_private
+from smotext_lab.privacy.reading import PUBLIC, encoded_alone, plain_labels, read_private
 from smotext_lab.privacy.votes import noisy_votes, votes_sensitivity
 from smotext_lab.privacy.writing import Points, Told, check_guidance, synthesis_of, write_between
 from smotext_lab.synthesis import Synthesis
@@ -200,12 +200,13 @@ class PrivateEvolution:
         if hasattr(self, "_promised") and self.budget is None:
             msg = (
                 "This mechanism has run once: a second time would cost its ε again. Make it with "
-                "budget=PrivacyBudget(…), which counts."
+                "budget=PrivacyBudget(…), which counts; a run that was interrupted goes on with "
+                "another object and the same checkpoint."
             )
             raise ParameterError(msg)
         given = read_private(texts, y, users, self.texts_per_user)
-        classes = np.unique(given.labels).tolist() if self.classes is None else list(self.classes)
-        start = _first(list(public), public_y, classes)
+        named = np.unique(given.labels) if self.classes is None else self.classes
+        start = _first(list(public), public_y, plain_labels(named))
         encoder, decoder = equip(self.encoder, self.decoder)
         vectors = encoded_alone(encoder, given.texts, progress=self.progress)
         with self._alone():
@@ -229,6 +230,9 @@ class PrivateEvolution:
                 rounds = [*self.rounds_, _Round(*population, votes.tolist())]
                 self._write(state | {"rounds": [vars(each) for each in rounds]})
                 self.rounds_ = rounds  # only now: votes that are not kept are shown to nobody
+        if self.budget is None:  # which refuses to draw a round again
+            # by what was drawn: two runs from copies of one checkpoint have drawn twice
+            self._promised = promised = replace(promised, release=_name_of(self.rounds_))
         rows = [
             {"text": text, "label": label, "status": "accepted"}
             for text, label in zip(
@@ -335,8 +339,10 @@ def _first(
     public: list[str], public_y: Sequence[Any] | None, classes: list[Any]
 ) -> tuple[list[str], list[Any]]:
     if public_y is None:
-        return _once([t for _ in classes for t in public], [c for c in classes for _ in public])
-    kept = [(t, c) for t, c in zip(public, public_y, strict=True) if c in classes]
+        kept = [(text, label) for label in classes for text in public]
+    else:
+        named = zip(public, plain_labels(public_y), strict=True)
+        kept = [(text, label) for text, label in named if label in classes]
     texts, labels = _once([text for text, _ in kept], [label for _, label in kept])
     for label in classes:
         if labels.count(label) < 2:
@@ -349,6 +355,12 @@ def _once(texts: list[str], labels: list[Any]) -> tuple[list[str], list[Any]]:
     """Return each text of a class once: of equal candidates only one would get votes."""
     pairs = list(dict.fromkeys(zip(texts, labels, strict=True)))
     return [text for text, _ in pairs], [label for _, label in pairs]
+
+
+def _name_of(rounds: Sequence[_Round]) -> str:
+    """Return what the noisy votes of a run are known by."""
+    told = json.dumps([each.votes for each in rounds])
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 def _digest(start: tuple[list[str], list[Any]]) -> str:

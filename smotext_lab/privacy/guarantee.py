@@ -50,6 +50,8 @@ class Guarantee:
     release : str, default=""
         A random name of what was released: the same for all that is made of one release, another
         for the next, whose cost adds up with it. Empty before there is one.
+    not_covered : str, default=""
+        What may be done with the result that the guarantee says nothing of.
 
     Examples
     --------
@@ -69,6 +71,7 @@ class Guarantee:
     mechanism: str = ""
     mu: float | None = None
     release: str = ""
+    not_covered: str = ""
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -94,9 +97,11 @@ class Guarantee:
             unit = f"user (at most {self.texts_per_user} texts of each are read)"
         change = _CHANGES[self.neighbouring].format(unit=unit)
         known = "; ".join(self.public) or "nothing"
+        beyond = f" Not covered: {self.not_covered}." if self.not_covered else ""
         return (
-            f"Differentially private with ε = {self.epsilon:g} and δ = {self.delta:g} for "
-            f"{change}; taken as public and not protected: {known}."
+            f"Differentially private with ε = {_no_less(self.epsilon)} and δ = "
+            f"{_no_less(self.delta)} for {change}; taken as public and not protected: {known}."
+            f"{beyond}"
         )
 
     def _price(self, mu: float) -> str:
@@ -117,6 +122,12 @@ class Guarantee:
             if values[name] is not None and not math.isfinite(values[name]):
                 values[name] = None
         return values
+
+
+def _no_less(value: float) -> str:
+    """Return a number in as few digits, from six on, as do not state less than it is."""
+    shown = (f"{value:.{digits}g}" for digits in (6, 9, 12, 17))
+    return next(text for text in shown if float(text) >= value)
 
 
 def stated_in(info: Mapping[str, Any]) -> dict[str, Any]:

@@ -75,9 +75,11 @@ class HeuristicNoise:
     def price(self, n_texts: int, delta: float) -> float:
         """Return the ε for putting another text in the place of one that is the parent of all.
 
-        Then all vectors move, each by up to 2, and all together by up to ``2 √n``. That is the
-        upper end: a text that is a parent of fewer moves less. It is no bound for any release
-        either, since that SMOTE's choice of neighbours moves too is not counted.
+        Then all vectors move, each by up to 2, and all together by up to ``2 √n``: what noise on
+        these vectors costs, drawn once. What `SMOTExT` makes with it costs more, up to anything:
+        its choice of neighbours, the labels' guards, guidance, and the form and length that a
+        text is asked for follow the real texts without noise, and a row that is tried again has
+        its vector noised again.
 
         Parameters
         ----------

@@ -18,7 +18,13 @@ from smotext_lab.privacy.accounting import check, mu_of
 from smotext_lab.privacy.anchors import Anchors
 from smotext_lab.privacy.budget import PrivacyBudget
 from smotext_lab.privacy.guarantee import Guarantee, Neighbouring
-from smotext_lab.privacy.reading import PUBLIC, Private, encoded_alone, read_private
+from smotext_lab.privacy.reading import (
+    PUBLIC,
+    Private,
+    encoded_alone,
+    plain_labels,
+    read_private,
+)
 from smotext_lab.privacy.writing import Points, Told, check_guidance, synthesis_of, write_between
 from smotext_lab.sampler.counts import shares
 from smotext_lab.synthesis import Synthesis
@@ -150,7 +156,8 @@ class OneRelease(ABC):
         encoder, _ = equip(self.encoder, self.decoder)
         anchors = self.anchors or Anchors.shipped(dimensions=self._dimensions)
         anchors.check(encoder)
-        classes = np.unique(given.labels).tolist() if self.classes is None else list(self.classes)
+        named = np.unique(given.labels) if self.classes is None else self.classes
+        classes = list(dict.fromkeys(plain_labels(named)))
         given = given.of(classes)
         vectors = encoded_alone(encoder, given.texts, progress=self.progress)
         promised = replace(self._promise(), release=secrets.token_hex(8))

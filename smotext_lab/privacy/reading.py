@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,14 @@ import pandas as pd
 from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.sampler.forms import Given
 
-__all__ = ["PUBLIC", "SHARE_ONLY", "Private", "encoded_alone", "read_private"]
+__all__ = [
+    "PUBLIC",
+    "SHARE_ONLY",
+    "Private",
+    "encoded_alone",
+    "plain_labels",
+    "read_private",
+]
 
 PUBLIC = (
     "the names of the classes",
@@ -24,6 +31,18 @@ PUBLIC = (
     "how long it took",
 )
 """What the mechanisms take for known."""
+
+
+def plain_labels(labels: Iterable[Any]) -> list[Any]:
+    """Return labels as JSON holds them, each of numpy's as Python's own.
+
+    Examples
+    --------
+    >>> plain_labels(np.array([2, 1]))
+    [2, 1]
+    """
+    return [label.item() if isinstance(label, np.generic) else label for label in labels]
+
 
 SHARE_ONLY = "{l_bar}{bar}"
 """A bar that does not say how many texts there are."""

@@ -85,7 +85,7 @@ def blind(guards: Guards) -> Guards:
     >>> blind(Guards()).max_copy_cosine is None
     True
     """
-    return replace(guards, max_copy_cosine=None, max_shared_words=None, allow_equal=True)
+    return replace(guards, max_copy_cosine=None, max_shared_words=None)
 
 
 def write_between(

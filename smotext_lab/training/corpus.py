@@ -33,7 +33,7 @@ def read_corpus(paths: Iterable[str | Path], text: str = "text") -> list[str]:
     Returns
     -------
     list of str
-        Without empty ones, in the order of the files.
+        Without empty ones and repeated ones, in the order of the files.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def read_corpus(paths: Iterable[str | Path], text: str = "text") -> list[str]:
         except (OSError, UnicodeDecodeError) as error:
             msg = f"corpus file {path} cannot be read as UTF-8 text: {error}"
             raise DataError(msg) from None
-    texts = [t for t in texts if t]
+    texts = [t for t in dict.fromkeys(texts) if t]  # one held back must not be trained on as well
     if not texts:
         msg = "the corpus holds no text"
         raise DataError(msg)
@@ -107,6 +107,8 @@ def encode_corpus(texts: Sequence[str], encoder: Encoder, folder: Path) -> np.nd
     if path.is_file() and state.is_file():
         known = json.loads(state.read_text("utf-8"))
         done = known["rows"] if known["key"] == key else 0
+    if not done:  # before the vectors that it tells of are written over
+        state.unlink(missing_ok=True)
     mode = "r+" if done else "w+"
     shape = (len(texts), encoder.dim)
     if done < len(texts):
@@ -116,7 +118,14 @@ def encode_corpus(texts: Sequence[str], encoder: Encoder, folder: Path) -> np.nd
             part = texts[start : start + _CHUNK]
             vectors[start : start + len(part)] = encoder.encode(part)
             vectors.flush()
-            state.write_text(json.dumps({"key": key, "rows": start + len(part)}), "utf-8")
+            _write_aside(state, json.dumps({"key": key, "rows": start + len(part)}))
             bar.update(len(part))
         bar.close()
     return np.load(path, mmap_mode="r")
+
+
+def _write_aside(path: Path, text: str) -> None:
+    """Write a file that is whole or not there, whenever the run is killed."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, "utf-8")
+    part.replace(path)

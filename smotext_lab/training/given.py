@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,13 @@ class Data:
         order = np.random.default_rng([seed, 1]).permutation(len(texts))
         held = min(2000, max(1, len(texts) // 20))
         return cls(texts, encode_corpus(texts, encoder, work), order[held:], order[:held])
+
+    def key(self, ends: Ends) -> str:
+        """Return what stands for the texts, which are held back, and the models."""
+        digest = hashlib.sha256("\n".join(self.texts).encode("utf-8", "surrogatepass"))
+        digest.update(self.unseen.tobytes())
+        digest.update(f"{ends.encoder.fingerprint} {fingerprint(ends.llm)}".encode())
+        return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Mapping
@@ -26,16 +27,22 @@ class TrainingLog:
     def write(self, **facts: Any) -> None:
         """Add a line, with the time in seconds since 1970."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"time": round(time.time(), 1), **facts}) + "\n")
+        with (self.folder / "log.jsonl").open("a+b") as file:
+            file.seek(max(0, file.seek(0, 2) - 1))
+            cut = file.read(1) not in {b"", b"\n"}  # a kill left half a line
+            line = json.dumps({"time": round(time.time(), 1), **facts}) + "\n"
+            file.write(("\n" * cut + line).encode())
 
     def lines(self) -> list[dict[str, Any]]:
-        """Return what was written; what a kill left of the last line is passed over."""
+        """Return what was written; what a kill left of a line is passed over."""
         path = self.folder / "log.jsonl"
         if not path.is_file():
             return []
-        whole, _, _ = path.read_text("utf-8").rpartition("\n")
-        return [json.loads(line) for line in whole.splitlines()]
+        found = []
+        for line in path.read_text("utf-8").splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                found.append(json.loads(line))
+        return found
 
     def draw(self, title: str, kinds: Mapping[str, str]) -> Path:
         """Write ``log.svg``: figures in training and on unseen texts against texts seen.

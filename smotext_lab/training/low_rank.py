@@ -1,9 +1,9 @@
-"""LoRA for training: the forward pass uses the very weights that decoding will use.
+"""LoRA for training: the forward pass uses nearly the weights that decoding will use.
 
 The sum ``W + scale · B A`` is made once a step and rounded to the LLM's type, as
-`smotext_lab.lora.Lora` does for decoding, so the loss is that of the weights which will be
-read; gradients reach A and B only. peft adds the low-rank product to the layer's output
-instead. Both train at the same speed here (``benchmarks/README.md``).
+`smotext_lab.lora.Lora` does for decoding (there A and B, saved in float16, are multiplied in
+float32; here in the LLM's type); gradients reach A and B only. peft adds the low-rank product to
+the layer's output instead. Both train at the same speed here (``benchmarks/README.md``).
 """
 
 from __future__ import annotations

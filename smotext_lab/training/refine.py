@@ -62,12 +62,12 @@ class RefiningRecipe(BridgeRecipe):
     def fitting(self, bridge: Bridge) -> RefiningRecipe:
         """Return the recipe with the bridge's own words, tokens and rank."""
         facts, lora = bridge.facts, bridge.lora
-        rank = next(iter(lora.tensors.values())).shape if lora else (0,)
         return replace(
             self,
             n_words=facts.n_words,
             n_learnt=facts.n_tokens - facts.n_words,
-            rank=min(rank),
+            rank=lora.rank if lora else 0,
+            last_layers=lora.last_layers if lora else None,
             lora_scale=lora.scale if lora else self.lora_scale,
         )
 

@@ -118,13 +118,13 @@ def train_bridge(
     torch.manual_seed(random_state)  # initial weights
     bridge: Bridge
     if start_from is not None:
-        bridge = _continued(load_bridge(start_from, split=split), ends.facts(kind, recipe))
+        bridge = _continued(load_bridge(start_from, split=split), ends.facts(kind, recipe), recipe)
     elif kind == "mlp2x_gelu":
         bridge = ProjectorBridge(ends.facts(kind, recipe))
     else:
         bridge = _lexical_bridge(ends.facts(kind, recipe), data, ends, split)
         head_recipe = lexical or LexicalRecipe()
-        _train_head(bridge, data, ends.encoder, head_recipe, log=log, random_state=random_state)
+        _train_head(bridge, data, ends, head_recipe, log=log, random_state=random_state)
     stage = TokenStage(
         data, ends, bridge=bridge, recipe=recipe, log=log, pause=60 * checkpoint_minutes
     )
@@ -133,14 +133,19 @@ def train_bridge(
     return trained
 
 
-def _continued(bridge: Bridge, wanted: BridgeFacts) -> Bridge:
+def _continued(bridge: Bridge, wanted: BridgeFacts, recipe: BridgeRecipe) -> Bridge:
     bridge.check(wanted.encoder, wanted.dim, wanted.llm, wanted.hidden)
-    have, want = bridge.facts, wanted
-    for name in ("kind", "n_tokens", "n_words"):
-        if getattr(have, name) != getattr(want, name):
+    shape = ("kind", "n_tokens", "n_words")
+    pairs = {name: (getattr(bridge.facts, name), getattr(wanted, name)) for name in shape}
+    if bridge.lora is not None:  # one that has none may get one
+        pairs["rank"] = (bridge.lora.rank, recipe.rank)
+        pairs["last_layers"] = (bridge.lora.last_layers, recipe.last_layers)
+        pairs["lora_scale"] = (bridge.lora.scale, recipe.lora_scale)
+    for name, (has, asked) in pairs.items():
+        if has != asked:
             msg = (
-                f"the bridge to start from has {name} = {getattr(have, name)}, the recipe "
-                f"{getattr(want, name)}; give the recipe the same"
+                f"the bridge to start from has {name} = {has}, the recipe {asked}; give the "
+                f"recipe the same"
             )
             raise BridgeError(msg)
     return bridge
@@ -168,20 +173,21 @@ def _lexical_bridge(
 def _train_head(
     bridge: LexicalBridge,
     data: Data,
-    encoder: Encoder,
+    ends: Ends,
     recipe: LexicalRecipe,
     *,
     log: TrainingLog,
     random_state: int,
 ) -> None:
-    """Train the head, or take the one that an earlier run has finished."""
+    """Train the head, or take the one that an earlier run of the same has finished."""
     path = log.folder / "work" / "head.safetensors"
+    own = asdict(recipe) | {"given": data.key(ends), "seed": random_state}
     if path.is_file():
         tensors, known = load_checkpoint(path)
-        if known == asdict(recipe):
+        if known == own:
             bridge.head.load_state_dict(tensors)
             return
-    rows = encoder.encode(list(bridge.words))
+    rows = ends.encoder.encode(list(bridge.words))
     with torch.no_grad():  # a word begins where the encoder puts it
         bridge.head.words.copy_(torch.from_numpy(rows - rows.mean(axis=0)))
     lexicon = Lexicon(bridge.words, bridge.head.prior.numpy())
@@ -199,4 +205,4 @@ def _train_head(
         f"recall_at_{k}": recall_at(bridge.head, data.vectors[unseen], held, k) for k in (8, 16)
     }
     log.write(stage="words", **recall)
-    save_checkpoint(path, bridge.head.state_dict(), asdict(recipe))
+    save_checkpoint(path, bridge.head.state_dict(), own)

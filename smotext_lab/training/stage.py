@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from smotext_lab._version import __version__
 from smotext_lab.bridges import Bridge, split_words
-from smotext_lab.errors import ParameterError
+from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.lora import Lora
 from smotext_lab.training.checkpoints import (
     load_checkpoint,
@@ -73,6 +73,7 @@ class TokenStage:
         self.ends = ends
         self.split = getattr(bridge, "split", split_words)
         self.log, self.pause = log, pause
+        self.given = f"{data.key(ends)}, from {bridge.facts.sha256}"  # with what is trained
         self.checkpoint = log.folder / "work" / "checkpoint.safetensors"
         self.best_file = self.checkpoint.with_name("best.safetensors")
         ids = ends.tokenizer(data.texts, add_special_tokens=False)["input_ids"]
@@ -81,8 +82,16 @@ class TokenStage:
         self.rows = self._usable(data.train)
         unseen = self._usable(data.unseen)[:_MOST_UNSEEN]
         self.unseen = unseen[np.argsort(self.lengths[unseen], kind="stable")]
+        if len(self.rows) < recipe.batch_size or not len(self.unseen):
+            msg = (
+                f"of {len(data.texts)} texts {len(self.rows) + len(unseen)} can be learnt from, "
+                f"those of 3 to {_MOST_TOKENS} tokens that do not end in …; a bridge needs a batch "
+                f"of them ({recipe.batch_size}), and one to hold back: cut texts into sentences"
+            )
+            raise DataError(msg)
         # measured on the unseen texts: before the first step, at the best one, and when that was
         self.marks: dict[str, float] = {}
+        self.planned: float | None = None  # minutes that the number of steps was set by
 
     def train(self, minutes: float | None, random_state: int) -> Bridge:
         """Train for `minutes`, or for the recipe's steps; go on from a checkpoint if there is one.
@@ -99,7 +108,7 @@ class TokenStage:
             self.ends.tokenizer.eos_token_id,
             random_state,
         )
-        self._go_on(trainer)
+        self._go_on(trainer, minutes)
         if not self.marks:
             self._evaluate(trainer)
         try:
@@ -118,14 +127,16 @@ class TokenStage:
         batches = Batches(self.lengths[self.rows], self.recipe.batch_size, random_state)
         started, first = time.monotonic(), trainer.step
         saved, losses = started, []
+        planned = minutes is None or minutes == self.planned
         with tqdm(total=trainer.recipe.steps, initial=first, desc="bridge", unit="step") as bar:
             while trainer.step < trainer.recipe.steps and not self._stale(trainer):
                 batch = self._batch(self.rows[batches.at(trainer.step)])
                 losses.append(self._step(trainer, batch))
                 bar.update()
                 taken, seconds = trainer.step - first, time.monotonic() - started
-                if minutes is not None and taken == _SPEED_STEPS:
+                if minutes is not None and not planned and taken == _SPEED_STEPS:
                     steps = first + max(_SPEED_STEPS, int(minutes * 60 * taken / seconds))
+                    planned, self.planned = True, minutes
                     trainer.recipe = replace(trainer.recipe, steps=steps)
                     bar.reset(steps)
                     bar.update(trainer.step)
@@ -162,8 +173,8 @@ class TokenStage:
         seen = before + trainer.step * self.recipe.batch_size
         self.log.write(stage="tokens", step=trainer.step, texts_seen=seen, **facts)
 
-    def _evaluate(self, trainer: BridgeTrainer) -> None:
-        """Measure on the unseen texts; keep the weights if none did better."""
+    def _evaluate(self, trainer: BridgeTrainer, *, keep: bool = True) -> None:
+        """Measure on the unseen texts; keep the weights in a file if none did better."""
         lost, measured = self._measure(trainer)
         unseen = {f"unseen_{name}": value for name, value in measured.items()}
         self._tell(trainer, **unseen)
@@ -171,7 +182,8 @@ class TokenStage:
             self.marks = {f"start_{name}": value for name, value in measured.items()}
         if lost < self.marks.get("least", np.inf):
             self.marks |= {"least": lost, "step": trainer.step, **unseen}
-            save_checkpoint(self.best_file, self._weights(trainer), dict(self.marks))
+            if keep:
+                save_checkpoint(self.best_file, self._weights(trainer), dict(self.marks))
 
     def _measure(self, trainer: BridgeTrainer) -> tuple[float, dict[str, float]]:
         """Return what is to be least, and what is told of it."""
@@ -197,28 +209,41 @@ class TokenStage:
     def _save(self, trainer: BridgeTrainer) -> None:
         tensors = self._weights(trainer) | optimizer_tensors(trainer.optimizer)
         facts = {"step": trainer.step, "recipe": asdict(trainer.recipe), "marks": self.marks}
+        facts |= {"planned": self.planned, "given": self.given, "seed": trainer.random_state}
         save_checkpoint(self.checkpoint, tensors, facts)
 
-    def _go_on(self, trainer: BridgeTrainer) -> None:
-        """Take up the last checkpoint, if it is of the same recipe."""
+    def _go_on(self, trainer: BridgeTrainer, minutes: float | None) -> None:
+        """Take up the last checkpoint, if it is of the same run.
+
+        Where it had planned its steps by as many minutes, they stand; by others, there are so many
+        more from here.
+        """
         if not self.checkpoint.is_file():
             return
         tensors, facts = load_checkpoint(self.checkpoint)
         known = facts["recipe"] | {"steps": self.recipe.steps}
-        if known != asdict(self.recipe):
+        same = (known, facts.get("given"), facts.get("seed"))
+        if same != (asdict(self.recipe), self.given, trainer.random_state):
             msg = (
-                f"{self.checkpoint} is of a run with another recipe; remove "
-                f"{self.checkpoint.parent} to begin anew, or give the same options"
+                f"{self.checkpoint} is of a run with another recipe, corpus, model, random state "
+                f"or bridge to start from; remove {self.checkpoint.parent} to begin anew, or give "
+                f"the same options"
             )
             raise ParameterError(msg)
         self._take(trainer, tensors)
         load_optimizer(trainer.optimizer, tensors)
         trainer.step, self.marks = int(facts["step"]), facts["marks"]
+        self.planned = facts["planned"]
+        if minutes is not None:
+            steps = facts["recipe"]["steps"] if minutes == self.planned else self.recipe.steps
+            more = 0 if minutes == self.planned else trainer.step
+            trainer.recipe = replace(trainer.recipe, steps=steps + more)
         tqdm.write(f"going on from step {trainer.step}", sys.stderr)
 
     def _finish(self, trainer: BridgeTrainer) -> Bridge:
         """Measure, take the best weights, attach the LoRA, save."""
-        self._evaluate(trainer)
+        # not kept: a run that was stopped goes on from its checkpoint, as if it had not been
+        self._evaluate(trainer, keep=False)
         if self.marks["step"] != trainer.step:
             self._take(trainer, load_checkpoint(self.best_file)[0])
         training = dict(self.bridge.facts.training)
@@ -231,7 +256,8 @@ class TokenStage:
         training |= {"recipe": asdict(trainer.recipe), "corpus_texts": len(self.texts)}
         if trainer.lora:
             self.bridge.lora = Lora(trainer.lora.tensors(), self.recipe.lora_scale)
-        self.bridge.facts = replace(self.bridge.facts, training=training)
+        scale = self.recipe.lora_scale if trainer.lora else 0.0
+        self.bridge.facts = replace(self.bridge.facts, training=training, lora_scale=scale)
         self.bridge.save(self.log.folder)
         self.log.draw(self.axis, self.drawn)
         return self.bridge.eval()
