@@ -317,6 +317,15 @@ def test_the_noise_is_what_epsilon_asks_for():
     assert beside == pytest.approx(2 * sigma / np.sqrt(2), rel=0.05)
 
 
+def test_of_a_user_no_more_texts_are_read_than_are_stated(mechanism, topics):
+    texts, labels = topics(money=150, sport=150)
+    settings = {"epsilon": 1e6, "texts_per_user": 4}
+    made = mechanism(**settings).fit(texts, labels, users=[row % 20 for row in range(300)])
+    assert sum(made.released_.sizes.values()) == pytest.approx(80, abs=1)
+    assert made.sigma == pytest.approx(4 * mechanism(1e6).sigma)
+    assert "user (at most 4 texts of each are read)" in made.guarantee().sentence
+
+
 def test_a_class_too_small_is_refused_with_the_number_that_would_do(mechanism, topics):
     made = mechanism(0.5)
     with pytest.warns(UserWarning, match="'sport' is too small for ε = 0.5"):

@@ -125,6 +125,24 @@ def test_the_folder_tells_the_guarantee_and_no_private_loss(make: Any, tmp_path:
     assert all(torch.isfinite(p).all() for p in bridge.parameters())
 
 
+def test_of_a_user_no_more_texts_are_trained_on_than_are_stated(
+    make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    encoded = dp_projector.encoded_alone
+
+    def noted(encoder: Any, texts: list[str], **how: Any) -> np.ndarray:
+        seen.extend(texts)
+        return encoded(encoder, texts, **how)
+
+    monkeypatch.setattr(dp_projector, "encoded_alone", noted)
+    mechanism = make(texts_per_user=2)
+    users = ["a"] * (len(TEXTS) - 1) + ["b"]
+    mechanism.fit(TEXTS, tmp_path, users=users)
+    assert seen == [*TEXTS[:2], TEXTS[-1]]
+    assert mechanism.sigma == pytest.approx(2 * make().sigma)
+
+
 def test_two_runs_differ(make: Any, tmp_path: Path) -> None:
     first, second = (make().fit(TEXTS, tmp_path / name) for name in "ab")
     weights = [next(iter(bridge.parameters())) for bridge in (first, second)]

@@ -233,6 +233,15 @@ def test_public_texts_are_needed_of_each_class(evolution, private, public):
         evolution().evolve(*private, public, ["money"] * len(public))
 
 
+def test_of_a_user_no_more_texts_vote_than_are_stated(evolution, private, public):
+    users = [row % 10 for row in range(160)]
+    run = evolution(1e6, n_rounds=1, texts_per_user=3)
+    run.evolve(*private, public, users=users)
+    assert sum(run.rounds_[0].votes) == pytest.approx(30, abs=1)
+    assert run.sigma == pytest.approx(3 * evolution(1e6, n_rounds=1).sigma)
+    assert "user (at most 3 texts of each are read)" in run.guarantee().sentence
+
+
 def test_without_any_public_text_nothing_is_paid(evolution, private, tmp_path):
     budget = PrivacyBudget(tmp_path / "b.json", 20, 1e-3)
     with pytest.raises(DataError, match="'money' has 0 public texts"):
