@@ -120,7 +120,11 @@ def main() -> None:
     splits = [_read(path, given.test_rows, given) for path in given.sets]
     own_asked = "own_imbalance" in given.protocols
     owns = [_own_split(path, given) if own_asked else None for path in given.sets]
-    plan = _planned(splits, owns, given, _seconds_a_text(models, splits))
+    if given.plan is None:
+        plan = _planned(splits, owns, given, _seconds_a_text(models, splits))
+    else:
+        told = json.loads(given.plan.read_text())["plan"]
+        plan = Plan(**told | {"ks": tuple(told["ks"])})
     print(
         f"{plan.resamples} resamples, at most {plan.max_classes} classes a set, k = {plan.ks}, "
         f"{plan.times} new for each real text: {plan.texts} texts, about {plan.hours:.2f} h to "
@@ -150,7 +154,10 @@ def _given() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("sets", nargs="*", metavar="SET", type=Path)
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="every *.csv.gz in it")
-    parser.add_argument("--hours", type=float, default=4.0)
+    parser.add_argument("--hours", type=float, default=4.0, help="what the plan is to fit")
+    parser.add_argument(
+        "--plan", type=Path, metavar="RUN.json", help="the plan of that run, however fast this is"
+    )
     parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=PROTOCOLS)
     names = get_args(ClassifierName)
     parser.add_argument("--classifiers", nargs="+", choices=names, default=CLASSIFIERS)

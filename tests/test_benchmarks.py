@@ -109,6 +109,10 @@ def test_claims_are_measured_and_held_against_their_goals(run: Any, folder: Path
     assert told["plan"]["resamples"] == paper.PLANS[-1].resamples  # the smallest there is
     assert told["asked"]["sets"] == ["tickets.csv.gz"]
     assert told["wordnet"] == thesaurus.wordnet()
+    told_again = ["--plan", folder / "paper.json", "--protocols", "synthetic_only"]
+    other = folder / "again"
+    run(paper, *asked, *told_again, "--hours", 9, "--out", other)
+    assert json.loads((other / "paper.json").read_text())["plan"] == told["plan"]
     names = {claim["claim"] for claim in told["claims"]}
     # 2 of 40 is what can be had of these, and the goal is for 1:50
     assert {"imbalance, 1:20", claims.OWN, claims.DISTILLED_REAL, "retention, k = 10"} <= names
