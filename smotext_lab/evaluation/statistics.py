@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -130,13 +131,13 @@ def retention(
     guess = prior_macro_f1(truth[ours[0] >= 0])  # every resample has as many classes
 
     def kept(a: float, b: float) -> float:
-        return (a - guess) / (b - guess) if b > guess else float("nan")
+        # nan, where a draw tested nothing, stays nan
+        return math.inf if b <= guess else (a - guess) / (b - guess)
 
     found = _Bootstrap(draws, random_state, kept).found(truth, ours, theirs, n_classes)
-    if np.isnan(found[0]) or np.isnan(found[1:]).mean() > _UNCLEAR:
-        nothing = float("nan")
-        return Effect(nothing, nothing, nothing, len(ours))
-    return _effect(found, len(ours))
+    if np.isinf(found[0]) or np.isinf(found[1:]).mean() > _UNCLEAR:
+        return Effect(math.nan, math.nan, math.nan, len(ours))
+    return _effect(np.where(np.isinf(found), math.nan, found), len(ours))
 
 
 def drop(
