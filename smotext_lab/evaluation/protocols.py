@@ -121,8 +121,8 @@ def synthetic_only(
     >>> split = Split.read(load_dataset("bbc_titles", duplicates="drop"), test_rows=50)
     >>> models = Models(BertEncoder(), decoder=None)  # which these methods need not
     >>> setup = Setup(split, models, ["tfidf-logreg"], resamples=2, progress=False)
-    >>> results = synthetic_only(setup, ks=[5], times=[1], methods=["eda"])
-    >>> results.kept(Arm("eda", 1, with_real=False), Arm(), "tfidf-logreg", 5).value > 0.3
+    >>> results = synthetic_only(setup, ks=[40], times=[1], methods=["eda"])
+    >>> results.kept(Arm("eda", 1, with_real=False), Arm(), "tfidf-logreg", 40).value > 0.3
     True
     """
     arms = [Arm(), *(Arm(name, each, with_real=False) for name in methods for each in times)]
