@@ -72,7 +72,7 @@ class XRAGDecoder(LazyWeights):
         section 3).
     batch_size : int, optional
         Texts decoded together; by default as many as half of the free memory holds, at most 128.
-        With another number near-ties may fall otherwise (``benchmarks/README.md`` says how often).
+        With another number near-ties may fall otherwise.
     random_state : int, optional
         Key of the random numbers where ``decode`` is given no seeds; ``None`` draws a new
         one for each call.

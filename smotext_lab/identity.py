@@ -141,11 +141,13 @@ def published(told: Mapping[str, Any]) -> dict[str, Any]:
 
     Examples
     --------
-    >>> published({"class": "XRAGDecoder", "parameters": {"llm": "/home/me/llm", "top_k": 50}})
+    >>> published({"class": "XRAGDecoder", "parameters": {"llm": "/models/llm", "top_k": 50}})
     {'class': 'XRAGDecoder', 'parameters': {'llm': 'llm', 'top_k': 50}}
     """
-    values = told.get("parameters", {})
-    return {**told, "parameters": {name: _published(name, each) for name, each in values.items()}}
+    if "parameters" not in told:  # of a class of the user's own only the repr is known
+        return dict(told)
+    values = told["parameters"].items()
+    return {**told, "parameters": {name: _published(name, value) for name, value in values}}
 
 
 def _published(name: str, value: Any) -> Any:

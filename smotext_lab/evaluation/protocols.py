@@ -24,6 +24,7 @@ __all__ = [
     "class_imbalance",
     "distillation",
     "few_shot",
+    "middle",
     "robustness",
     "synthetic_only",
 ]
@@ -87,10 +88,20 @@ def few_shot(
     2
     """
     arms = [Arm(), *(Arm("smotext", each) for each in times)]
-    middle = sorted(times)[len(times) // 2]
-    arms += [Arm(name, middle) for name in controls]
+    arms += [Arm(name, middle(times)) for name in controls]
     setup = _enough(setup, ks)
     return Study("few_shot", setup).run(arms, ks, lambda k, rng: _few(_part(setup, rng), k, rng))
+
+
+def middle(times: Sequence[float]) -> float:
+    """Return how many new texts for each real one the controls of `few_shot` have.
+
+    Examples
+    --------
+    >>> middle([10, 1, 4])
+    4
+    """
+    return sorted(times)[len(times) // 2]
 
 
 def synthetic_only(

@@ -32,18 +32,6 @@ PUBLIC = (
 )
 """What the mechanisms take for known."""
 
-
-def plain_labels(labels: Iterable[Any]) -> list[Any]:
-    """Return labels as JSON holds them, each of numpy's as Python's own.
-
-    Examples
-    --------
-    >>> plain_labels(np.array([2, 1]))
-    [2, 1]
-    """
-    return [label.item() if isinstance(label, np.generic) else label for label in labels]
-
-
 SHARE_ONLY = "{l_bar}{bar}"
 """A bar that does not say how many texts there are."""
 
@@ -60,6 +48,17 @@ class Private:
         known = set(classes)
         kept = [row for row, label in enumerate(self.labels.tolist()) if label in known]
         return Private([self.texts[row] for row in kept], self.labels[kept])
+
+
+def plain_labels(labels: Iterable[Any]) -> list[Any]:
+    """Return labels as JSON holds them, each of numpy's as Python's own.
+
+    Examples
+    --------
+    >>> plain_labels(np.array([2, 1]))
+    [2, 1]
+    """
+    return [label.item() if isinstance(label, np.generic) else label for label in labels]
 
 
 def read_private(
