@@ -164,7 +164,7 @@ def _engine_kind(name: str) -> str:
 
 def models_of(decoder: Any) -> dict[str, str]:
     """Return the identities of what a decoder works with."""
-    from smotext_lab.bridges import Bridge, load_bridge
+    from smotext_lab.bridges import Bridge, bridge_identity
     from smotext_lab.models import fingerprint, model_path
 
     encoder = getattr(decoder, "encoder", None)
@@ -177,9 +177,11 @@ def models_of(decoder: Any) -> dict[str, str]:
             given = model_path(given)
         if hasattr(decoder, "loaded_bridge") and decoder.is_loaded:
             given = decoder.loaded_bridge()
-        bridge = given if isinstance(given, Bridge) else load_bridge(given)
         # an xRAG checkpoint's projector lies in the LLM's own files, whose identity is above
-        found["bridge"] = bridge.facts.sha256 or bridge.facts.kind
+        of_files = not isinstance(given, Bridge)
+        found["bridge"] = (
+            bridge_identity(given) if of_files else given.facts.sha256 or given.facts.kind
+        )
     return found
 
 

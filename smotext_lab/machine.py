@@ -17,7 +17,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["cpu_count", "has_bf16", "limit_threads", "memory_available", "memory_total"]
+__all__ = [
+    "cpu_count",
+    "has_bf16",
+    "limit_primitives",
+    "limit_threads",
+    "memory_available",
+    "memory_total",
+    "release_memory",
+]
 
 _ROOT = Path("/")
 
@@ -120,6 +128,38 @@ def limit_threads(n: int | None = None) -> int:
     if torch.get_num_threads() != n:
         torch.set_num_threads(n)
     return n
+
+
+def limit_primitives() -> None:
+    """Let oneDNN keep 256 prepared products where the user does not say how many.
+
+    It prepares each shape once and keeps up to 1,024, a few MB each. Texts come in ever other
+    numbers and lengths: a process of many hours grew by gigabytes. What the engine's steps need,
+    about 100, is used again and again and stays. oneDNN reads the number at its first product.
+
+    Examples
+    --------
+    >>> limit_primitives()
+    >>> "ONEDNN_PRIMITIVE_CACHE_CAPACITY" in os.environ
+    True
+    """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
+
+
+def release_memory() -> None:
+    """Give freed memory back to the system, where the C library would keep it (glibc's).
+
+    Tensors of ever other sizes leave gaps between what lives on, and a process of many hours
+    grows by them though it holds nothing more.
+
+    Examples
+    --------
+    >>> release_memory()
+    """
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+        if trim is not None:
+            trim(0)
 
 
 def has_bf16(*, root: Path = _ROOT) -> bool:

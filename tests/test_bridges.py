@@ -15,6 +15,7 @@ from smotext_lab.bridges import (
     BridgeFacts,
     LexicalBridge,
     ProjectorBridge,
+    bridge_identity,
     load_bridge,
     split_words,
 )
@@ -176,8 +177,18 @@ def test_damaged_weights_are_refused(tmp_path: Path, damage: str) -> None:
         weights.unlink()
     else:
         weights.write_bytes(data[:-9] if damage == "truncate" else data[:-1] + b"!")
-    with pytest.raises(BridgeError, match=r"bridge\.safetensors is missing or not the file"):
-        load_bridge(tmp_path)
+    for read in (load_bridge, bridge_identity):
+        with pytest.raises(BridgeError, match=r"bridge\.safetensors is missing or not the file"):
+            read(tmp_path)
+
+
+def test_what_a_bridge_is_known_by_is_told_without_loading_its_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lexical().save(tmp_path)
+    known_by = load_bridge(tmp_path).facts.sha256
+    monkeypatch.delattr("smotext_lab.bridges.files._read_tensors")
+    assert bridge_identity(tmp_path) == known_by
 
 
 @pytest.mark.parametrize("content", [None, "rain\ngoal\n"])

@@ -15,6 +15,7 @@ from smotext_lab.guards import Guards
 from smotext_lab.privacy import Anchors, DPGaussian, PrivacyBudget, as_read
 from smotext_lab.privacy.accounting import mu_of
 from smotext_lab.privacy.as_read import write_as_read
+from smotext_lab.privacy.discriminant import Discriminant
 from smotext_lab.privacy.habits import N_HABITS, Habits, marks
 from smotext_lab.privacy.moments import Moments, moments_sensitivity, release_moments, summed
 from smotext_lab.privacy.release import release
@@ -120,9 +121,26 @@ def test_a_text_gets_the_class_that_it_reads_as(mechanism, topics, word_decoder)
     assert 3 < left["text"].map(lambda text: text.split()[0] in money).sum() < 17
 
 
+def test_classes_are_told_apart_by_covariance_and_size_not_by_the_nearest_mean():
+    rng = np.random.default_rng(0)
+    means, sizes = np.array([[0.0, 0.0], [0.3, 0.3]]), np.array([900, 100])
+    within = np.diag([0.09, 0.01])  # the second tells more than the first
+    codes = np.repeat([0, 1], sizes)
+    texts = means[codes] + rng.multivariate_normal([0, 0], within, 1000)
+    given = {"sizes": sizes, "components": np.eye(2), "classes": np.array(["a", "b"])}
+    shares = Discriminant.of(means, within, **given).shares(texts)
+    assert np.allclose(shares.sum(axis=1), 1)
+    assert 0.05 < shares[:, 1].mean() < 0.15  # as many as there are
+    nearest = ((texts[:, None] - means) ** 2).sum(axis=2).argmin(axis=1)
+    wrong, of_nearest = ((said != codes).sum() for said in (shares.argmax(axis=1), nearest))
+    assert wrong < of_nearest / 2
+
+
 def test_what_may_be_of_either_class_is_taken_only_where_there_is_nothing_else(word_decoder):
     axes = np.eye(48, dtype=np.float32)
     near = {"money": axes[0], "sport": axes[1], "either": axes[0] + 1.01 * axes[1]}
+    even = {"within": np.eye(48) / 100, "sizes": np.array([30.0, 30.0]), "components": np.eye(48)}
+    told = Discriminant.of(axes[:2], classes=np.array(["money", "sport"]), **even)
 
     class Reading:
         def encode(self, texts):
@@ -136,7 +154,7 @@ def test_what_may_be_of_either_class_is_taken_only_where_there_is_nothing_else(w
         decoder.stop_after, made = stop_after, []
         settings = {"guards": Guards(), "random_state": 0, "progress": False, "kept": made}
         with suppress(KeyboardInterrupt):
-            write_as_read(places, n, decoder, encoder=Reading(), **settings)
+            write_as_read(places, n, decoder, encoder=Reading(), discriminant=told, **settings)
         return [(record["label"], record["text"].split()[0]) for record in made]
 
     found = written(["money", "sport", "money", "sport", "either"], {"money": 8, "sport": 8})
@@ -149,6 +167,8 @@ def test_what_may_be_of_either_class_is_taken_only_where_there_is_nothing_else(w
 
 def test_a_text_that_no_other_class_comes_near_has_odds_that_are_a_number():
     class Certain:
+        classes = np.array(list("abc"))
+
         def shares(self, vectors):
             return np.tile(np.array([1, 0, 0], np.float32), (len(vectors), 1))
 
@@ -157,7 +177,7 @@ def test_a_text_that_no_other_class_comes_near_has_odds_that_are_a_number():
             return np.eye(48, dtype=np.float32)[: len(texts)]
 
     with np.errstate(divide="raise", over="raise"):
-        read = as_read._read([{"text": "goal"}], Reading(), Certain(), np.array(list("abc")))
+        read = as_read._read([{"text": "goal"}], Reading(), Certain())
     assert [record["label"] for _, record in read] == ["a"]
     assert 1e30 < read[0][0] < np.inf
 

@@ -37,7 +37,7 @@ from smotext_lab.guards import Guards
 from smotext_lab.identity import remade
 from smotext_lab.interpolators import BorderlineSMOTEInterpolator, MixupInterpolator
 from smotext_lab.models import fingerprint
-from smotext_lab.scale import Job, local, merging, plan
+from smotext_lab.scale import Job, local, merging, parts, plan
 from smotext_lab.scale.batches import KeptBatches
 from smotext_lab.scale.duplicates import find, searched, shingles
 from smotext_lab.scale.log import Log, read_log
@@ -321,6 +321,14 @@ def test_memory_does_not_grow_with_the_rows_that_are_asked_for(word_decoder, tic
         tracemalloc.stop()
     # a few numbers of each, by which equal texts are found: less than its text or its vector
     assert peaks[2] - peaks[1] < 32 * (1280 - 128)
+
+
+def test_memory_that_a_part_has_freed_goes_back_to_the_system(create, monkeypatch):
+    given_back: list[int] = []
+    monkeypatch.setattr(parts, "release_memory", lambda: given_back.append(1))
+    job = create(n=12, rows_per_part=4)
+    job.run(progress=False)
+    assert len(given_back) == len(list((Path(job.url) / "out").iterdir())) >= 3
 
 
 def test_ctrl_c_ends_a_run_of_two_workers_and_them(create):

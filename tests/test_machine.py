@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
+import torch
 
 from smotext_lab import machine
+from smotext_lab.engines.products import Product
 
 GB = 1024**3
 
@@ -200,3 +205,39 @@ class TestThreads:
 
         monkeypatch.setattr(machine, "cpu_count", lambda: 2)
         assert machine.limit_threads(5) == torch.get_num_threads() == 5
+
+
+PRODUCTS = """
+import sys, torch
+from smotext_lab.engines.products import Product
+from smotext_lab.models import load_llm
+load_llm(sys.argv[1])
+product = Product(torch.eye(8))
+for rows in [*range(1, 400), 1, 399]:
+    product(torch.ones(rows, 8))
+"""
+
+
+@pytest.mark.parametrize(("wish", "prepared"), [(None, [2, 1]), ("1024", [1, 1])])
+def test_of_products_of_ever_other_shapes_only_the_last_are_kept(tiny_llm, wish, prepared):
+    if not Product(torch.eye(8)).packed:
+        pytest.skip("oneDNN multiplies here by nothing that is packed")
+    environment = os.environ | {"ONEDNN_VERBOSE": "profile_create"}
+    environment.pop("ONEDNN_PRIMITIVE_CACHE_CAPACITY", None)
+    environment |= {} if wish is None else {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": wish}
+    command = [sys.executable, "-c", PRODUCTS, str(tiny_llm)]
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    made = [line for line in told.stdout.splitlines() if "cache_miss" in line]
+    assert [sum(f",mb{rows}ic8oc8," in line for line in made) for rows in (1, 399)] == prepared
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other C libraries give it back themselves")
+def test_memory_freed_between_what_lives_on_goes_back_to_the_system():
+    process = psutil.Process()
+    blocks = [bytearray(os.urandom(10_000)) for _ in range(10_000)]  # 100 MB
+    lives_on = blocks[::200]
+    del blocks
+    kept = process.memory_info().rss
+    machine.release_memory()
+    assert process.memory_info().rss < kept - 50e6
+    assert len(lives_on) == 50

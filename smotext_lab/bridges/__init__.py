@@ -6,7 +6,7 @@ learnt tokens for what words do not say.
 """
 
 from smotext_lab.bridges.base import Bridge, BridgeFacts
-from smotext_lab.bridges.files import load_bridge
+from smotext_lab.bridges.files import bridge_identity, load_bridge
 from smotext_lab.bridges.lexical import LexicalBridge, LexicalHead, split_of, split_words
 from smotext_lab.bridges.projector import ProjectorBridge
 
@@ -16,6 +16,7 @@ __all__ = [
     "LexicalBridge",
     "LexicalHead",
     "ProjectorBridge",
+    "bridge_identity",
     "load_bridge",
     "split_of",
     "split_words",

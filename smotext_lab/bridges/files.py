@@ -16,7 +16,7 @@ from smotext_lab.errors import BridgeError
 from smotext_lab.lora import Lora
 from smotext_lab.models import model_path
 
-__all__ = ["DEFAULT_BRIDGE", "load_bridge"]
+__all__ = ["DEFAULT_BRIDGE", "bridge_identity", "load_bridge"]
 
 DEFAULT_BRIDGE = Path(__file__).parent / "default"
 """The folder of the bridge that ships with the package."""
@@ -67,7 +67,29 @@ def load_bridge(
     return bridge.eval()
 
 
-def _load_own(folder: Path, split: Callable[[str], list[str]]) -> Bridge:
+def bridge_identity(folder: str | Path = "default") -> str:
+    """Return what a bridge's weights are known by, its kind where an xRAG checkpoint has it.
+
+    Our own are compared with their file and not loaded.
+
+    Raises
+    ------
+    BridgeError
+        As `load_bridge` does.
+
+    Examples
+    --------
+    >>> bridge_identity("default") == load_bridge("default").facts.sha256
+    True
+    """
+    place = DEFAULT_BRIDGE if str(folder) == "default" else Path(folder)
+    if (place / "bridge.json").is_file():
+        return _checked_facts(place).sha256
+    return load_bridge(place).facts.kind
+
+
+def _checked_facts(folder: Path) -> BridgeFacts:
+    """Return what ``bridge.json`` says, once the weights beside it are those that it tells of."""
     try:
         facts = BridgeFacts(**json.loads((folder / "bridge.json").read_text("utf-8")))
     except (ValueError, TypeError) as error:
@@ -77,7 +99,12 @@ def _load_own(folder: Path, split: Callable[[str], list[str]]) -> Bridge:
     if not weights.is_file() or sha256(weights) != facts.sha256:
         msg = f"{weights} is missing or not the file that bridge.json describes; copy it again"
         raise BridgeError(msg)
-    tensors = _read_tensors(weights)
+    return facts
+
+
+def _load_own(folder: Path, split: Callable[[str], list[str]]) -> Bridge:
+    facts = _checked_facts(folder)
+    tensors = _read_tensors(folder / "bridge.safetensors")
     changes = {k.removeprefix("lora."): v for k, v in tensors.items() if k.startswith("lora.")}
     lora = Lora(changes, facts.lora_scale) if changes else None
     own = {k: v for k, v in tensors.items() if not k.startswith("lora.")}

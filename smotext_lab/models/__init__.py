@@ -480,6 +480,7 @@ def _load(
         raise ModelError(msg)
     if torch.get_num_threads() > machine.cpu_count():
         machine.limit_threads()
+    machine.limit_primitives()
     local = {"local_files_only": True, "trust_remote_code": False}
     try:
         with conversion.quiet():

@@ -11,7 +11,7 @@ import numpy as np
 
 from smotext_lab.guards import Guards
 from smotext_lab.guards.cosines import unit
-from smotext_lab.guards.label_evidence import LabelEvidence
+from smotext_lab.privacy.discriminant import Discriminant
 from smotext_lab.privacy.writing import Points, judge_by, write_between
 
 __all__ = ["write_as_read"]
@@ -30,6 +30,7 @@ def write_as_read(
     guards: Guards,
     random_state: int,
     encoder: Any,
+    discriminant: Discriminant,
     max_attempts: int = 3,
     max_blends: int = 3,
     kept: list[dict[str, Any]] | None = None,
@@ -37,9 +38,9 @@ def write_as_read(
 ) -> list[dict[str, Any]]:
     """Write as `write_between` does, and give each text the class that it reads as.
 
-    The likeliest by logistic regression on all points, whatever class it was asked for: texts that
-    come out on the other side of a border tell a classifier where it is, and those that stay on
-    theirs are the easy ones. Texts that may as well be of another class are left out at first; a
+    The likeliest by `discriminant`, whatever class it was asked for: texts that come out on the
+    other side of a border tell a classifier where it is, and those that stay on theirs are the
+    easy ones. Texts that may as well be of another class are left out at first; a
     class that still lacks some after `max_attempts` rounds, or when it is interrupted, takes them
     too. Of a class that has enough, further texts are left out; of one that lacks some, more are
     asked for, ``max_attempts · max_blends`` times in all.
@@ -50,6 +51,8 @@ def write_as_read(
         See `write_between`.
     encoder : Encoder
         The decoder's.
+    discriminant : Discriminant
+        Made of what was released, as the points were.
     max_attempts, max_blends : int
 
     Returns
@@ -58,7 +61,7 @@ def write_as_read(
         With the columns of `Synthesis`.
     """
     kept = [] if kept is None else kept
-    if not guards.label_classifier or len(np.unique(points.labels)) < 2:
+    if not guards.label_classifier or len(discriminant.classes) < 2:
         settings |= {"max_attempts": max_attempts, "max_blends": max_blends, "kept": kept}
         return write_between(
             points, n, decoder, guards=guards, random_state=random_state, **settings
@@ -66,8 +69,6 @@ def write_as_read(
     free = replace(guards, label_classifier=False, label_neighbors=None)
     settings |= {"guards": free, "judge": judge_by(points, free)}
     settings |= {"max_attempts": 1, "max_blends": 1}
-    classes, codes = np.unique(points.labels, return_inverse=True)
-    evidence = LabelEvidence(unit(points.vectors), codes)
     lacking, spare = Counter(n), Read()
     for turn in range(max_attempts * max_blends):
         seed = int(np.random.SeedSequence([random_state, turn]).generate_state(1)[0])
@@ -77,7 +78,7 @@ def write_as_read(
             write_between(points, +lacking, decoder, random_state=seed, kept=new, **settings)
             broken_off = False
         finally:
-            spare = _taken(spare + _read(new, encoder, evidence, classes), lacking, kept, _SURE)
+            spare = _taken(spare + _read(new, encoder, discriminant), lacking, kept, _SURE)
             if broken_off or turn + 1 >= max_attempts:
                 spare = _taken(sorted(spare, key=lambda pair: -pair[0]), lacking, kept, 0.0)
         if not +lacking:
@@ -85,16 +86,14 @@ def write_as_read(
     return kept
 
 
-def _read(
-    records: list[dict[str, Any]], encoder: Any, evidence: LabelEvidence, classes: np.ndarray
-) -> Read:
+def _read(records: list[dict[str, Any]], encoder: Any, discriminant: Discriminant) -> Read:
     """Return each text with the class it reads as, and the odds of that to the next."""
     if not records:
         return []
-    shares = evidence.shares(unit(encoder.encode([record["text"] for record in records])))
+    shares = discriminant.shares(unit(encoder.encode([record["text"] for record in records])))
     best = np.sort(shares, axis=1)
     odds = best[:, -1] / np.maximum(best[:, -2], np.finfo(best.dtype).tiny)
-    labels = classes[shares.argmax(axis=1)].tolist()
+    labels = discriminant.classes[shares.argmax(axis=1)].tolist()
     named = [record | {"label": label} for record, label in zip(records, labels, strict=True)]
     return list(zip(odds.tolist(), named, strict=True))
 

@@ -34,9 +34,9 @@ class DPGaussian(OneRelease):
     that these give, and the text of each is written in a form and a length drawn by the counts of
     its class: new texts differ as the real ones of a class do, and a classifier learns from them
     what is not the class. `like` and `words` go before the counts. A text gets the class that it
-    reads as, by logistic regression on all points, whatever class it was asked for; with
-    ``Guards(label_classifier=False)`` that which it was asked for. The vote of the nearest is
-    off, as points drawn in so many directions lie at random places.
+    reads as, by the linear discriminant of those means and that covariance, whatever class it was
+    asked for; with ``Guards(label_classifier=False)`` that which it was asked for. The vote of the
+    nearest is off, as points drawn in so many directions lie at random places.
 
     Parameters
     ----------
@@ -105,4 +105,5 @@ class DPGaussian(OneRelease):
 
     def _written(self, *asked: Any, **settings: Any) -> list[dict[str, Any]]:
         encoder, _ = equip(self.encoder, self.decoder)
-        return write_as_read(*asked, encoder=encoder, **settings)
+        discriminant = self.released_.discriminant()
+        return write_as_read(*asked, encoder=encoder, discriminant=discriminant, **settings)

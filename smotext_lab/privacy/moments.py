@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from smotext_lab.privacy.anchors import Anchors
+from smotext_lab.privacy.discriminant import Discriminant
 from smotext_lab.privacy.guarantee import Neighbouring
 from smotext_lab.privacy.habits import N_HABITS, Habits
 from smotext_lab.privacy.noise import add_noise, finite, on_grid, one_by_one
@@ -127,6 +128,13 @@ class Moments:
         vectors, places = self._lifted(np.reshape(drawn, (-1, len(spread)))), usable.repeat(each)
         labels = as_labels([self.classes[place] for place in places])
         return Points(vectors, labels, self.habits.drawn(places, rng))
+
+    def discriminant(self) -> Discriminant:
+        """Return what tells which of the classes that are large enough a vector is of."""
+        means, usable = self._means()
+        classes = as_labels([self.classes[place] for place in usable])
+        sizes = self.counts[usable]
+        return Discriminant.of(means, self.within(), sizes, self.anchors.components, classes)
 
     def within(self) -> np.ndarray:
         """Return the covariance within classes, (r, r), cleared of the noise in it.

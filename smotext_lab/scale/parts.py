@@ -16,6 +16,7 @@ from smotext_lab.forms import TextForm
 from smotext_lab.guards import Guards
 from smotext_lab.identity import dtypes_of, models_of, remade
 from smotext_lab.interpolators.blends import Blends
+from smotext_lab.machine import release_memory
 from smotext_lab.sampler.generation import Generation, Source, word_counts
 from smotext_lab.scale.batches import KeptBatches
 from smotext_lab.scale.plan import read_plan, spare_turns
@@ -149,6 +150,7 @@ class Workshop:
         judged = time.perf_counter() - began - batches.decoding - batches.writing
         facts = self._write(part, rows, generation)
         batches.clear()
+        release_memory()
         seconds = time.perf_counter() - began
         return facts | {
             "part": part,
