@@ -178,10 +178,10 @@ def models_of(decoder: Any) -> dict[str, str]:
         if hasattr(decoder, "loaded_bridge") and decoder.is_loaded:
             given = decoder.loaded_bridge()
         # an xRAG checkpoint's projector lies in the LLM's own files, whose identity is above
-        of_files = not isinstance(given, Bridge)
-        found["bridge"] = (
-            bridge_identity(given) if of_files else given.facts.sha256 or given.facts.kind
-        )
+        if isinstance(given, Bridge):
+            found["bridge"] = given.facts.sha256 or given.facts.kind
+        else:
+            found["bridge"] = bridge_identity(given)
     return found
 
 

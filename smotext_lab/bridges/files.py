@@ -52,7 +52,7 @@ def load_bridge(
     >>> load_bridge("default").facts.kind
     'lexical'
     """
-    folder = DEFAULT_BRIDGE if str(folder) == "default" else Path(folder)
+    folder = _folder_of(folder)
     if (folder / "bridge.json").is_file():
         bridge: Bridge = _load_own(folder, split)
     elif (folder / "config.json").is_file():
@@ -82,10 +82,14 @@ def bridge_identity(folder: str | Path = "default") -> str:
     >>> bridge_identity("default") == load_bridge("default").facts.sha256
     True
     """
-    place = DEFAULT_BRIDGE if str(folder) == "default" else Path(folder)
-    if (place / "bridge.json").is_file():
-        return _checked_facts(place).sha256
-    return load_bridge(place).facts.kind
+    folder = _folder_of(folder)
+    if (folder / "bridge.json").is_file():
+        return _checked_facts(folder).sha256
+    return load_bridge(folder).facts.kind
+
+
+def _folder_of(name: str | Path) -> Path:
+    return DEFAULT_BRIDGE if str(name) == "default" else Path(name)
 
 
 def _checked_facts(folder: Path) -> BridgeFacts:
