@@ -60,10 +60,9 @@ PROTOCOLS = (
     "robustness",
     "distillation",
 )
-SHARING = {"synthetic_only", "few_shot", "distillation"}  # the same texts
+SHARING = {"synthetic_only", "few_shot", "distillation", "robustness"}  # the same texts
 OWN_CLASSES = 20  # drawn, where the data's own imbalance is measured
 OWN_TEST_ROWS = 5000  # of all classes
-NOISY_K = 20  # real texts of each class under noise
 LEAST = {10: 0.92, 50: 0.97}  # retention that is the goal, by real texts of each class
 
 
@@ -245,8 +244,6 @@ def _texts(
         texts += ways * sum(n // 2 for n in classes) * plan.most
     if "own_imbalance" in given.protocols:
         texts += ways * sum(_lacking(own, plan.most) for own in owns if own)
-    if "robustness" in given.protocols:
-        texts += sum(classes) * NOISY_K * plan.times
     return texts
 
 
@@ -272,6 +269,8 @@ def _measured(setup: Setup, plan: Plan, given: argparse.Namespace) -> list[Claim
         found += _few_shot(few, ks[0], plan.times, given)
     if "distillation" in given.protocols:
         found += _distillation(few, ks[0], plan.times, given)
+    if "robustness" in given.protocols:
+        found += _robustness(few, ks[0], plan.times, given)
     if "class_imbalance" in given.protocols:
         # no class is cut to less than 2 texts: the others need so many for each of them
         n = evidence.feasible([2 * RATIO], split)[0]
@@ -279,14 +278,6 @@ def _measured(setup: Setup, plan: Plan, given: argparse.Namespace) -> list[Claim
         asked = {"ratios": [RATIO], "most": plan.most, "methods": ["smotext", *given.controls]}
         rare = protocols.class_imbalance(even, **asked)
         found += _filled_up(rare, RATIO, imbalance(min(RATIO, n // 2)), given)
-    if "robustness" in given.protocols:
-        noisy = protocols.robustness(
-            setup,
-            ks=evidence.feasible([NOISY_K], split),
-            times=[plan.times],
-            methods=["smotext"],
-        )
-        found += [_robust(noisy, judge, plan.times) for judge in given.classifiers]
     return found
 
 
@@ -327,6 +318,25 @@ def _distillation(setup: Setup, k: int, times: int, given: argparse.Namespace) -
     for judge in given.classifiers:
         found += [_above(learnt, judge, k, ours, at(k, claim), left) for claim, left in but.items()]
         found.append(_no_worse(learnt, judge, k, ours, more, at(k, DISTILLED_REAL)))
+    return found
+
+
+def _robustness(setup: Setup, k: int, times: int, given: argparse.Namespace) -> list[Claim]:
+    """Ask whether noise costs less with new texts than without; say what it costs with others."""
+    methods = ["smotext", *given.controls]
+    noisy = protocols.robustness(setup, ks=[k], times=[times], methods=methods)
+    found: list[Claim] = []
+    for judge in given.classifiers:
+        lost = {arm: noisy.drop(arm, judge, k) for arm, name, _ in noisy.cells if name == judge}
+        ours, without = lost.pop(Arm("smotext", times)), lost.pop(Arm())
+        spared = noisy.drop_difference(Arm("smotext", times), Arm(), judge, k)
+        told = f"loses {without.value:.1%} without, {ours.value:.1%} with new texts"
+        if lost:
+            least = min(lost, key=lambda arm: lost[arm].value)
+            told += f", {lost[least].value:.1%} with {least}, the least of {len(lost)} others"
+        told += f"; {'clear' if spared.clear else 'not clear'} of 0"
+        holds = spared.value > 0
+        found.append(_claim(at(k, "robustness"), noisy, judge, spared, holds, told))
     return found
 
 
@@ -382,17 +392,6 @@ def _no_worse(results: Results, judge: str, k: int, ours: Arm, other: Arm, claim
     """Whether ours is not below another by more than the interval."""
     gain = results.gain(ours, other, judge, k)
     return _claim(claim, results, judge, gain, gain.high >= 0, f"against {other}")
-
-
-def _robust(results: Results, judge: str, times: int) -> Claim:
-    """Whether noise costs less with new texts, and in `told` whether that is clear."""
-    k = next(k for _, _, k in results.cells)
-    ours = Arm("smotext", times)
-    lost = [results.drop(arm, judge, k).value for arm in (Arm(), ours)]
-    spared = results.drop_difference(ours, Arm(), judge, k)
-    clear = "clear of 0" if spared.clear else "not clear of 0"
-    told = f"loses {lost[0]:.1%} without, {lost[1]:.1%} with new texts; {clear}"
-    return _claim("robustness", results, judge, spared, spared.value > 0, told)
 
 
 def _claim(
