@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.limits import table
+
 RATIO = 50  # of the imbalance
 K = 10  # real texts of a class, where a claim does not say how many
 FEW = "few-shot"
@@ -94,6 +96,12 @@ said where some sets are missing that could still decide. How it is measured, an
 are: `docs/evidence.md`.
 """
 
+_LIMITS = """Means over the resamples, of as many new texts for each real one as the run asked for.
+*Of their class*: the share to which a teacher who learnt from the whole training part gives the
+class that they were made for; *other real texts* tell how often it is right. *Kept*: retention,
+where nothing but these was trained on. *Compression*: of the texts together; more is more alike.
+"""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -124,6 +132,9 @@ def page(runs: Sequence[Run], folder: Path) -> str:
             f"| {claim.claim} | {claim.dataset} | {claim.classifier} | {figure} | "
             f"{'yes' if claim.holds else 'no'} | {claim.told} | {run.path.stem} |"
         )
+    for run in (run for run in runs if run.told.get("texts")):
+        lines += ["", f"## What the texts are like: {run.path.stem}", "", _LIMITS]
+        lines += table(run.told["texts"])
     lines += ["", "## Runs", "", *(_told(run, folder) for run in runs)]
     return "\n".join(lines) + "\n"
 

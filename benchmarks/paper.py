@@ -39,6 +39,7 @@ from benchmarks.claims import (
     page,
     unwritten,
 )
+from benchmarks.limits import limits
 from benchmarks.machine import described
 from smotext_lab import SMOTExT, named_decoder
 from smotext_lab.evaluation import protocols, thesaurus
@@ -130,6 +131,7 @@ def main() -> None:
         f"write{'' if plan.hours <= given.hours else ', more than was given: there is no less'}"
     )
     claims: list[Claim] = []
+    texts: list[dict[str, Any]] = []
     for path, own in zip(given.sets, owns, strict=True):
         split = _to_draw_from(path, plan.max_classes, given)
         setup = Setup(
@@ -141,11 +143,11 @@ def main() -> None:
             given.random_state,
             classes_per_resample=plan.max_classes,
         )
-        claims += _measured(setup, plan, given)
+        claims += _measured(setup, plan, given, texts)
         if own is not None:
             setup = replace(setup, split=own, classes_per_resample=OWN_CLASSES)
             claims += _own_imbalance(setup, plan.most, given)
-        _write(plan, claims, given)
+        _write(plan, claims, texts, given)
     print((given.out / "paper.md").read_text())
 
 
@@ -258,17 +260,25 @@ def _lacking(split: Split, most: int) -> int:
     return round(min(most, sizes.max()) * drawn * (1 - sizes.mean() / sizes.max()))
 
 
-def _measured(setup: Setup, plan: Plan, given: argparse.Namespace) -> list[Claim]:
+def _measured(
+    setup: Setup, plan: Plan, given: argparse.Namespace, texts: list[dict[str, Any]]
+) -> list[Claim]:
+    """Return the claims on one set; what its new texts are like is added to `texts`."""
     split = setup.split
     ks = evidence.feasible(_ks(plan, given), split)
     few = replace(setup, split=split.with_texts(max(ks)))  # one pool needs the same classes
     found: list[Claim] = []
     if "synthetic_only" in given.protocols:
-        found += _synthetic_only(few, ks, plan.times, given)
+        alone = _synthetic_only(few, ks, plan.times, given)
+        each = itertools.product(ks, sorted({1, plan.times}), given.classifiers)
+        found += [_retention(alone, judge, k, size, plan.times) for k, size, judge in each]
+        texts += limits(alone, ks[0], plan.times)
     if "few_shot" in given.protocols:
         found += _few_shot(few, ks[0], plan.times, given)
     if "distillation" in given.protocols:
-        found += _distillation(few, ks[0], plan.times, given)
+        learnt = _distillation(few, ks[0], plan.times, given)
+        found += _distilled(learnt, ks[0], plan.times, given)
+        texts += limits(learnt, ks[0], plan.times)
     if "robustness" in given.protocols:
         found += _robustness(few, ks[0], plan.times, given)
     if "class_imbalance" in given.protocols:
@@ -283,12 +293,9 @@ def _measured(setup: Setup, plan: Plan, given: argparse.Namespace) -> list[Claim
 
 def _synthetic_only(
     setup: Setup, ks: Sequence[int], most: int, given: argparse.Namespace
-) -> list[Claim]:
-    sizes = sorted({1, most})
+) -> Results:
     methods = ["smotext", *given.controls]
-    alone = protocols.synthetic_only(setup, ks=ks, times=sizes, methods=methods)
-    each = itertools.product(ks, sizes, given.classifiers)
-    return [_retention(alone, judge, k, size, most) for k, size, judge in each]
+    return protocols.synthetic_only(setup, ks=ks, times=sorted({1, most}), methods=methods)
 
 
 def _few_shot(setup: Setup, k: int, times: int, given: argparse.Namespace) -> list[Claim]:
@@ -304,14 +311,24 @@ def _few_shot(setup: Setup, k: int, times: int, given: argparse.Namespace) -> li
     return found
 
 
-def _distillation(setup: Setup, k: int, times: int, given: argparse.Namespace) -> list[Claim]:
+def _distillation(setup: Setup, k: int, times: int, given: argparse.Namespace) -> Results:
+    methods = ["smotext", *_labelled(given)]
+    return protocols.distillation(setup, ks=[k], times=[times], methods=methods)
+
+
+def _labelled(given: argparse.Namespace) -> list[str]:
+    """Return the controls that have texts for a teacher to label."""
+    return [name for name in given.controls if name != "smote on vectors"]
+
+
+def _distilled(learnt: Results, k: int, times: int, given: argparse.Namespace) -> list[Claim]:
     """Hold a student's gain against real texts, other ways, and more real texts."""
-    others = [name for name in given.controls if name != "smote on vectors"]  # has no text to label
-    methods = ["smotext", *others]
-    learnt = protocols.distillation(setup, ks=[k], times=[times], methods=methods)
     ours = Arm("smotext", times, teacher=True)
     more = replace(ours, method=OTHERS)
-    but = {DISTILLED: (*methods, OTHERS), unwritten(DISTILLED): (*WRITERS, OTHERS)}
+    but = {
+        DISTILLED: ("smotext", *_labelled(given), OTHERS),
+        unwritten(DISTILLED): (*WRITERS, OTHERS),
+    }
     if _is_whole(given):
         but[DISTILLED_MOST] = ("smotext", OTHERS)
     found: list[Claim] = []
@@ -401,7 +418,9 @@ def _claim(
     return Claim(claim, results.split.name, judge, *ends, holds=bool(holds), told=told)
 
 
-def _write(plan: Plan, claims: list[Claim], given: argparse.Namespace) -> None:
+def _write(
+    plan: Plan, claims: list[Claim], texts: list[dict[str, Any]], given: argparse.Namespace
+) -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     told = {
         "machine": described(),
@@ -409,6 +428,7 @@ def _write(plan: Plan, claims: list[Claim], given: argparse.Namespace) -> None:
         "asked": _asked(given),
         "plan": asdict(plan),
         "claims": [asdict(claim) for claim in claims],
+        "texts": texts,
     }
     path = given.out / "paper.json"
     plain = json.loads(json.dumps(told), parse_constant=lambda _: None)  # no NaN in JSON

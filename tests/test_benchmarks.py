@@ -113,10 +113,18 @@ def test_claims_are_measured_and_held_against_their_goals(run: Any, folder: Path
     other = folder / "again"
     run(paper, *asked, *told_again, "--hours", 9, "--out", other)
     assert json.loads((other / "paper.json").read_text())["plan"] == told["plan"]
+    like = {row["method"]: row for row in told["texts"] if "kept, tfidf-logreg" in row}
+    assert set(like) == {"smotext", "paraphrase", "duplication"}
+    assert like["duplication"]["near_real"] == like["duplication"]["made"] == 1
+    labelled = {r["method"]: r["label_agreement"] for r in told["texts"] if r["label_agreement"]}
+    assert set(labelled) == {*like, "other real texts"}
     names = {claim["claim"] for claim in told["claims"]}
     # 2 of 40 is what can be had of these, and the goal is for 1:50
     assert {"imbalance, 1:20", claims.OWN, claims.DISTILLED_REAL, "retention, k = 10"} <= names
     page = (folder / "paper.md").read_text().splitlines()
+    share = f"{labelled['smotext']:.0%}"
+    line = next(row for row in page if row.startswith("| tickets | smotext | 10 |"))
+    assert line.split(" | ")[3:5] == [share, f"{like['smotext']['kept, embedding-logreg']:.0%}"]
     for goal in claims.GOALS:
         asked_of = (goal.claim, goal.classifier)
         held = [c["holds"] for c in told["claims"] if (c["claim"], c["classifier"]) == asked_of]

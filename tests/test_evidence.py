@@ -192,6 +192,23 @@ def test_a_teacher_s_labels_alone_and_on_other_real_texts_are_compared_with(spli
         protocols.distillation(setup, ks=[3], methods=["smote on vectors"])
 
 
+def test_a_teacher_tells_how_many_texts_are_of_the_class_they_were_made_for(
+    split, models, monkeypatch
+):
+    def mislabelled(real, n, models, random_state):
+        made = METHODS["duplication"](real, n, models, random_state)
+        wrong = np.roll(split.classes, 1)[np.searchsorted(split.classes, made.labels)]
+        half = np.arange(len(wrong)) % 2 == 0
+        return TrainingTexts(made.texts, np.where(half, wrong, made.labels))
+
+    monkeypatch.setitem(METHODS, "half of them wrong", mislabelled)
+    setup = Setup(split, models, ["tfidf-logreg"], 2, progress=False)
+    methods = ["half of them wrong", "duplication"]
+    found = protocols.distillation(setup, ks=[4], times=[1], methods=methods)
+    told = found.frame[found.frame["metric"] == "label_agreement"].groupby("method")["value"].mean()
+    assert told.to_dict() == {"half of them wrong": 0.5, "duplication": 1.0, OTHERS: 1.0}
+
+
 def test_wrong_labels_lose(split, models, monkeypatch):
     def shuffled(real, n, models, random_state):
         made = METHODS["duplication"](real, n, models, random_state)

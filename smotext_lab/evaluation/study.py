@@ -325,7 +325,14 @@ class _Pools:
             found += nearness(new.texts, self.sample.real.texts, self.study.models.encoder)
             found += [("distinct_2", distinct_2(new.texts))]
             found += [("compression_ratio", compression_ratio(new.texts))]
+        if new.texts and arm.teacher:
+            found += [("label_agreement", self._agreement(new))]
         return found
+
+    def _agreement(self, new: TrainingTexts) -> float:
+        """Return the share of texts to which the teacher gives the class they were made for."""
+        said = np.unique(self.sample.real.labels)[self._shares(new.texts).argmax(axis=1)]
+        return float(np.mean(said == new.labels))
 
     def examples(self, arms: Sequence[Arm], most: int = 6) -> pd.DataFrame:
         """Return the first texts of each method, class by class in turn."""
