@@ -98,8 +98,10 @@ are: `docs/evidence.md`.
 
 _LIMITS = """Means over the resamples, of as many new texts for each real one as the run asked for.
 *Of their class*: the share to which a teacher who learnt from the whole training part gives the
-class that they were made for; *other real texts* tell how often it is right. *Kept*: retention,
-where nothing but these was trained on. *Compression*: of the texts together; more is more alike.
+class that they were made for, and of real test texts how often it is right; what lies below that
+is drift of the label. (It learnt from the other real texts, and from what copies repeat.) *Kept*:
+retention, where nothing but these was trained on. *Compression*: of all together; more is more
+alike.
 """
 
 

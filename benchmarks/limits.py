@@ -27,9 +27,10 @@ def limits(results: Results, k: int, times: float) -> list[dict[str, Any]]:
     """Return a row for each method: means over the resamples of what its texts are like.
 
     ``label_agreement`` (of `distillation` alone) is the share to which the teacher, who learnt from
-    the whole training part, gives the class that they were made for; what it lacks is drift of the
-    label, or the teacher's error, as with the real texts among the methods. ``kept, CLASSIFIER``
-    (of `synthetic_only` alone) is the retention. None: not measured.
+    the whole training part, gives the class that they were made for; of real test texts, a row of
+    its own, how often it is right. What lies below that is drift of the label. (Copies and other
+    real texts, which it learnt from, lie above.) ``kept, CLASSIFIER`` (of `synthetic_only` alone)
+    is the retention. None: not measured.
     """
     there: dict[Arm, list[str]] = {}
     for arm, judge, at in results.cells:
@@ -45,6 +46,11 @@ def limits(results: Results, k: int, times: float) -> list[dict[str, Any]]:
                 facts[f"kept, {judge}"] = results.kept(arm, Arm(), judge, k).value
         known = {name: None if math.isnan(value) else value for name, value in facts.items()}
         rows.append({"dataset": results.split.name, "method": arm.method, "k": k, **known})
+    for arm, judge, at in results.cells:
+        if arm == Arm(teacher=True) and at == k:
+            right = results.mean(arm, judge, k, "teacher_accuracy")
+            told = {"method": "real test texts", "k": k, "label_agreement": right}
+            return [{"dataset": results.split.name, **told}, *rows]
     return rows
 
 

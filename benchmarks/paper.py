@@ -339,22 +339,26 @@ def _distilled(learnt: Results, k: int, times: int, given: argparse.Namespace) -
 
 
 def _robustness(setup: Setup, k: int, times: int, given: argparse.Namespace) -> list[Claim]:
-    """Ask whether noise costs less with new texts than without; say what it costs with others."""
     methods = ["smotext", *given.controls]
     noisy = protocols.robustness(setup, ks=[k], times=[times], methods=methods)
-    found: list[Claim] = []
-    for judge in given.classifiers:
-        lost = {arm: noisy.drop(arm, judge, k) for arm, name, _ in noisy.cells if name == judge}
-        ours, without = lost.pop(Arm("smotext", times)), lost.pop(Arm())
-        spared = noisy.drop_difference(Arm("smotext", times), Arm(), judge, k)
-        told = f"loses {without.value:.1%} without, {ours.value:.1%} with new texts"
-        if lost:
-            least = min(lost, key=lambda arm: lost[arm].value)
-            told += f", {lost[least].value:.1%} with {least}, the least of {len(lost)} others"
-        told += f"; {'clear' if spared.clear else 'not clear'} of 0"
-        holds = spared.value > 0
-        found.append(_claim(at(k, "robustness"), noisy, judge, spared, holds, told))
-    return found
+    return [_spared(noisy, judge, k, times) for judge in given.classifiers]
+
+
+def _spared(noisy: Results, judge: str, k: int, times: int) -> Claim:
+    """Whether noise costs less with new texts than without; in `told` what it costs with others."""
+    lost = {
+        arm: noisy.drop(arm, judge, k)
+        for arm, name, number in noisy.cells
+        if (name, number) == (judge, k)
+    }
+    ours, without = lost.pop(Arm("smotext", times)), lost.pop(Arm())
+    spared = noisy.drop_difference(Arm("smotext", times), Arm(), judge, k)
+    told = f"loses {without.value:.1%} without, {ours.value:.1%} with new texts"
+    if lost:
+        least = min(lost, key=lambda arm: lost[arm].value)
+        told += f", {lost[least].value:.1%} with {least}, the least of {len(lost)} others"
+    told += f"; {'clear' if spared.clear else 'not clear'} of 0"
+    return _claim(at(k, "robustness"), noisy, judge, spared, spared.value > 0, told)
 
 
 def _own_imbalance(setup: Setup, most: int, given: argparse.Namespace) -> list[Claim]:

@@ -125,6 +125,13 @@ def test_a_class_is_cut_to_the_ratio_of_the_others(split):
         assert others / counts[rare[0]] == 4
 
 
+def test_a_class_that_allows_the_ratio_is_left_whole(split):
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        counts, _ = protocols._cut(with_sizes(split, 14, 4, 4), 7, 200, rng)
+        assert max(counts.values()) / min(counts.values()) == 7
+
+
 def test_a_ratio_that_the_classes_are_too_small_for_is_told(setup, split):
     def asked(ratio, split=split, **other):
         one = replace(setup, split=split, resamples=1)
@@ -133,9 +140,9 @@ def test_a_ratio_that_the_classes_are_too_small_for_is_told(setup, split):
     with pytest.warns(UserWarning, match="topics: 1:50 was asked .* ratio is 1:8: .* 100 training"):
         asked(50)
     uneven = with_sizes(split, 15, 12, 8)
-    with pytest.warns(UserWarning, match="the ratio is 1:6 to 1:8: "):
+    with pytest.warns(UserWarning, match="the ratio is 1:8: "):
         asked(50, uneven, classes_per_resample=None)
-    with pytest.warns(UserWarning, match="the ratio is 1:4 to 1:8: "):
+    with pytest.warns(UserWarning, match="the ratio is 1:6 to 1:8: "):
         asked(50, uneven)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)

@@ -9,7 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import f1_score
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
 
 from smotext_lab import cache
 from smotext_lab.errors import DataError, ParameterError
@@ -24,6 +27,7 @@ from smotext_lab.evaluation.statistics import difference, retention, win_tie_los
 from smotext_lab.evaluation.study import OTHERS, Arm, Setup, Study
 from smotext_lab.evaluation.training import TrainingTexts
 from smotext_lab.evaluation.word_edits import aeda, eda
+from smotext_lab.reports import evidence
 
 
 @pytest.fixture
@@ -207,6 +211,79 @@ def test_a_teacher_tells_how_many_texts_are_of_the_class_they_were_made_for(
     found = protocols.distillation(setup, ks=[4], times=[1], methods=methods)
     told = found.frame[found.frame["metric"] == "label_agreement"].groupby("method")["value"].mean()
     assert told.to_dict() == {"half of them wrong": 0.5, "duplication": 1.0, OTHERS: 1.0}
+    right = found.frame.query("metric == 'teacher_accuracy'")
+    assert right["value"].between(0.5, 1).all()
+    assert set(right["method"]) == {"real"}
+
+
+def test_what_is_named_twice_is_measured_once(split, models):
+    once = quick(split, models, controls=["eda"]).frame.drop(columns="seconds")
+    twice = quick(split, models, ks=[4, 4], times=[2, 2], controls=["eda", "smotext", "eda"])
+    pd.testing.assert_frame_equal(twice.frame.drop(columns="seconds"), once)
+
+
+def test_a_name_that_there_is_not_is_told_before_a_text_is_written(split, models):
+    with pytest.raises(ParameterError, match="no method 'edda' .did you mean 'eda'"):
+        quick(split, models, controls=["edda"])
+    assert models.decoder.decoded == 0
+
+
+def test_fewer_texts_lack_the_share_that_was_refused():
+    made = TrainingTexts([f"{label}{n}" for label in "ab" for n in range(6)], np.repeat(["a"], 12))
+    made = replace(made, labels=np.array(["a"] * 6 + ["b"] * 6)).without({"b1", "b4"}, "copy: so")
+    assert made.refusals() == {"copy": 2}
+    half = made.share(0.5)
+    assert half.texts == ["a0", "a1", "a2", "b0", "b2"]
+    points = TrainingTexts([], made.labels[:0], points=np.eye(4), point_labels=np.array([*"aabb"]))
+    assert points.share(0.5).points.tolist() == np.eye(4)[[0, 2]].tolist()
+
+
+def test_texts_of_the_test_part_teach_nothing(split, models, monkeypatch):
+    def cheats(real, n, models, random_state):
+        rows = [row for c in n for row in np.flatnonzero(split.test_labels == c)[:4]]
+        return TrainingTexts([f"{split.test_texts[r]}!" for r in rows], split.test_labels[rows])
+
+    monkeypatch.setitem(METHODS, "cheats", cheats)
+    found = quick(split, models, controls=["cheats"])
+    told = found.frame[found.frame["method"] == "cheats"].groupby("metric")["value"].mean()
+    assert (told["n_new"], told["refused_test text"]) == (0, 12)
+    assert found.gain(Arm("cheats", 2), Arm(), "tfidf-logreg", 4).value == 0
+
+
+def test_cells_of_a_way_that_is_not_ours_go_by_its_code(split, models, monkeypatch, tmp_path):
+    def right(real, n, models, random_state):
+        return METHODS["duplication"](real, n, models, random_state)
+
+    def wrong(real, n, models, random_state):
+        made = METHODS["duplication"](real, n, models, random_state)
+        return TrainingTexts(made.texts, np.roll(made.labels, len(made.labels) // 2))
+
+    gains = []
+    for made in (right, wrong):
+        monkeypatch.setitem(METHODS, "mine", made)
+        found = quick(split, models, controls=["mine"], times=[8], store=tmp_path / "cells")
+        gains.append(found.gain(Arm("mine", 8), Arm(), "tfidf-logreg", 4).value)
+    assert gains[1] < gains[0] - 0.1
+
+
+def test_a_classifier_that_takes_no_weights_goes_without_what_needs_them(split, models):
+    nearest = make_pipeline(TfidfVectorizer(), KNeighborsClassifier(1))
+    setup = Setup(split, models, [nearest, "tfidf-logreg"], 2, progress=False)
+    found = protocols.class_imbalance(setup, ratios=[4], methods=["eda"])
+    weighted = [name for arm, name, _ in found.cells if arm.method == "class weights"]
+    assert weighted == ["tfidf-logreg"]
+    with pytest.raises(ParameterError, match="use a classifier whose fit has sample_weight"):
+        protocols.distillation(setup, ks=[3], times=[1], methods=["eda"])
+
+
+def test_regularisation_is_not_chosen_on_copies_of_what_was_learnt(word_encoder):
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice([*"abcdefgh"], 5)) for _ in range(40)]
+    labels = rng.permutation(np.repeat(["x", "y"], 20))  # there is nothing to learn
+    copies = TrainingTexts([*texts, *(f"{text}." for text in texts * 4)], np.tile(labels, 5))
+    model = text_classifier("embedding-logreg", word_encoder, 0)
+    model.fit(copies, np.array(["x", "y"]))
+    assert model._model.C == 0.1
 
 
 def test_wrong_labels_lose(split, models, monkeypatch):
@@ -232,6 +309,33 @@ def test_test_texts_in_the_training_part_are_refused(topics):
         Split.read(leaked, "leaky")
     dropped = Split.read(leaked, "leaky", overlap="drop")
     assert (len(dropped.test_texts), dropped.overlap) == (19, 1)
+    marked = pd.concat([frame, last.assign(split="train", text="- " + last["text"] + "!")])
+    with pytest.raises(DataError, match="1 of 20 test texts stand in the training part too"):
+        Split.read(marked, "leaky")
+    first = {"train_texts": [*dropped.train_texts, dropped.test_texts[0]]}
+    with pytest.raises(DataError, match="1 of 19 test texts stand in the training part too"):
+        replace(dropped, **first, train_labels=np.append(dropped.train_labels, "money"))
+
+
+def test_a_split_is_taken_however_it_is_written_and_said_where_it_is_not(topics):
+    texts, labels = topics(weather=20, money=20)
+    frame = pd.DataFrame({"text": texts, "label": labels, "split": ["Train", "TEST "] * 20})
+    assert Split.read(frame).test_texts == texts[1::2]
+    with pytest.warns(UserWarning, match="split says 'a', 'b', and not 'train'.*it is not used"):
+        Split.read(frame.assign(split=["a", "b"] * 20))
+
+
+def test_classes_of_too_few_texts_are_named(topics):
+    texts, labels = topics(weather=20, money=20, sport=8)
+    rare = [("a film", "film"), ("another film", "film")]
+    split = Split.read(
+        pd.DataFrame([*zip(texts, labels, strict=True), *rare]).set_axis(["text", "label"], axis=1)
+    )
+    assert split.too_small == ("film",)
+    fewer = split.with_texts(6).only(["weather", "money"])
+    assert fewer.too_small == ("film", "sport")
+    told = evidence.about(fewer, 10, "models")
+    assert "classes left out, of which there are too few texts: film, sport" in told
 
 
 def test_a_split_draws_disjoint_parts_and_keeps_at_most_the_rows_asked(topics):

@@ -240,6 +240,15 @@ def test_answers_name_every_classifier_with_its_own_verdict():
     assert said.startswith("help a (macro-F1 +0.100 [+0.050, +0.200]), hurt b (")
     assert " and make no clear difference to c (" in said
     assert "an unknown share (b, " in answers.shares({"a": good, "b": unknown})
+    assert [answers.share(each) for each in (good, unknown)] == ["10%", "unknown"]
+
+
+def test_the_answer_is_on_smotext_where_it_is_named(given, shown):
+    given |= {"most": 8, "ratios": [2, 4], "methods": ["duplication", "smotext"]}
+    _, pages = executed("class_imbalance", given | {"ratios": [4, 2], "quick": False})
+    assert any("At 1:4, filling the rare classes up (smotext) changes" in page for page in pages)
+    assert headline_of(shown)["ratio"] == 4
+    assert answers.leading(["eda", "aeda"]) == "eda"
 
 
 def test_a_method_without_texts_needs_a_classifier_of_vectors(studied):
@@ -269,6 +278,11 @@ def test_a_report_is_written_with_its_headline_first(given, tmp_path):
 def test_a_quick_run_is_cut_down_and_a_full_one_is_as_asked():
     asked = {"ks": [5, 10], "resamples": 10, "test_rows": 50, "max_classes": None}
     assert evidence.quickly(False, **asked) == asked
+    ways = ["smotext", "eda", "prompted", "random pairs"]
+    assert evidence.quickly(True, methods=ways, controls=["prompted"]) == {
+        "methods": ["smotext", "eda"],
+        "controls": ["prompted"],
+    }
     quick = evidence.quickly(True, **asked)
     assert quick == {"ks": [5], "resamples": 3, "test_rows": 50, "max_classes": 3}
     assert evidence.quickly(True, most=200, train_rows=5000) == {"most": 40, "train_rows": 2000}
@@ -291,6 +305,8 @@ def test_the_numbers_of_a_comparison_are_called_what_they_are(shown):
     evidence.show_compared(frame, title="gain", k="ratio")
     assert ["k = 50" in page["image/svg+xml"] for page in shown] == [True, False]
     assert "ratio = 50" in shown[1]["image/svg+xml"]
+    evidence.show_compared(frame.assign(gain=np.nan), title="gain")
+    assert "no gain is known" in shown[2].data
 
 
 def test_a_report_refuses_test_texts_in_the_training_part(topics, tmp_path):

@@ -536,6 +536,37 @@ def test_the_longest_run_is_counted_in_words_whatever_their_marks():
     assert found.tolist() == [4, 1, 0]
     whole = " ".join(f"w{n}" for n in range(50))
     assert longest_runs([whole], ["x " + whole + " y"]).tolist() == [50]
+    assert longest_runs([], others).tolist() == []
+    assert longest_runs(["a", ""], []).tolist() == [0, 0]
+
+
+def test_the_longest_runs_are_those_that_a_search_of_all_pairs_finds():
+    rng = np.random.default_rng(0)
+
+    def drawn(most: int, letters: int) -> list[str]:
+        sizes = rng.integers(0, 12, size=rng.integers(1, most))
+        return [" ".join(rng.choice([*"abcdefghij"][:letters], n)) for n in sizes]
+
+    def run(text: str, other: str) -> int:
+        words, more = text.split(), f" {' '.join(other.split())} "
+        parts = [words[i:j] for i in range(len(words)) for j in range(i + 1, len(words) + 1)]
+        return max((len(part) for part in parts if f" {' '.join(part)} " in more), default=0)
+
+    for letters in [2, 3, 10] * 20:
+        texts, others = drawn(4, letters), drawn(5, letters)
+        expected = [max(run(text, other) for other in others) for text in texts]
+        assert longest_runs(texts, others).tolist() == expected
+
+
+def test_the_longest_runs_of_long_copies_take_little_memory():
+    rng = np.random.default_rng(0)
+    text = " ".join(rng.integers(5000, size=20_000).astype(str))
+    tracemalloc.start()
+    try:
+        assert longest_runs([text], [text]).tolist() == [20_000]
+        assert tracemalloc.get_traced_memory()[1] < 100e6
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_vectors_of_real_texts_are_read_where_they_are_mapped(tmp_path, monkeypatch):

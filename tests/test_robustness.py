@@ -151,8 +151,11 @@ def test_every_noise_is_told_apart_and_drawn(results, monkeypatch):
 
 
 def test_the_claim_has_the_interval_of_the_difference(results):
-    claim = paper._robust(results, "tfidf-logreg", 4)
+    claim = paper._spared(results, "tfidf-logreg", 5, 4)
     spared = results.drop_difference(Arm("smotext", 4), Arm(), "tfidf-logreg", 5)
     assert (claim.value, claim.low, claim.high) == (spared.value, spared.low, spared.high)
     assert claim.holds
-    assert claim.told.endswith("with new texts; clear of 0")
+    other = results.drop(Arm("smotext", 1), "tfidf-logreg", 5).value
+    told = f"with new texts, {other:.1%} with real + 1 × smotext, the least of 1 others; clear of 0"
+    assert claim.told.endswith(told)
+    assert claim.claim == "robustness, k = 5"

@@ -53,7 +53,7 @@ class BagOfEmbeddings:
     array([1, 0])
     """
 
-    reads_points = False
+    reads_points, reads_weights = False, True
 
     def __init__(
         self,

@@ -14,12 +14,14 @@ from threadpoolctl import threadpool_limits
 from smotext_lab.encoders import Encoder
 from smotext_lab.errors import DataError, ParameterError, did_you_mean
 from smotext_lab.evaluation.training import TrainingTexts
+from smotext_lab.guards.words import fold
 
 __all__ = ["ClassifierName", "Remembering", "TextClassifier", "text_classifier"]
 
 ClassifierName = Literal["tfidf-logreg", "bag-of-embeddings", "embedding-logreg", "finetuned-bert"]
 
 _MARKS = r"\w+|[?!]"  # marks are words too: a question is known by its mark
+_WEIGHTS = "sample_weight"
 _STRENGTHS = (0.1, 1.0, 10.0, 100.0)  # of the inverse regularisation that is chosen among
 
 
@@ -30,9 +32,12 @@ class TextClassifier(Protocol):
     ----------
     reads_points : bool
         Whether it can learn from vectors that no text was written for.
+    reads_weights : bool
+        Whether texts can count more or less, as class weights and soft labels need.
     """
 
     reads_points: bool
+    reads_weights: bool
 
     def fit(self, train: TrainingTexts, classes: np.ndarray) -> None:
         """Learn; `classes`, sorted, are those of the columns of `predict_proba`."""
@@ -55,7 +60,8 @@ def text_classifier(
         *tfidf-logreg*: logistic regression on TF-IDF of words and pairs of words.
         *bag-of-embeddings*: the mean of word vectors that are learnt, see `BagOfEmbeddings`.
         *embedding-logreg*: logistic regression on the encoder's vectors, its regularisation
-        chosen by cross-validation inside the training part. *finetuned-bert*: the encoder
+        chosen by cross-validation inside the training part, copies of a text always together.
+        *finetuned-bert*: the encoder
         itself with a head, see `FinetunedBert`.
     encoder : Encoder
         Frozen; for *embedding-logreg*.
@@ -134,18 +140,19 @@ class _Estimator:
     reads_points = False
 
     def __init__(self, estimator: Any) -> None:
+        from sklearn.utils.validation import has_fit_parameter
+
         self.estimator = estimator
+        steps = getattr(estimator, "steps", None)
+        self.reads_weights = has_fit_parameter(steps[-1][1] if steps else estimator, _WEIGHTS)
+        self._weights = f"{steps[-1][0]}__{_WEIGHTS}" if steps else _WEIGHTS
 
     def fit(self, train: TrainingTexts, classes: np.ndarray) -> None:
         rows, labels, weights = _hardened(train, classes)
         _check(labels)
         self._classes = classes
         texts = [train.texts[row] for row in rows]
-        given: dict[str, Any] = {}
-        if weights is not None:
-            steps = getattr(self.estimator, "steps", None)
-            name = f"{steps[-1][0]}__sample_weight" if steps else "sample_weight"
-            given = {name: weights}
+        given = {} if weights is None else {self._weights: weights}
         self.estimator.fit(texts, labels, **given)
 
     def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
@@ -157,7 +164,7 @@ class _Estimator:
 class _Embedding:
     """Logistic regression on frozen vectors."""
 
-    reads_points = True
+    reads_points = reads_weights = True
 
     def __init__(self, encoder: Encoder, random_state: int) -> None:
         self.encoder = encoder
@@ -168,9 +175,11 @@ class _Embedding:
 
         rows, labels, weights = _hardened(train, classes)
         vectors = self.encoder.encode(train.texts)[rows]
+        same = np.unique([fold(text) for text in train.texts], return_inverse=True)[1][rows]
         if train.points is not None and train.point_labels is not None:
             vectors = np.concatenate([vectors, train.points])
             labels = np.concatenate([labels, train.point_labels])
+            same = np.concatenate([same, len(train) + np.arange(len(train.points))])
             if weights is not None:
                 weights = np.concatenate([weights, np.ones(len(train.points))])
         _check(labels)
@@ -178,28 +187,40 @@ class _Embedding:
         with threadpool_limits(1):  # few rows: more threads only wait for each other
             strength = 10.0
             if train.shares is None:
-                strength = self._strength(vectors, labels, weights)
+                strength = self._strength(vectors, labels, weights, same)
             self._model = LogisticRegression(C=strength, max_iter=500)
             self._model.fit(vectors, labels, sample_weight=weights)
 
     def _strength(
-        self, vectors: np.ndarray, labels: np.ndarray, weights: np.ndarray | None
+        self,
+        vectors: np.ndarray,
+        labels: np.ndarray,
+        weights: np.ndarray | None,
+        same: np.ndarray,
     ) -> float:
-        """Return the C of the best cross-validated loss; weights count in it as they do in fits."""
+        """Return the C of the best cross-validated loss; weights count in it as they do in fits.
+
+        Rows that are the `same` text stay together: a text is not held back from its copy.
+        """
         import sklearn
         from sklearn.linear_model import LogisticRegression
         from sklearn.metrics import get_scorer
-        from sklearn.model_selection import GridSearchCV, StratifiedKFold
+        from sklearn.model_selection import GridSearchCV, PredefinedSplit
 
-        folds = min(3, np.unique(labels, return_counts=True)[1].min())
+        texts = {label: np.unique(same[labels == label]) for label in np.unique(labels)}
+        folds = min(3, *map(len, texts.values()))
         if folds < 2:
             return 10.0
+        rng, part = np.random.default_rng(self.random_state), np.empty(len(labels), dtype=int)
+        for label, own in texts.items():
+            rows = labels == label
+            part[rows] = rng.permutation(len(own))[np.searchsorted(own, same[rows])] % folds
         with sklearn.config_context(enable_metadata_routing=True):
             search = GridSearchCV(
                 LogisticRegression(max_iter=300).set_fit_request(sample_weight=True),
                 {"C": _STRENGTHS},
                 scoring=get_scorer("neg_log_loss").set_score_request(sample_weight=True),
-                cv=StratifiedKFold(folds, shuffle=True, random_state=self.random_state),
+                cv=PredefinedSplit(part),
             )
             search.fit(vectors, labels, sample_weight=weights)
         return float(search.best_params_["C"])

@@ -45,7 +45,7 @@ class FinetunedBert:
     10
     """
 
-    reads_points = False
+    reads_points, reads_weights = False, True
 
     def __init__(
         self,

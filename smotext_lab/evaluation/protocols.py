@@ -17,7 +17,7 @@ from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.evaluation.classifiers import Remembering, text_classifier
 from smotext_lab.evaluation.noise import STRENGTHS, noises, noisy
 from smotext_lab.evaluation.splits import Split
-from smotext_lab.evaluation.study import OTHERS, Arm, Resample, Results, Setup, Study
+from smotext_lab.evaluation.study import OTHERS, Arm, Resample, Results, Setup, Study, identity_of
 from smotext_lab.evaluation.training import TrainingTexts
 
 __all__ = [
@@ -236,7 +236,7 @@ def distillation(
     DataError
         See `few_shot`.
     ParameterError
-        If a method writes no texts.
+        If a method writes no texts, or a classifier takes no weights.
 
     References
     ----------
@@ -256,6 +256,10 @@ def distillation(
     if "smote on vectors" in methods:
         msg = "a teacher labels texts, and 'smote on vectors' writes none: leave it out of methods"
         raise ParameterError(msg)
+    for each in setup.classifiers:
+        if not text_classifier(each, setup.models.encoder, setup.random_state).reads_weights:
+            msg = f"a teacher's soft labels are weights, which {each!r} takes none of in fit"
+            raise ParameterError(f"{msg}: use a classifier whose fit has sample_weight")
     setup = _enough(setup, ks)
     split = setup.split
     model = text_classifier(teacher, Remembering(setup.models.encoder), setup.random_state)
@@ -269,7 +273,7 @@ def distillation(
         others = _firsts(part, left, round(max(times) * k))
         return Resample(real, others=others)
 
-    study = Study("distillation", setup, teacher=_Named(model, str(teacher)))
+    study = Study("distillation", setup, teacher=_Named(model, identity_of(teacher)))
     return study.run(arms, ks, draw)
 
 
@@ -345,9 +349,16 @@ def _few(split: Split, k: int, rng: np.random.Generator) -> Resample:
 def _cut(
     split: Split, ratio: int, most: int, rng: np.random.Generator
 ) -> tuple[dict[str, int], np.ndarray]:
-    """Return how many texts of each class, and which classes are rare: a half, drawn."""
-    rare = rng.choice(split.classes, len(split.classes) // 2, replace=False)
+    """Return how many texts of each class, and which classes are rare: a half, drawn.
+
+    Drawn so that a class is left whole that allows the ratio, where there is one.
+    """
     counts = {label: min(most, n) for label, n in _sizes(split).items()}
+    enough = min(2 * ratio, max(counts.values()))  # as long as any class allows the ratio
+    while True:
+        rare = rng.choice(split.classes, len(split.classes) // 2, replace=False)
+        if max(n for label, n in counts.items() if label not in rare) >= enough:
+            break
     few = max(2, round(max(n for c, n in counts.items() if c not in rare) / ratio))
     counts |= {str(label): min(counts[str(label)], few) for label in rare}
     return counts, np.sort(rare)
@@ -357,8 +368,8 @@ def _say_ratio(setup: Setup, ratio: int, most: int) -> None:
     """Warn where `_cut` leaves more of a rare class than the ratio says, in some resample."""
     sizes = sorted(min(most, n) for n in _sizes(setup.split).values())
     n = min(setup.classes_per_resample or len(sizes), len(sizes))
-    # the largest class that is not cut, at its smallest: all that are smaller are drawn, not cut
-    least, largest = (min(ratio, round(sizes[at] / 2)) for at in (n - n // 2 - 1, -1))
+    # the largest class of a resample, which is not cut then: the smallest ones drawn, or all
+    least, largest = (min(ratio, round(sizes[at] / 2)) for at in (n - 1, -1))
     if least < ratio:
         msg = (
             f"{setup.split.name}: 1:{ratio} was asked for, and as no class is cut to less than 2 "

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 
 from smotext_lab.cache import content_key
 from smotext_lab.errors import DataError, ParameterError
+from smotext_lab.guards.words import fold
 
 __all__ = ["Split"]
 
@@ -29,6 +31,13 @@ class Split:
         Sorted.
     overlap : int
         Test texts that were left out because they stand in the training part.
+    too_small : tuple of str
+        Classes of the data that were left out because there are too few texts of them.
+
+    Raises
+    ------
+    DataError
+        If a test text stands in the training part, whatever its case, spaces and marks.
     """
 
     name: str
@@ -38,6 +47,13 @@ class Split:
     test_labels: np.ndarray
     classes: np.ndarray
     overlap: int = 0
+    too_small: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        learnt = {_same(text) for text in self.train_texts}
+        both = [text for text in self.test_texts if _same(text) in learnt]
+        if both:
+            raise DataError(_leak(self.name, len(both), len(self.test_texts), both[0]))
 
     @classmethod
     def read(
@@ -55,15 +71,18 @@ class Split:
         Parameters
         ----------
         frame : DataFrame
-            Where ``split`` is "test" for some rows and "train" for others, that is kept; else
-            `test_share` of each class is drawn. Texts that repeat within a part count once.
+            Where ``split`` is "test" for some rows and "train" for others, that is kept, and
+            rows of which it says something else are left out; where it says neither, a warning
+            says so. Else `test_share` of each class is drawn. Texts that repeat within a part
+            count once.
         name : str
         test_rows : int, default=500
             At most so many test texts, drawn within classes.
         test_share : float, default=0.4
         overlap : {"error", "drop"}, default="error"
-            What happens to test texts that also stand in the given training part, up to case
-            and white space: a classifier that has seen them is not tested by them.
+            What happens to test texts that also stand in the given training part, up to case,
+            white space and marks: a classifier that has seen them is not tested by them. Where
+            the parts are drawn here they are left out.
         random_state : int, default=0
 
         Raises
@@ -87,26 +106,25 @@ class Split:
             {
                 "text": frame["text"].astype(str),
                 "label": frame["label"].astype(str),
-                "split": frame.get("split", "train"),
+                "split": frame.get("split", pd.Series("train", frame.index)).map(_part),
             }
         ).reset_index(drop=True)  # frames put together may have a row's name twice
         data["same"] = data["text"].str.casefold().str.split().str.join(" ")
         data = data[data["same"] != ""].drop_duplicates(["same", "split"])
-        if not {"train", "test"} <= set(data["split"]):
+        given = {"train", "test"} <= set(data["split"])
+        if not given:
+            if data["split"].nunique() > 1:
+                _say_unused(name, data["split"])
             data = data.drop_duplicates("same").assign(split="train")
             drawn = data.groupby("label").sample(frac=test_share, random_state=random_state)
             data.loc[drawn.index, "split"] = "test"
         train, test = data[data["split"] == "train"], data[data["split"] == "test"]
-        both = test["same"].isin(set(train["same"]))
-        if both.any() and overlap == "error":
+        both = test["text"].map(_same).isin(set(train["text"].map(_same)))
+        if both.any() and given and overlap == "error":
             first = test.loc[both, "text"].iloc[0]
-            msg = (
-                f"{name}: {both.sum()} of {len(test)} test texts stand in the training part too, "
-                f"the first is {first[:60]!r}; take them out, or leave them out of the test "
-                f"with overlap='drop'"
-            )
-            raise DataError(msg)
+            raise DataError(_leak(name, int(both.sum()), len(test), first))
         test = test[~both]
+        every = np.unique(data["label"])
         train, test = _common(name, train, test)
         return cls(
             name,
@@ -115,6 +133,7 @@ class Split:
             *_thinned(test, test_rows, random_state),
             classes=np.unique(train["label"].to_numpy(dtype=str)),
             overlap=int(both.sum()),
+            too_small=tuple(every[~np.isin(every, train["label"])]),
         )
 
     @property
@@ -135,6 +154,7 @@ class Split:
             self.test_labels[test],
             kept,
             self.overlap,
+            self.too_small,
         )
 
     def with_texts(self, least: int) -> Split:
@@ -152,7 +172,33 @@ class Split:
                 f"two are needed; the largest have {sorted(counts.tolist())[-2:]}: ask for fewer"
             )
             raise DataError(msg)
-        return self.only(labels[counts >= least])
+        small = tuple(labels[counts < least].tolist())
+        return replace(self.only(labels[counts >= least]), too_small=(*self.too_small, *small))
+
+
+def _same(text: str) -> str:
+    """Return what texts have in common that differ in case, spaces and marks alone."""
+    return fold(text) or " ".join(text.split())  # of marks alone: they say something then
+
+
+def _part(said: Any) -> str:
+    return str(said).strip().casefold()
+
+
+def _leak(name: str, both: int, tested: int, first: str) -> str:
+    return (
+        f"{name}: {both} of {tested} test texts stand in the training part too, the first is "
+        f"{first[:60]!r}; take them out, or leave them out of the test with overlap='drop'"
+    )
+
+
+def _say_unused(name: str, said: pd.Series) -> None:
+    there = ", ".join(map(repr, said.unique()[:4].tolist()))
+    msg = (
+        f"{name}: the column split says {there}, and not 'train' for some rows and 'test' for "
+        f"others, so it is not used: both parts are drawn"
+    )
+    warnings.warn(msg, UserWarning, stacklevel=3)
 
 
 def _common(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -24,9 +25,10 @@ from smotext_lab.evaluation.results import CLEAN, Arm, Results
 from smotext_lab.evaluation.splits import Split
 from smotext_lab.evaluation.thesaurus import wordnet
 from smotext_lab.evaluation.training import TrainingTexts
+from smotext_lab.guards.words import fold
 from smotext_lab.identity import described, models_of
 
-__all__ = ["CLEAN", "OTHERS", "Arm", "Resample", "Results", "Setup", "Study"]
+__all__ = ["CLEAN", "OTHERS", "Arm", "Resample", "Results", "Setup", "Study", "identity_of"]
 
 OTHERS = "other real texts"
 """The method of an arm that gets real texts that were not drawn, for a teacher to label."""
@@ -132,6 +134,7 @@ class Study:
         self.store = Cells(setup.store)
         self.tests = {CLEAN: self.split.test_texts, **(tests or {})}
         self.teacher = teacher
+        self.tested = {folded for text in self.split.test_texts if (folded := fold(text))}
         self._identity = self._identified()
 
     def run(
@@ -142,12 +145,17 @@ class Study:
     ) -> Results:
         """Return the results of every arm, for each `k` and resample.
 
-        What is kept already is not done again; an interruption loses the cell in hand alone.
+        What is named twice is measured once: counted twice, it would narrow its interval. What is
+        kept already is not done again; an interruption loses the cell in hand alone.
         """
         from tqdm.auto import tqdm
 
+        arms = list(dict.fromkeys(arms))
+        for arm in arms:
+            if arm.makes and arm.method != OTHERS:
+                method(arm.method)  # a name that there is not is told before anything is written
         cells: dict[tuple[Arm, str, Any], list[Cell]] = {}
-        every = [(k, number) for k in ks for number in range(self.setup.resamples)]
+        every = [(k, n) for k in dict.fromkeys(ks) for n in range(self.setup.resamples)]
         examples = refused = pd.DataFrame()
         total = len(every) * len(arms) * len(self.classifiers)
         with tqdm(total=total, desc=self.protocol, disable=not self.setup.progress) as bar:
@@ -170,7 +178,9 @@ class Study:
         )
         if arm.method == "smote on vectors" and not model.reads_points:
             return None
-        judge = _identity_of(self.classifiers[name])
+        if arm.method == "class weights" and not model.reads_weights:
+            return None
+        judge = identity_of(self.classifiers[name])
         key = content_key(self._identity, asdict(arm), judge, which, pools.digest(arm))
         found = self.store.get(key)
         if found is not None:
@@ -251,7 +261,7 @@ class _Constant:
     Where there are none at all, every class is as likely.
     """
 
-    reads_points = True
+    reads_points = reads_weights = True
 
     def __init__(self, classes: np.ndarray) -> None:
         self._known = classes
@@ -289,7 +299,7 @@ class _Pools:
     def digest(self, arm: Arm) -> tuple[Any, ...]:
         """Return what stands for the texts that `arm` trains on."""
         others = self.sample.others.texts if arm.method == OTHERS and self.sample.others else None
-        return self._real, self.seed, self._size(arm), others
+        return self._real, self.seed, self._size(arm), others, _code_of(arm)
 
     def training(self, arm: Arm) -> TrainingTexts:
         """Return what `arm` trains on."""
@@ -315,7 +325,8 @@ class _Pools:
     def facts(self, arm: Arm) -> list[tuple[str, float]]:
         """Return how many new texts there are, what was refused, how near to real ones they are."""
         if not arm.makes:
-            return [("n_train", float(len(self.sample.real)))]
+            found = [("n_train", float(len(self.sample.real)))]
+            return [*found, ("teacher_accuracy", self._accuracy())] if arm.teacher else found
         new = self._new(arm)
         wanted = _wanted(self.sample.real.labels, arm.times)
         found = [("n_asked", float(sum(wanted.values())))]
@@ -326,13 +337,19 @@ class _Pools:
             found += [("distinct_2", distinct_2(new.texts))]
             found += [("compression_ratio", compression_ratio(new.texts))]
         if new.texts and arm.teacher:
-            found += [("label_agreement", self._agreement(new))]
+            found += [("label_agreement", self._agreement(new.texts, new.labels))]
         return found
 
-    def _agreement(self, new: TrainingTexts) -> float:
-        """Return the share of texts to which the teacher gives the class they were made for."""
-        said = np.unique(self.sample.real.labels)[self._shares(new.texts).argmax(axis=1)]
-        return float(np.mean(said == new.labels))
+    def _accuracy(self) -> float:
+        """Return how often the teacher is right of test texts, which it did not learn from."""
+        split = self.study.split
+        rows = np.flatnonzero(np.isin(split.test_labels, self.sample.real.labels))
+        return self._agreement([split.test_texts[row] for row in rows], split.test_labels[rows])
+
+    def _agreement(self, texts: list[str], labels: np.ndarray) -> float:
+        """Return the share of texts to which the teacher gives the class they are said to be of."""
+        said = np.unique(self.sample.real.labels)[self._shares(texts).argmax(axis=1)]
+        return float(np.mean(said == labels))
 
     def examples(self, arms: Sequence[Arm], most: int = 6) -> pd.DataFrame:
         """Return the first texts of each method, class by class in turn."""
@@ -368,14 +385,19 @@ class _Pools:
         if (arm.method, most) not in self._made:
             self._made[arm.method, most] = self._make(arm.method, _wanted(labels, most))
         made = self._made[arm.method, most]
-        return made if arm.times == most else made.first(_wanted(labels, arm.times))
+        if arm.times is None or most is None or arm.times == most:
+            return made
+        if arm.method == OTHERS:
+            return made.first(_wanted(labels, arm.times))
+        return made.share(arm.times / most)  # what was refused is missed at every size alike
 
     def _make(self, name: str, wanted: dict[str, int]) -> TrainingTexts:
         if name == OTHERS:
             others = self.sample.others
             assert others is not None  # noqa: S101 - the protocol that has the arm draws them
             return others
-        return method(name)(self.sample.real, wanted, self.study.models, self.seed)
+        made = method(name)(self.sample.real, wanted, self.study.models, self.seed)
+        return made.without(self.study.tested, "test text: stands in the test part")
 
 
 def _wanted(labels: np.ndarray, times: float | None) -> dict[str, int]:
@@ -392,7 +414,20 @@ def _name(classifier: Any) -> str:
     return classifier if isinstance(classifier, str) else repr(classifier)
 
 
-def _identity_of(classifier: Any) -> str:
+def _code_of(arm: Arm) -> str | None:
+    """Return what stands for a way of making texts that is not ours, whose code no key holds."""
+    if not arm.makes or arm.method == OTHERS:
+        return None
+    made = method(arm.method)
+    if getattr(made, "__module__", "").startswith(f"{__package__}."):
+        return None
+    try:
+        return inspect.getsource(made)
+    except (OSError, TypeError):  # typed where there is no file, or an object
+        return repr(made)
+
+
+def identity_of(classifier: Any) -> str:
     """Return what stands for a classifier: an estimator's repr leaves out what is long."""
     import pickle
 

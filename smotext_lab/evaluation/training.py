@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from smotext_lab.errors import DataError
+from smotext_lab.guards.words import fold
 
 __all__ = ["TrainingTexts"]
 
@@ -96,6 +97,36 @@ class TrainingTexts:
     def softened(self, shares: np.ndarray) -> TrainingTexts:
         """Return the same texts with a teacher's soft labels."""
         return replace(self, shares=shares)
+
+    def share(self, share: float) -> TrainingTexts:
+        """Return the first such share of the texts, or of the points, of each class."""
+        there = self.labels if self.point_labels is None else self.point_labels
+        sizes = zip(*np.unique(there, return_counts=True), strict=True)
+        return self.first({str(label): round(share * int(n)) for label, n in sizes})
+
+    def without(self, folded: Container[str], reason: str) -> TrainingTexts:
+        """Return the same without the texts that are `folded` ones, which count as refused.
+
+        Parameters
+        ----------
+        folded : container of str
+            As `guards.words.fold` makes them.
+        reason : str
+        """
+        out = np.array([fold(text) in folded for text in self.texts], dtype=bool)
+        if not out.any():
+            return self
+        refused = pd.DataFrame({"text": np.array(self.texts, dtype=object)[out]})
+        refused = refused.assign(label=self.labels[out], reason=reason)
+        before = [] if self.refused is None else [self.refused]
+        return replace(
+            self,
+            texts=[text for text, gone in zip(self.texts, out, strict=True) if not gone],
+            labels=self.labels[~out],
+            weights=None if self.weights is None else self.weights[~out],
+            shares=None if self.shares is None else self.shares[~out],
+            refused=pd.concat([*before, refused], ignore_index=True),
+        )
 
     def first(self, wanted: Mapping[str, int]) -> TrainingTexts:
         """Return, of each class, the first so many texts and the first so many points."""

@@ -133,24 +133,56 @@ def longest_runs(texts: Sequence[str], others: Sequence[str]) -> np.ndarray:
     >>> longest_runs(["The rain fell all day."], ["Then the rain fell on us."]).tolist()
     [3]
     """
-    kept = [fold(text).split() for text in others]
-    runs: list[set[tuple[str, ...]]] = []  # by length, as far as it is asked for
+    if not texts:
+        return np.zeros(0, dtype=np.int64)
+    parts = [fold(text).split() for text in (*others, *texts)]
+    ranks = _ranks(parts)
+    starts = np.cumsum([0, *(len(words) + 1 for words in parts)])[:-1]
+    places = np.arange(len(ranks[0]))
+    of_others = places < starts[len(others)]
+    order = np.argsort(ranks[-1])
+    # the runs that go on longest alike stand nearest in the order: one before, one after
+    best = np.zeros(len(order), dtype=np.int64)
+    for turned in (order, order[::-1]):
+        at = np.maximum.accumulate(np.where(of_others[turned], places, -1))
+        there = at >= 0
+        mine, theirs = turned[there], turned[at[there]]
+        best[mine] = np.maximum(best[mine], _alike(ranks, mine, theirs))
+    return np.maximum.reduceat(best, starts[len(others) :])
 
-    def known(run: list[str]) -> bool:
-        runs.extend(
-            {tuple(words[i : i + n]) for words in kept for i in range(len(words) - n + 1)}
-            for n in range(len(runs) + 1, len(run) + 1)
+
+def _ranks(parts: Sequence[Sequence[str]]) -> list[np.ndarray]:
+    """Return the order of the runs of 1, 2, 4, … words that begin at each word and at each end.
+
+    Equal runs have equal ranks, and each end is like no other (prefix doubling: Manber and Myers,
+    "Suffix arrays", SIAM Journal on Computing 22, 1993).
+    """
+    number: dict[str, int] = {}
+    ids: list[int] = []
+    for end, words in enumerate(parts):
+        ids += [number.setdefault(word, len(number)) for word in words]
+        ids.append(-1 - end)
+    ranks = [np.unique(np.array(ids), return_inverse=True)[1]]
+    longest, step = max(map(len, parts)), 1
+    while step <= longest:
+        last = ranks[-1].astype(np.int64)
+        after = np.concatenate([last[step:] + 1, np.zeros(min(step, len(last)), np.int64)])
+        ranks.append(np.unique(last * (len(last) + 1) + after, return_inverse=True)[1])
+        step *= 2
+    return ranks
+
+
+def _alike(ranks: list[np.ndarray], one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return how many words the runs at two places have in common from there on."""
+    common = np.zeros(len(one), dtype=np.int64)
+    for level in range(len(ranks) - 1, -1, -1):
+        both = np.maximum(one, other) + common < len(ranks[0])
+        same = np.zeros(len(one), dtype=bool)
+        same[both] = (
+            ranks[level][one[both] + common[both]] == ranks[level][other[both] + common[both]]
         )
-        return tuple(run) in runs[len(run) - 1]
-
-    found = []
-    for text in texts:
-        words, best = fold(text).split(), 0
-        for start in range(len(words)):
-            while start + best < len(words) and known(words[start : start + best + 1]):
-                best += 1
-        found.append(best)
-    return np.array(found, dtype=np.int64)
+        common[same] += 2**level
+    return common
 
 
 def _longest_run(hits: np.ndarray) -> tuple[int, int]:

@@ -6,7 +6,7 @@ judged only by the encoder that chose its texts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,12 @@ from smotext_lab.evaluation.statistics import Effect
 from smotext_lab.evaluation.study import Arm, Results
 from smotext_lab.reports.evidence import effect_figures
 
-__all__ = ["by_classifier", "changes", "gains", "kept", "shares", "verdicts"]
+__all__ = ["by_classifier", "changes", "gains", "kept", "leading", "share", "shares", "verdicts"]
+
+
+def leading(methods: Sequence[str]) -> str:
+    """Return the method that a report answers for: *smotext* where it is named, else the first."""
+    return "smotext" if "smotext" in methods else methods[0]
 
 
 def gains(results: Results, arm: Arm, over: Arm, k: Any) -> dict[str, Effect]:
@@ -84,6 +89,11 @@ def changes(effects: Mapping[str, Effect]) -> str:
     '+0.100 [+0.050, +0.200] (tfidf-logreg)'
     """
     return _listed(f"{_signed(e)} ({name})" for name, e in effects.items())
+
+
+def share(effect: Effect) -> str:
+    """Return a share in percent, or that it is unknown."""
+    return "unknown" if np.isnan(effect.value) else f"{effect.value:.0%}"
 
 
 def shares(effects: Mapping[str, Effect]) -> str:

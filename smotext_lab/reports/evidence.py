@@ -52,15 +52,20 @@ _QUICK = {
     "n_candidates": 1,
 }
 _REFUSED = "refused_"
+_NAMED = 8  # classes, where more are left out
+_WRITTEN = ("paraphrase", "random pairs", "prompted")  # by a language model, as SMOTExT's are
 _LISTS = ("ks", "times", "ratios")
+_WAYS = ("methods", "controls")
 _LEAST = 50  # training texts that no class is cut below
 
 
 def quickly(quick: bool, **asked: Any) -> dict[str, Any]:
     """Return the settings of a run, cut down where it should be a quick look only.
 
-    Lists keep their first value; ``resamples``, ``train_rows``, ``test_rows``, ``max_classes``,
-    ``most`` and ``n_candidates`` are capped, also where they are None, which is no cap.
+    Lists of numbers keep their first value, and of the ways to be compared those are left out that
+    a language model writes for, but SMOTExT; ``resamples``, ``train_rows``, ``test_rows``,
+    ``max_classes``, ``most`` and ``n_candidates`` are capped, also where they are None, which is
+    no cap.
 
     Examples
     --------
@@ -71,6 +76,8 @@ def quickly(quick: bool, **asked: Any) -> dict[str, Any]:
     def cut(name: str, value: Any) -> Any:
         if name in _LISTS:
             return value[:1]
+        if name in _WAYS:
+            return [way for way in value if way not in _WRITTEN] or value
         if name not in _QUICK:
             return value
         return _QUICK[name] if value is None else min(value, _QUICK[name])
@@ -200,6 +207,11 @@ def about(
     ]
     if split.overlap:
         told.append(f"{split.overlap} test texts left out that stand in the training part")
+    if split.too_small:
+        names = ", ".join(label[:40] for label in split.too_small[:_NAMED])
+        more = len(split.too_small) - _NAMED
+        names += f" and {more} more" if more > 0 else ""
+        told.append(f"classes left out, of which there are too few texts: {names}")
     if left_out:
         told.append(f"too few texts for {k} = {', '.join(map(str, sorted(left_out)))}")
     return "; ".join(told) + "."
@@ -347,8 +359,12 @@ def show_compared(
     figures, whose intervals are in ``low`` and ``high``; at `line` nothing is gained or lost.
     """
     import altair as alt
+    from IPython.display import display
 
     drawn = grouped(frame.dropna(subset=[value]), k)
+    if drawn.empty:
+        display(html_page(f"<p>Nothing to draw: no {inert(value)} is known.</p>"))
+        return
     parts = [
         _gains(rows, title, value, line).properties(title=charts.label(group, 60))
         for group, rows in drawn.groupby("group", sort=False)
