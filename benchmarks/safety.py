@@ -30,7 +30,7 @@ from scipy.stats import binomtest
 from tqdm import tqdm
 
 from benchmarks.machine import described
-from smotext_lab import Guards, SMOTEInterpolator, XRAGDecoder
+from smotext_lab import Guards, SMOTEInterpolator, XRAGDecoder, load_dataset
 from smotext_lab.guards import BlockedWords
 from smotext_lab.guards.blocked import masked
 from smotext_lab.interpolators import plan_exactly
@@ -62,9 +62,9 @@ class Pool:
 
     @classmethod
     def read(cls, path: Path, decoder: XRAGDecoder, random_state: int) -> Pool:
-        frame = pd.read_csv(path)
-        if "split" in frame:
-            frame = frame[frame["split"] == "test"]
+        frame = load_dataset(path, duplicates="drop")
+        tests = frame["split"] == "test"
+        frame = frame[tests] if tests.any() else frame
         harmless = frame["text"].map(lambda text: BLOCKED.find(text) is None)
         pool = frame[harmless].sample(min(POOL, int(harmless.sum())), random_state=random_state)
         pool = pool[pool.groupby("label")["label"].transform("size") > 1]  # each has a neighbour

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -132,6 +133,14 @@ class _TransformerEncoder(LazyWeights):
             self._loaded = load_encoder_model(self.name, self.dtype, self.device)
         return cast("tuple[Any, Any]", self._loaded)
 
+    def _positions(self) -> int:
+        """Return how many tokens the model itself reads at most."""
+        model = self._models()[0]
+        most = getattr(model.config, "max_position_embeddings", None) or sys.maxsize
+        table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
+        padding = getattr(table, "padding_idx", None)  # RoBERTa's kind counts from behind it
+        return int(most if padding is None else most - padding - 1)
+
     def encode(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
         """Return one vector a text.
 
@@ -200,8 +209,9 @@ class _TransformerEncoder(LazyWeights):
         if self.long_texts == "truncate":
             self.lengths_ = TextLengths(len(texts), touched, self.lengths_.mean_words)
             if touched:
+                most = min(self.max_length, self._positions())
                 warnings.warn(
-                    f"{touched} of {len(texts)} texts are longer than the {self.max_length} "
+                    f"{touched} of {len(texts)} texts are longer than the {most} "
                     f"tokens that {self.name} reads and were cut there; long_texts='sentences' "
                     f"reads them whole",
                     stacklevel=3,
@@ -235,11 +245,12 @@ class _TransformerEncoder(LazyWeights):
     def _tokenize(self, tokenizer: Any, texts: list[str]) -> tuple[list[list[int]], np.ndarray]:
         # a text of a million characters is cut before the tokenizer sees it: no token that
         # the model reads lies beyond 32 characters a token
-        short = [text[: 32 * self.max_length] for text in texts]
+        most = min(self.max_length, self._positions())
+        short = [text[: 32 * most] for text in texts]
         full = tokenizer(short, add_special_tokens=True, verbose=False)["input_ids"]
-        cut = np.array([len(row) > self.max_length for row in full], bool)
+        cut = np.array([len(row) > most for row in full], bool)
         if cut.any():
-            full = tokenizer(short, truncation=True, max_length=self.max_length)["input_ids"]
+            full = tokenizer(short, truncation=True, max_length=most)["input_ids"]
         return cast("list[list[int]]", full), cut
 
     def _pool(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import itertools
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ from smotext_lab.engines.base import Engine, Generated, Sampling
 from smotext_lab.engines.drawing import log_probability
 from smotext_lab.engines.transformers import TransformersEngine
 from smotext_lab.engines.vllm import outside
+from smotext_lab.errors import ModelError
 from smotext_lab.models import fingerprint, load_llm, model_path
 
-__all__ = ["PLACEHOLDER", "Writer"]
+__all__ = ["PLACEHOLDER", "Writer", "end_tokens", "positions"]
 
 PLACEHOLDER = "{xrag}"
 XRAG_TOKEN = "<xRAG>"  # noqa: S105 - a token of text, not a secret
@@ -85,17 +87,14 @@ class Writer:
         embedding = model.get_input_embeddings().weight.detach().cpu()
         hidden = embedding.shape[1]
         bridge.check(encoder.fingerprint, encoder.dim, fingerprint(llm), hidden)
-        ends = model.generation_config.eos_token_id
-        ends = [tokenizer.eos_token_id] if ends is None else ends
-        ends = [ends] if isinstance(ends, int) else list(ends)
-        end = ends[0] if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+        ends = end_tokens(llm, model, tokenizer)
         if ours:
             runs: Engine = TransformersEngine(model, ends)
         else:
             runs = outside(engine).start(model, tokenizer, ends, bridge.lora)
         before, after = _prompt_embeds(embedding, tokenizer, prompt)
         lock = threading.Lock()
-        return cls(model, tokenizer, bridge.eval(), runs, end, before, after, embedding, lock)
+        return cls(model, tokenizer, bridge.eval(), runs, ends[0], before, after, embedding, lock)
 
     @torch.inference_mode()
     def soft_tokens(self, vectors: torch.Tensor, **asked: torch.Tensor | None) -> torch.Tensor:
@@ -123,6 +122,9 @@ class Writer:
         """
         lora = self.bridge.lora
         found: Iterator[Generated] | None = None
+        room = positions(self.model) - soft.shape[1]
+        if sampling.max_new_tokens > room:
+            sampling = replace(sampling, max_new_tokens=max(1, room))
         more = True
         while more:
             part: list[Generated] = []
@@ -181,6 +183,28 @@ class Writer:
     def text(self, ids: np.ndarray) -> str:
         """Return the text of token ids, white space as single blanks."""
         return " ".join(self.tokenizer.decode(ids, skip_special_tokens=True).split())
+
+
+def end_tokens(llm: str, model: Any, tokenizer: Any) -> list[int]:
+    """Return the tokens that end a text; the first is the one that a bridge is taught.
+
+    Raises
+    ------
+    ModelError
+        If neither the tokenizer nor the model names one.
+    """
+    own, said = tokenizer.eos_token_id, model.generation_config.eos_token_id
+    others = [said] if isinstance(said, int) else list(said or [])
+    ends = list(dict.fromkeys([*([] if own is None else [own]), *others]))
+    if not ends:
+        msg = f"{llm} names no token that ends a text: set eos_token in its tokenizer"
+        raise ModelError(msg)
+    return ends
+
+
+def positions(model: Any) -> int:
+    """Return how many tokens the LLM reads at most, as far as its config says."""
+    return int(getattr(model.config, "max_position_embeddings", None) or sys.maxsize)
 
 
 def _prompt_embeds(

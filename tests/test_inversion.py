@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.inversion import __main__ as benchmark
 from benchmarks.inversion import bridges, curve, decoding, goals, overlap, scoring, summary
-from benchmarks.inversion.sets import LabelledSet, read_set
+from benchmarks.inversion.sets import LabelledSet, names_of, read_set
 from benchmarks.inversion.summary import Estimate, jackknife, over_sets, ratio
 from smotext_lab.bridges import load_bridge
 from smotext_lab.encoders import BertEncoder
@@ -99,7 +99,7 @@ def test_retrieval_finds_the_nearest_corpus_sentence(
 ) -> None:
     found = run(tmp_path, "--corpus", str(corpus), "--searches", "greedy", "--forms", "left")
     encoder = BertEncoder(str(tiny_encoder))
-    points = read_set(labelled, encoder, 6, 0).points[0].vectors
+    points = read_set(labelled, encoder, 6, 0, name="it").points[0].vectors
     near = points @ encoder.encode(corpus.read_text().splitlines()).T
     row = next(r for r in found["rows"] if r["bridge"] == goals.RETRIEVAL)
     assert row["cosine"] == pytest.approx(near.max(axis=1).mean(), abs=2e-3)
@@ -148,7 +148,7 @@ def test_a_finished_run_decodes_nothing_again(
 def test_texts_and_pairs_are_as_many_and_no_text_is_its_own_judge(
     labelled: Path, tiny_encoder: Path
 ) -> None:
-    of = read_set(labelled, BertEncoder(str(tiny_encoder)), 20, 0)
+    of = read_set(labelled, BertEncoder(str(tiny_encoder)), 20, 0, name="it")
     vectors, blends = of.points
     assert len(vectors) == len(blends) == 20
     assert not set(of.texts) & set(of.train_texts)
@@ -159,6 +159,19 @@ def test_texts_and_pairs_are_as_many_and_no_text_is_its_own_judge(
     np.testing.assert_allclose(cosines, 1, atol=1e-6)
 
 
+def test_sets_of_one_file_name_are_told_apart() -> None:
+    named = names_of([Path("a/test.csv"), Path("b/test.csv.gz"), Path("b/c/test.csv")])
+    assert named == ["a/test", "b/test", "c/test"]
+    assert names_of([Path("x/sst2.csv.gz"), Path("x/trec6.csv")]) == ["sst2", "trec6"]
+    with pytest.raises(DataError, match="named twice"):
+        names_of([Path("a.csv"), Path("./a.csv")])
+
+
+def test_a_set_that_is_too_small_says_what_to_ask_for(labelled: Path, tiny_encoder: Path) -> None:
+    with pytest.raises(DataError, match="0 for judges to learn from"):
+        read_set(labelled, BertEncoder(str(tiny_encoder)), 500, 0, name="small")
+
+
 def test_the_test_split_is_decoded_where_there_is_one(
     topics: Callable[..., Any], tiny_encoder: Path, tmp_path: Path
 ) -> None:
@@ -167,7 +180,7 @@ def test_the_test_split_is_decoded_where_there_is_one(
     frame.loc[12, "text"] = frame.loc[0, "text"]  # the same text in both
     path = tmp_path / "split.csv"
     frame.to_csv(path, index=False)
-    of = read_set(path, BertEncoder(str(tiny_encoder)), 500, 0)
+    of = read_set(path, BertEncoder(str(tiny_encoder)), 500, 0, name="it")
     assert set(of.texts) == set(frame["text"][12:])
     assert set(of.train_texts) == set(frame["text"][1:12])
 

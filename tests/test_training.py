@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 import shutil
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,12 +18,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import BertModel, GPT2Config, GPT2LMHeadModel
 
 from smotext_lab.bridges import LexicalBridge, load_bridge, split_words
 from smotext_lab.decoders import XRAGDecoder
 from smotext_lab.encoders import BertEncoder
-from smotext_lab.errors import BridgeError, DataError, ParameterError
-from smotext_lab.training import RefiningRecipe, stage, train_bridge
+from smotext_lab.errors import BridgeError, DataError, ModelError, ParameterError
+from smotext_lab.models import load_llm
+from smotext_lab.training import RefiningRecipe, lexical, stage, train_bridge
 from smotext_lab.training.checkpoints import load_checkpoint
 from smotext_lab.training.corpus import encode_corpus, read_corpus
 from smotext_lab.training.lexical import LexicalRecipe
@@ -29,6 +33,7 @@ from smotext_lab.training.log import TrainingLog
 from smotext_lab.training.loss import summed_loss
 from smotext_lab.training.trainer import Batches, BridgeRecipe
 from smotext_lab.training.words import build_lexicon, word_ids
+from smotext_lab.writer import end_tokens
 
 RECIPE = BridgeRecipe(n_words=3, n_learnt=2, rank=4, batch_size=16, steps=30, warmup=5)
 HEAD = LexicalRecipe(epochs=4, batch_size=32)
@@ -76,8 +81,6 @@ def test_the_head_learns_the_words(trained: Path) -> None:
 
 
 def test_the_loss_falls(train: Callable[..., Any], trained: Path, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     train(tmp_path, recipe=replace(RECIPE, steps=1))
     assert log(trained, "tokens")[-1]["unseen_loss"] < log(tmp_path, "tokens")[-1]["unseen_loss"]
 
@@ -122,8 +125,6 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
 def test_a_new_run_starts_from_shipped_weights_alone(
     train: Callable[..., Any], trained: Path, tmp_path: Path
 ) -> None:
-    from dataclasses import replace
-
     train(tmp_path, start_from=trained, recipe=replace(RECIPE, steps=10))
     before = log(trained, "tokens")[-1]["unseen_loss"]
     assert log(tmp_path, "tokens")[-1]["unseen_loss"] < before + 0.05
@@ -133,8 +134,6 @@ def test_a_new_run_starts_from_shipped_weights_alone(
 def test_fitting_a_bridge_says_what_it_gained_on_held_back_texts(
     train: Callable[..., Any], trained: Path, tmp_path: Path
 ) -> None:
-    from dataclasses import replace
-
     bridge = train(tmp_path, start_from=trained, recipe=replace(RECIPE, steps=20))
     training = bridge.facts.training
     assert training["start_loss"] == pytest.approx(
@@ -147,8 +146,6 @@ def test_fitting_a_bridge_says_what_it_gained_on_held_back_texts(
 def test_training_that_gains_nothing_ends_early_with_the_best_weights(
     train: Callable[..., Any], trained: Path, tmp_path: Path
 ) -> None:
-    from dataclasses import replace
-
     ruinous = replace(RECIPE, learning_rate=0.5, evaluate_every=3, patience=2, steps=300)
     bridge = train(tmp_path, start_from=trained, recipe=ruinous)
     losses = [line["unseen_loss"] for line in log(tmp_path, "tokens") if "unseen_loss" in line]
@@ -200,8 +197,6 @@ def test_hints_are_learnt(trained: Path) -> None:
 def test_a_checkpoint_of_another_recipe_is_not_taken_up(
     train: Callable[..., Any], trained: Path
 ) -> None:
-    from dataclasses import replace
-
     with pytest.raises(ParameterError, match="another recipe"):
         train(trained, recipe=replace(RECIPE, learning_rate=5e-4))
 
@@ -234,8 +229,6 @@ def test_a_checkpoint_or_a_head_of_other_texts_or_another_start_is_not_taken_up(
 def test_starting_from_a_bridge_of_another_shape_is_refused(
     train: Callable[..., Any], trained: Path, tmp_path: Path
 ) -> None:
-    from dataclasses import replace
-
     with pytest.raises(BridgeError, match="n_words = 3, the recipe 4"):
         train(tmp_path, start_from=trained, recipe=replace(RECIPE, n_words=4, n_learnt=1))
     for name, other in (("rank", 0), ("rank", 8), ("last_layers", 1), ("lora_scale", 1.0)):
@@ -246,8 +239,6 @@ def test_starting_from_a_bridge_of_another_shape_is_refused(
 def test_a_bridge_without_lora_gets_one_and_one_of_the_last_layers_goes_on(
     train: Callable[..., Any], tmp_path: Path
 ) -> None:
-    from dataclasses import replace
-
     train(tmp_path / "plain", recipe=replace(RECIPE, rank=0, steps=2))
     last = replace(RECIPE, last_layers=1, steps=12)
     train(tmp_path / "last", start_from=tmp_path / "plain", recipe=last)
@@ -273,8 +264,6 @@ def test_texts_that_cannot_be_learnt_from_are_counted_in_one_sentence(
 def test_a_run_for_some_minutes_goes_on_as_it_had_planned(
     train: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dataclasses import replace
-
     step = stage.BridgeTrainer.train_step
 
     def stop_at_6(self: Any, *args: Any) -> float:
@@ -341,8 +330,6 @@ def other_llm(kind: str, tiny_llm: Path, folder: Path) -> Path:
 def test_other_kinds_of_llm_are_trained_and_write(
     corpus: Path, tiny_encoder: Path, tiny_llm: Path, tmp_path: Path, kind: str, rank: int
 ) -> None:
-    from dataclasses import replace
-
     llm, out = other_llm(kind, tiny_llm, tmp_path / "llm"), tmp_path / "out"
     recipe = replace(RECIPE, steps=3, rank=rank)
     train_bridge(
@@ -399,6 +386,174 @@ def test_a_killed_run_goes_on_to_the_loss_of_an_unbroken_one(
     assert ends[0] == pytest.approx(ends[1], abs=1e-3)
 
 
+def test_a_kill_while_the_words_are_learnt_loses_no_step(
+    train: Callable[..., Any], trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = lexical.HeadTrainer.train_step
+    taken: list[int] = []
+
+    def die_at_20(self: Any) -> float:
+        taken.append(self.step)
+        if len(taken) == 21:
+            raise RuntimeError
+        return step(self)
+
+    monkeypatch.setattr(lexical.HeadTrainer, "train_step", die_at_20)
+    with pytest.raises(RuntimeError):
+        train(tmp_path, checkpoint_minutes=0)
+    train(tmp_path, recipe=replace(RECIPE, steps=1))
+    assert taken == [*range(21), *range(20, 46)]
+    whole, broken = (load_bridge(out).head for out in (trained, tmp_path))
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(broken.state_dict()[name], value, atol=2e-3, rtol=1e-2)
+    assert not (tmp_path / "work/head-part.safetensors").exists()
+
+
+def test_a_run_for_some_minutes_is_measured_ten_times_and_kept_as_soon_as_it_is_planned(
+    train: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = stage.BridgeTrainer.train_step
+    seconds = itertools.count(step=0.1)
+
+    def stop_at_11(self: Any, batch: Any) -> float:
+        if self.step == 11:
+            raise RuntimeError
+        return step(self, batch)
+
+    monkeypatch.setattr(stage.time, "monotonic", lambda: next(seconds))
+    monkeypatch.setattr(stage.BridgeTrainer, "train_step", stop_at_11)
+    long = replace(RECIPE, evaluate_every=250)
+    with pytest.raises(RuntimeError):
+        train(tmp_path, recipe=long, minutes=1)
+    facts = load_checkpoint(tmp_path / "work/checkpoint.safetensors")[1]
+    assert facts["step"] == 10
+    assert facts["recipe"]["evaluate_every"] == facts["recipe"]["steps"] // 10 > 10
+    monkeypatch.setattr(stage.BridgeTrainer, "train_step", step)
+    train(tmp_path, recipe=long, minutes=1)
+    told = [line["step"] for line in log(tmp_path, "tokens") if "unseen_loss" in line]
+    assert told[:3] == [0, facts["recipe"]["evaluate_every"], 2 * facts["recipe"]["evaluate_every"]]
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"batch_size": 0}, "batch_size must be 1 or more, not 0"),
+        ({"rank": -1}, "rank must be 0 or more, not -1"),
+        ({"word_dropout": 1.5}, "word_dropout must be 0 to 1, not 1.5"),
+        ({"n_words": 0, "n_learnt": 0}, "the LLM would be given nothing"),
+    ],
+)
+def test_numbers_out_of_range_are_named(asked: dict[str, Any], told: str) -> None:
+    with pytest.raises(ParameterError, match=told):
+        BridgeRecipe(**asked)
+
+
+def test_a_bridge_of_words_alone_is_trained_and_writes(
+    train: Callable[..., Any], tmp_path: Path, tiny_encoder: Path, tiny_llm: Path
+) -> None:
+    train(tmp_path, recipe=replace(RECIPE, n_learnt=0, steps=2))
+    encoder = BertEncoder(str(tiny_encoder))
+    decoder = XRAGDecoder(str(tiny_llm), tmp_path, encoder=encoder, max_new_tokens=4)
+    assert len(decoder.decode(encoder.encode(["rain snow"]))) == 1
+
+
+def test_a_bridge_is_not_trained_onto_the_one_it_starts_from(
+    train: Callable[..., Any], trained: Path
+) -> None:
+    with pytest.raises(ParameterError, match="is the bridge to start from"):
+        train(trained, start_from=trained)
+
+
+def test_words_that_are_learnt_otherwise_are_not_taken_up(
+    train: Callable[..., Any], trained: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained, tmp_path / "mine")
+    with pytest.raises(ParameterError, match="another recipe"):
+        train(tmp_path / "mine", lexical=replace(HEAD, epochs=1))
+    with pytest.raises(ParameterError, match="another recipe"):
+        train(tmp_path / "mine", split=list)
+
+
+def test_an_llm_that_scales_its_embeddings_is_refused(
+    train: Callable[..., Any], tiny_llm: Path, tmp_path: Path, corpus: Path, tiny_encoder: Path
+) -> None:
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+    folder = shutil.copytree(tiny_llm, tmp_path / "gemma")
+    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "head_dim": 8}
+    size = len((folder / "tokenizer.json").read_text())  # more than enough
+    config = Gemma3TextConfig(vocab_size=size, intermediate_size=8, **shape, eos_token_id=1)
+    Gemma3ForCausalLM(config).save_pretrained(folder)
+    with pytest.raises(ModelError, match="scales its embeddings or logits"):
+        train_bridge(
+            [corpus], out=tmp_path, encoder=str(tiny_encoder), llm=str(folder), recipe=RECIPE
+        )
+
+
+def test_texts_end_where_the_tokenizer_says_whatever_the_config_does(
+    tiny_llm: Path, tiny_encoder: Path, trained: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny_llm, tmp_path / "llm")
+    for name in ("config.json", "generation_config.json"):
+        told = json.loads((folder / name).read_text()) | {"eos_token_id": 2}
+        (folder / name).write_text(json.dumps(told))
+    llm = load_llm(str(folder))
+    assert end_tokens("it", *llm) == [1, 2]
+    llm[1].eos_token = None
+    llm[0].generation_config.eos_token_id = None
+    with pytest.raises(ModelError, match="it names no token that ends a text"):
+        end_tokens("it", *llm)
+
+
+def test_models_that_read_few_tokens_are_trained_and_write(
+    corpus: Path, tiny_llm: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    short = {}
+    for name, folder in {"llm": tiny_llm, "encoder": tiny_encoder}.items():
+        short[name] = shutil.copytree(folder, tmp_path / name)
+    # a position is a row of a table in these
+    model = GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=len(load_llm(str(tiny_llm))[1]),
+            n_positions=12,
+            n_embd=16,
+            n_layer=1,
+            n_head=2,
+            eos_token_id=1,
+            bos_token_id=1,
+        )
+    )
+    for weights in short["llm"].glob("*.safetensors"):
+        weights.unlink()
+    model.save_pretrained(short["llm"])
+    bert = BertModel.from_pretrained(tiny_encoder)
+    bert.embeddings.position_embeddings = torch.nn.Embedding(10, bert.config.hidden_size)
+    bert.config.max_position_embeddings = 10
+    bert.save_pretrained(short["encoder"])
+    encoder = BertEncoder(str(short["encoder"]))
+    with pytest.warns(UserWarning, match="longer than the 10 tokens"):
+        assert encoder.encode(["rain " * 30]).shape == (1, 16)
+    train_bridge(
+        [corpus],
+        out=tmp_path / "out",
+        encoder=str(short["encoder"]),
+        llm=str(short["llm"]),
+        recipe=replace(RECIPE, rank=0, steps=2),
+        lexical=HEAD,
+    )
+    decoder = XRAGDecoder(str(short["llm"]), tmp_path / "out", encoder=encoder, max_new_tokens=64)
+    assert len(decoder.decode(encoder.encode(["rain snow"]))) == 1
+
+
+def test_a_log_tells_a_step_that_was_taken_twice_once(tmp_path: Path) -> None:
+    told = TrainingLog(tmp_path)
+    for step, loss in [(10, 3.0), (20, 2.0), (10, 2.9), (20, 1.9)]:
+        told.write(stage="tokens", step=step, loss=loss)
+    told.write(stage="tokens", step=20, unseen_loss=1.5)
+    lines = [(line["step"], line.get("loss")) for line in told.lines()]
+    assert lines == [(10, 2.9), (20, 1.9), (20, None)]
+
+
 def test_minutes_set_the_number_of_steps(train: Callable[..., Any], tmp_path: Path) -> None:
     bridge = train(tmp_path, minutes=0.02)
     assert 10 <= bridge.facts.training["recipe"]["steps"] < 10_000
@@ -421,13 +576,14 @@ def test_an_unknown_kind_and_a_small_corpus_are_refused(
     ("name", "content"),
     [
         ("a.jsonl", '{"text": "rain  now"}\n{"text": ""}\n{"text": "goal"}\n'),
+        ("a.JSONL", '\ufeff{"text": "rain  now"}\n\n{"text": null}\n{"text": "goal"}\n'),
+        ("a.tsv", "text\tlabel\nrain now\tx\ngoal\ty\n"),
+        ("a.CSV", "\ufefftext,label\nrain now,x\ngoal,z\n"),
         ("a.csv", 'text,label\n"rain\nnow",x\n,y\ngoal,z\n'),
         ("a.txt", "rain now\n\ngoal\nrain now\n"),
     ],
 )
 def test_corpus_formats_give_the_same_texts(tmp_path: Path, name: str, content: str) -> None:
-    import gzip
-
     plain, packed = tmp_path / name, tmp_path / f"{name}.gz"
     plain.write_text(content)
     packed.write_bytes(gzip.compress(content.encode()))
@@ -439,6 +595,8 @@ def test_corpus_formats_give_the_same_texts(tmp_path: Path, name: str, content: 
     [
         ("a.jsonl", b'{"text": "x"}\nnope\n', "line 2: not a JSON object"),
         ("a.csv", b"body\nx\n", "no column 'text'; its columns: body"),
+        ("a.parquet", b"PAR1", "give a corpus as .jsonl, .csv, .tsv or plain text, not .parquet"),
+        ("a.txt.gz", gzip.compress(b"rain and snow")[:-9], "cannot be read as UTF-8 text"),
         ("a.txt", b"caf\xe9\n", "cannot be read as UTF-8"),
         ("a.txt", b"\n", "holds no text"),
     ],
@@ -447,6 +605,21 @@ def test_corpus_mistakes_are_named(tmp_path: Path, name: str, content: bytes, me
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=message):
         read_corpus([tmp_path / name])
+
+
+def test_a_long_cell_and_half_a_character_are_read(tmp_path: Path) -> None:
+    long = "rain " * 40_000
+    (tmp_path / "a.csv").write_text(f"text\n{long}\n")
+    (tmp_path / "a.jsonl").write_text('{"text": "hi \\ud83d"}\n')
+    assert read_corpus([tmp_path / "a.csv", tmp_path / "a.jsonl"]) == [long.strip(), "hi ?"]
+
+
+def test_vectors_of_another_pooling_are_not_taken_up(tiny_encoder: Path, tmp_path: Path) -> None:
+    texts = ["rain snow", "goal"]
+    mean, cls = (BertEncoder(str(tiny_encoder), pooling=each) for each in ("mean", "cls"))
+    encode_corpus(texts, mean, tmp_path)
+    found = encode_corpus(texts, cls, tmp_path)
+    np.testing.assert_allclose(found, cls.encode(texts), atol=1e-3)
 
 
 def test_encoding_the_corpus_goes_on_where_it_stopped(

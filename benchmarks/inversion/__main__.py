@@ -24,10 +24,11 @@ from benchmarks.inversion.goals import RETRIEVAL, goals_of
 from benchmarks.inversion.overlap import check_overlap
 from benchmarks.inversion.retrieval import Retrieval
 from benchmarks.inversion.scoring import Scorer
-from benchmarks.inversion.sets import LabelledSet, Points, read_set
+from benchmarks.inversion.sets import LabelledSet, Points, names_of, read_set
 from benchmarks.inversion.summary import Estimate, flat, over_sets, summarise
 from benchmarks.machine import described
 from smotext_lab import BertEncoder
+from smotext_lab.errors import ParameterError
 from smotext_lab.models import DEFAULT_ENCODER, DEFAULT_LLM
 
 _SHOWN = (
@@ -42,8 +43,14 @@ Way = tuple[str, str, str]
 def main(arguments: list[str] | None = None) -> None:
     given = _parser().parse_args(arguments)
     encoder = BertEncoder(given.encoder)
-    sets = [read_set(path, encoder, given.n, given.random_state) for path in given.sets]
+    sets = [
+        read_set(path, encoder, given.n, given.random_state, name=name)
+        for path, name in zip(given.sets, names_of(given.sets), strict=True)
+    ]
     overlap = check_overlap(sets, given.check_overlap) if given.check_overlap else None
+    if len(dict(given.bridge or [])) < len(given.bridge or []):
+        msg = "two bridges have one name: give each --bridge a NAME of its own"
+        raise ParameterError(msg)
     runs = {
         name: BridgeRun(folder, given.llm, encoder, given.cache, given.random_state)
         for name, folder in given.bridge or [("shipped", "default")]

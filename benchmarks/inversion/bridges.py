@@ -29,7 +29,7 @@ __all__ = ["VARIANTS"]
 VARIANTS: dict[str, tuple[str, BridgeRecipe]] = {
     "xrag": ("mlp2x_gelu", BridgeRecipe(rank=0)),
     "xrag-lora": ("mlp2x_gelu", BridgeRecipe()),
-    "lexical-untrained": ("lexical", BridgeRecipe(rank=0, steps=0)),
+    "lexical-untrained": ("lexical", BridgeRecipe(rank=0, steps=0, n_learnt=0)),
     "lexical-frozen": ("lexical", BridgeRecipe(rank=0)),
     "lexical-lora": ("lexical", BridgeRecipe()),
 }

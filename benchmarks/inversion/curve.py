@@ -27,6 +27,7 @@ from scipy.optimize import OptimizeWarning, curve_fit
 
 from smotext_lab.charts import MUTED, PALETTE, label, plain_rows, styled, svg
 from smotext_lab.errors import DataError
+from smotext_lab.training.log import read_log as training_log
 
 __all__ = ["Fit", "fit_curve", "read_log"]
 
@@ -80,10 +81,9 @@ class Fit:
 
 def read_log(path: Path) -> pd.DataFrame:
     """Return ``texts_seen`` and ``unseen_loss`` of a training log, in the order of the texts."""
-    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
     rows = [
         {"texts_seen": line["texts_seen"], "unseen_loss": line["unseen_loss"]}
-        for line in lines
+        for line in training_log(path)
         if line.get("stage") == "tokens" and {"texts_seen", "unseen_loss"} <= line.keys()
     ]
     if not rows:

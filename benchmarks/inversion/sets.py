@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,33 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(packed.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def read_set(path: str | Path, encoder: Encoder, n: int, random_state: int) -> LabelledSet:
+def names_of(paths: Sequence[Path]) -> list[str]:
+    """Return what the sets of some files are called: the stem, with folders where it comes again.
+
+    Raises
+    ------
+    DataError
+        If a file is named twice.
+    """
+    whole = [Path(path).resolve() for path in paths]
+    if len(set(whole)) < len(whole):
+        msg = "a set is named twice: name each file once"
+        raise DataError(msg)
+    for folders in range(max(len(path.parts) for path in whole)):
+        names = [_called(path, folders) for path in whole]
+        if len(set(names)) == len(names):
+            return names
+    return [str(path) for path in whole]
+
+
+def _called(path: Path, folders: int) -> str:
+    parts = path.parent.parts[len(path.parent.parts) - folders :]
+    return "/".join([*parts, path.name.partition(".")[0]])
+
+
+def read_set(
+    path: str | Path, encoder: Encoder, n: int, random_state: int, *, name: str
+) -> LabelledSet:
     """Read a labelled file and draw `n` of its test texts and as many pairs of neighbours.
 
     Where the file has no test split, the texts that are not drawn are those judges learn from.
@@ -99,10 +126,10 @@ def read_set(path: str | Path, encoder: Encoder, n: int, random_state: int) -> L
     train = frame[frame["split"] == "train"].drop(index=drawn.index, errors="ignore")
     # a text that stands in both parts would be its own judge
     train = train[~train["text"].isin(set(drawn["text"]))]
-    name = Path(path).name.partition(".")[0]
     if len(drawn) < 2 or train["label"].nunique() < 2:
         msg = (
-            f"{name} leaves {len(drawn)} texts to decode and {len(train)} for judges to learn from"
+            f"{name} leaves {len(drawn)} texts to decode and {len(train)} for judges to learn from "
+            f"(--n {n}): ask for fewer with --n, or give a file with a test split"
         )
         raise DataError(msg)
     texts, labels = drawn["text"].tolist(), drawn["label"].to_numpy()

@@ -176,7 +176,8 @@ class LexicalBridge(Bridge):
             known = self._embed(ids, embedding)
         known = known + share[..., None] * self.confidence
         learnt = self.projector(vectors * vectors.shape[-1] ** 0.5)
-        learnt = learnt.view(len(vectors), -1, self.facts.hidden)
+        n_learnt = self.facts.n_tokens - self.facts.n_words
+        learnt = learnt.view(len(vectors), n_learnt, self.facts.hidden)
         if hints is not None:
             # learnt tokens are long vectors, beside which a hint must not be nothing
             table = self.hints * self.facts.hidden**0.5

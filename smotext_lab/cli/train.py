@@ -104,6 +104,7 @@ Candidates = Annotated[
 RefiningEvery = Annotated[
     int | None, typer.Option(help="Steps between measurements.", show_default="40")
 ]
+Pause = Annotated[float, typer.Option(help="Minutes between checkpoints.")]
 Epochs = Annotated[
     float | None, typer.Option(help="Passes over the corpus for the words.", show_default="3")
 ]
@@ -112,7 +113,7 @@ Epochs = Annotated[
 def train_bridge(
     *,
     corpus: Corpus,
-    out: OutFolder,
+    out: OutFolder = Path("bridge"),
     encoder: Encoder = "all-MiniLM-L6-v2",
     llm: Llm = "SmolLM2-135M-Instruct",
     kind: Kind = "lexical",
@@ -133,6 +134,7 @@ def train_bridge(
     evaluate_every: EvaluateEvery = None,
     patience: Patience = None,
     epochs: Epochs = None,
+    checkpoint_minutes: Pause = 4.0,
 ) -> None:
     """Train a bridge from an encoder to a language model.
 
@@ -170,6 +172,7 @@ def train_bridge(
         minutes=minutes,
         start_from=start_from,
         text=text,
+        checkpoint_minutes=checkpoint_minutes,
         random_state=random_state,
     )
     if start_from is not None:

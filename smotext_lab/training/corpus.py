@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
@@ -15,19 +17,21 @@ from tqdm.auto import tqdm
 from smotext_lab.encoders import Encoder
 from smotext_lab.errors import DataError
 
-__all__ = ["encode_corpus", "read_corpus"]
+__all__ = ["encode_corpus", "read_by", "read_corpus"]
 
 _CHUNK = 8192
+_LONGEST = 2**31 - 1  # characters of a cell of a table
+_OTHER_TABLES = {".json", ".parquet", ".xls", ".xlsx", ".feather", ".arrow"}
 
 
 def read_corpus(paths: Iterable[str | Path], text: str = "text") -> list[str]:
-    """Return the texts of JSON Lines, CSV or plain text files, ``.gz`` or not.
+    """Return the texts of JSON Lines, CSV, TSV or plain text files, ``.gz`` or not.
 
     Parameters
     ----------
     paths : iterable of path
-        ``.jsonl`` and ``.csv`` files have a column named `text`; in any other file each
-        line is a text.
+        ``.jsonl``, ``.csv`` and ``.tsv`` files have a column named `text`; in any other file
+        each line is a text.
     text : str, default="text"
 
     Returns
@@ -38,14 +42,15 @@ def read_corpus(paths: Iterable[str | Path], text: str = "text") -> list[str]:
     Raises
     ------
     DataError
-        If a file is missing, is not UTF-8 or has no such column, or no text is left.
+        If a file is missing, is cut or not UTF-8, has no such column or is a table of another
+        kind, or no text is left.
     """
     texts: list[str] = []
     for path in map(Path, paths):
         try:
             with _opened(path) as file:
-                texts += [" ".join(t.split()) for t in _texts_of(path, file, text)]
-        except (OSError, UnicodeDecodeError) as error:
+                texts += [" ".join(_whole(t).split()) for t in _texts_of(path, file, text)]
+        except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
             msg = f"corpus file {path} cannot be read as UTF-8 text: {error}"
             raise DataError(msg) from None
     texts = [t for t in dict.fromkeys(texts) if t]  # one held back must not be trained on as well
@@ -56,17 +61,26 @@ def read_corpus(paths: Iterable[str | Path], text: str = "text") -> list[str]:
 
 
 def _opened(path: Path) -> IO[str]:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8")
-    return path.open(encoding="utf-8", newline="")
+    # -sig: without the mark that Excel puts before the first character
+    if path.suffix.lower() == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
+
+
+def _whole(text: str) -> str:
+    """Return a text without halves of characters, which no tokenizer takes."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _texts_of(path: Path, file: IO[str], column: str) -> Iterator[str]:
-    suffix = next((s for s in reversed(path.suffixes) if s != ".gz"), "")
-    if suffix == ".csv":
-        import csv
-
-        rows = csv.DictReader(file)
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    suffix = next((s for s in reversed(suffixes) if s != ".gz"), "")
+    if suffix in _OTHER_TABLES:
+        msg = f"{path}: give a corpus as .jsonl, .csv, .tsv or plain text, not {suffix}"
+        raise DataError(msg)
+    if suffix in {".csv", ".tsv"}:
+        csv.field_size_limit(_LONGEST)
+        rows = csv.DictReader(file, delimiter="," if suffix == ".csv" else "\t")
         if column not in (rows.fieldnames or []):
             msg = (
                 f"{path} has no column {column!r}; its columns: {', '.join(rows.fieldnames or [])}"
@@ -75,8 +89,11 @@ def _texts_of(path: Path, file: IO[str], column: str) -> Iterator[str]:
         yield from (row[column] or "" for row in rows)
     elif suffix in {".jsonl", ".ndjson"}:
         for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
             try:
-                yield str(json.loads(line)[column])
+                said = json.loads(line)[column]
+                yield "" if said is None else str(said)
             except (ValueError, KeyError, TypeError):
                 msg = f"{path}, line {number}: not a JSON object with a {column!r} field"
                 raise DataError(msg) from None
@@ -102,7 +119,7 @@ def encode_corpus(texts: Sequence[str], encoder: Encoder, folder: Path) -> np.nd
     folder.mkdir(parents=True, exist_ok=True)
     path, state = folder / "vectors.npy", folder / "vectors.json"
     digest = hashlib.sha256("\n".join(texts).encode())
-    digest.update(encoder.fingerprint.encode())
+    digest.update(read_by(encoder).encode())
     key, done = digest.hexdigest(), 0
     if path.is_file() and state.is_file():
         known = json.loads(state.read_text("utf-8"))
@@ -122,6 +139,12 @@ def encode_corpus(texts: Sequence[str], encoder: Encoder, folder: Path) -> np.nd
             bar.update(len(part))
         bar.close()
     return np.load(path, mmap_mode="r")
+
+
+def read_by(encoder: Encoder) -> str:
+    """Return what stands for an encoder and the way it reads."""
+    how = [str(getattr(encoder, name, "")) for name in ("pooling", "long_texts", "max_length")]
+    return " ".join([encoder.fingerprint, *how])
 
 
 def _write_aside(path: Path, text: str) -> None:

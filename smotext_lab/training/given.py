@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from smotext_lab.bridges import BridgeFacts
 from smotext_lab.encoders import BertEncoder, Encoder
+from smotext_lab.errors import ModelError
 from smotext_lab.models import fingerprint, load_llm
-from smotext_lab.training.corpus import encode_corpus
+from smotext_lab.training.corpus import encode_corpus, read_by
 from smotext_lab.training.trainer import BridgeRecipe
+from smotext_lab.writer import end_tokens
 
 __all__ = ["Data", "Ends"]
 
@@ -38,7 +41,7 @@ class Data:
         """Return what stands for the texts, which are held back, and the models."""
         digest = hashlib.sha256("\n".join(self.texts).encode("utf-8", "surrogatepass"))
         digest.update(self.unseen.tobytes())
-        digest.update(f"{ends.encoder.fingerprint} {fingerprint(ends.llm)}".encode())
+        digest.update(f"{read_by(ends.encoder)} {fingerprint(ends.llm)}".encode())
         return digest.hexdigest()[:16]
 
 
@@ -53,11 +56,25 @@ class Ends:
 
     @classmethod
     def load(cls, encoder: str | Encoder, llm: str) -> Ends:
-        """Load both."""
+        """Load both.
+
+        Raises
+        ------
+        ModelError
+            If the LLM scales its embeddings or its logits, which training does not, or ends no
+            text.
+        """
         encoder = BertEncoder(encoder) if isinstance(encoder, str) else encoder
         model, tokenizer = load_llm(llm, "auto", "cpu")  # where we train
         model.set_attn_implementation("eager")  # faster for short texts on a CPU
+        _check_plain(llm, model)
+        end_tokens(llm, model, tokenizer)  # told before hours of encoding
         return cls(encoder, llm, model, tokenizer)
+
+    @property
+    def end(self) -> int:
+        """The token that ends a text."""
+        return end_tokens(self.llm, self.model, self.tokenizer)[0]
 
     def facts(self, kind: str, recipe: BridgeRecipe) -> BridgeFacts:
         """Return what is to be known of a bridge between the two."""
@@ -71,3 +88,20 @@ class Ends:
             n_words=recipe.n_words,
             lora_scale=recipe.lora_scale if recipe.rank else 0.0,
         )
+
+
+def _check_plain(llm: str, model: Any) -> None:
+    scaled = [
+        name
+        for name in ("logits_scaling", "final_logit_softcapping", "logit_scale")
+        if getattr(model.config, name, None) not in (None, 1, 1.0)
+    ]
+    if type(model.get_input_embeddings()) is not nn.Embedding:
+        scaled.append(type(model.get_input_embeddings()).__name__)
+    if scaled:
+        msg = (
+            f"{llm} ({type(model).__name__}) scales its embeddings or logits "
+            f"({', '.join(scaled)}), as Gemma, Granite and Cohere do, and training does not: "
+            f"choose an LLM of Llama's, Qwen2's, GPT-NeoX's, OPT's or GPT-2's kind"
+        )
+        raise ModelError(msg)

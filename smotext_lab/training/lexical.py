@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
-from tqdm.auto import tqdm
 
 from smotext_lab.bridges import LexicalHead
+from smotext_lab.training.checkpoints import load_optimizer, optimizer_tensors
 from smotext_lab.training.trainer import noisy
 from smotext_lab.training.words import RaggedIds
 
-__all__ = ["LexicalRecipe", "recall_at", "train_lexical_head"]
+__all__ = ["HeadTrainer", "LexicalRecipe", "recall_at"]
 
 
 @dataclass(frozen=True)
@@ -47,16 +46,8 @@ def _rate(step: int, steps: int) -> float:
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
-def train_lexical_head(
-    head: LexicalHead,
-    vectors: np.ndarray,
-    rows: np.ndarray,
-    words: RaggedIds,
-    recipe: LexicalRecipe,
-    *,
-    random_state: int = 0,
-) -> Iterator[tuple[int, float]]:
-    """Train `head` in place; yield ``(step, loss)`` so that the caller may log and stop.
+class HeadTrainer:
+    """Trains a head in place, one step at a time; it can go on from any of them.
 
     Binary cross-entropy over the whole lexicon, written as ``Σ softplus(z) − Σ z[words
     present]`` so that no dense target is built.
@@ -72,31 +63,78 @@ def train_lexical_head(
         Which words each of the m texts holds.
     recipe : LexicalRecipe
     random_state : int, default=0
+
+    Attributes
+    ----------
+    step : int
+    steps : int
+        Of the whole training.
     """
-    generator = torch.Generator().manual_seed(random_state)
-    order_of = np.random.default_rng(random_state)
-    steps = max(1, int(recipe.epochs * len(rows) / recipe.batch_size))
-    optimizer = torch.optim.AdamW(
-        head.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: _rate(s, steps))
-    order = np.empty(0, np.int64)
-    for step in tqdm(range(steps), desc="lexical head", unit="step"):
-        if len(order) < recipe.batch_size:
-            order = order_of.permutation(len(rows))
-        picked, order = order[: recipe.batch_size], order[recipe.batch_size :]
-        batch = torch.from_numpy(np.asarray(vectors[rows[picked]], np.float32))
-        at, ids = words.take(picked)
+
+    def __init__(
+        self,
+        head: LexicalHead,
+        vectors: np.ndarray,
+        rows: np.ndarray,
+        words: RaggedIds,
+        recipe: LexicalRecipe,
+        *,
+        random_state: int = 0,
+    ) -> None:
+        self.head, self.vectors, self.rows, self.words = head, vectors, rows, words
+        self.recipe = recipe
+        self.step = 0
+        self.steps = max(1, int(recipe.epochs * len(rows) / recipe.batch_size))
+        self.optimizer = torch.optim.AdamW(
+            head.parameters(),
+            lr=recipe.learning_rate,
+            betas=(0.9, 0.99),
+            weight_decay=0.0,
+            fused=True,
+        )
+        self._generator = torch.Generator().manual_seed(random_state)
+        self._order_of = np.random.default_rng(random_state)
+        self._order, self._epoch = np.empty(0, np.int64), -1
+
+    def train_step(self) -> float:
+        """Take one step; return the loss of its batch, nats a text."""
+        recipe, picked = self.recipe, self._picked()
+        batch = torch.from_numpy(np.asarray(self.vectors[self.rows[picked]], np.float32))
+        at, ids = self.words.take(picked)
         with torch.autocast("cpu", torch.bfloat16):
-            logits = head(noisy(batch, recipe.noise, generator)).float()
+            logits = self.head(noisy(batch, recipe.noise, self._generator)).float()
         present = logits[torch.from_numpy(at), torch.from_numpy(ids.astype(np.int64))]
         loss = (nn.functional.softplus(logits).sum() - present.sum()) / len(picked)
-        optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(head.parameters(), 5.0)
-        optimizer.step()
-        schedule.step()
-        yield step, float(loss.detach())
+        nn.utils.clip_grad_norm_(self.head.parameters(), 5.0)
+        for group in self.optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * _rate(self.step, self.steps)
+        self.optimizer.step()
+        self.step += 1
+        return float(loss.detach())
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return what `load` needs to go on from here."""
+        tensors = {f"head.{name}": value for name, value in self.head.state_dict().items()}
+        tensors |= optimizer_tensors(self.optimizer)
+        return tensors | {"generator": self._generator.get_state()}
+
+    def load(self, tensors: dict[str, torch.Tensor], step: int) -> None:
+        """Go on from `step`, of which these are the `tensors`."""
+        own = {k.removeprefix("head."): v for k, v in tensors.items() if k.startswith("head.")}
+        self.head.load_state_dict(own)
+        load_optimizer(self.optimizer, tensors)
+        self._generator.set_state(tensors["generator"])
+        self.step = step
+
+    def _picked(self) -> np.ndarray:
+        """Return the rows of this step's batch; each epoch has an order of its own."""
+        size = self.recipe.batch_size
+        epoch, place = divmod(self.step, max(1, len(self.rows) // size))
+        while self._epoch < epoch:
+            self._order, self._epoch = self._order_of.permutation(len(self.rows)), self._epoch + 1
+        return self._order[place * size : (place + 1) * size]
 
 
 @torch.inference_mode()

@@ -10,7 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["TrainingLog"]
+__all__ = ["TrainingLog", "read_log"]
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a log; what a kill left of one is passed over.
+
+    A run that was killed takes the steps since its last checkpoint again, and tells of them again:
+    of such lines the last counts.
+    """
+    found: dict[Any, dict[str, Any]] = {}
+    for number, text in enumerate(path.read_text("utf-8").splitlines()):
+        with contextlib.suppress(json.JSONDecodeError):
+            line = json.loads(text)
+            step = (line["step"], *sorted(line)) if "step" in line else number
+            found.pop((line.get("stage"), step), None)
+            found[line.get("stage"), step] = line
+    return list(found.values())
 
 
 @dataclass(frozen=True)
@@ -34,15 +50,9 @@ class TrainingLog:
             file.write(("\n" * cut + line).encode())
 
     def lines(self) -> list[dict[str, Any]]:
-        """Return what was written; what a kill left of a line is passed over."""
+        """Return what was written; see `read_log`."""
         path = self.folder / "log.jsonl"
-        if not path.is_file():
-            return []
-        found = []
-        for line in path.read_text("utf-8").splitlines():
-            with contextlib.suppress(json.JSONDecodeError):
-                found.append(json.loads(line))
-        return found
+        return read_log(path) if path.is_file() else []
 
     def draw(self, title: str, kinds: Mapping[str, str]) -> Path:
         """Write ``log.svg``: figures in training and on unseen texts against texts seen.

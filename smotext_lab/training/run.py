@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import nn
+from tqdm.auto import tqdm
 
 from smotext_lab.bridges import (
     Bridge,
@@ -20,13 +24,13 @@ from smotext_lab.bridges import (
     split_words,
 )
 from smotext_lab.encoders import Encoder
-from smotext_lab.errors import BridgeError, DataError, ParameterError
+from smotext_lab.errors import BridgeError, DataError, ModelError, ParameterError
 from smotext_lab.models import DEFAULT_LLM
 from smotext_lab.training.card import write_card
 from smotext_lab.training.checkpoints import load_checkpoint, save_checkpoint
 from smotext_lab.training.corpus import read_corpus
 from smotext_lab.training.given import Data, Ends
-from smotext_lab.training.lexical import LexicalRecipe, recall_at, train_lexical_head
+from smotext_lab.training.lexical import HeadTrainer, LexicalRecipe, recall_at
 from smotext_lab.training.log import TrainingLog
 from smotext_lab.training.stage import TokenStage
 from smotext_lab.training.trainer import BridgeRecipe
@@ -105,6 +109,9 @@ def train_bridge(
     if kind == "mlp2x_gelu":
         recipe = replace(recipe, n_words=0, n_learnt=1)
     out = Path(out)
+    if start_from is not None and Path(start_from).resolve() == out.resolve():
+        msg = f"out={str(out)!r} is the bridge to start from: give a folder of its own"
+        raise ParameterError(msg)
     log = TrainingLog(out)
     ends = Ends.load(encoder, llm)
     texts = read_corpus(corpus, text)
@@ -124,9 +131,23 @@ def train_bridge(
     else:
         bridge = _lexical_bridge(ends.facts(kind, recipe), data, ends, split)
         head_recipe = lexical or LexicalRecipe()
-        _train_head(bridge, data, ends, head_recipe, log=log, random_state=random_state)
+        _train_head(
+            bridge,
+            data,
+            ends,
+            head_recipe,
+            log=log,
+            pause=60 * checkpoint_minutes,
+            random_state=random_state,
+        )
     stage = TokenStage(
-        data, ends, bridge=bridge, recipe=recipe, log=log, pause=60 * checkpoint_minutes
+        data,
+        ends,
+        bridge=bridge,
+        recipe=recipe,
+        log=log,
+        pause=60 * checkpoint_minutes,
+        head=f"words {_digest(getattr(bridge, 'words', ()))}, {lexical or LexicalRecipe()}",
     )
     trained = stage.train(minutes, random_state)
     write_card(trained, out, corpus=[Path(p).name for p in corpus])
@@ -151,12 +172,23 @@ def _continued(bridge: Bridge, wanted: BridgeFacts, recipe: BridgeRecipe) -> Bri
     return bridge
 
 
+def _digest(words: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]
+
+
 def _lexical_bridge(
     facts: BridgeFacts, data: Data, ends: Ends, split: Callable[[str], list[str]]
 ) -> LexicalBridge:
     lexicon = build_lexicon((data.texts[i] for i in data.train), split)
     inside = [" " + word for word in lexicon.words]
     pieces = ends.tokenizer(inside, add_special_tokens=False)["input_ids"]
+    there = np.array([bool(ids) for ids in pieces])  # the LLM may not know a script at all
+    words = [word for word, known in zip(lexicon.words, there, strict=True) if known]
+    if not words:
+        msg = f"{ends.llm} has no token for any word of the corpus: choose an LLM of its language"
+        raise ModelError(msg)
+    lexicon = Lexicon(tuple(words), lexicon.prior[there])
+    pieces = [ids for ids in pieces if ids]
     bridge = LexicalBridge(facts, lexicon.words, pieces, split=split)
     with torch.no_grad():
         prior = torch.from_numpy(lexicon.prior)
@@ -166,7 +198,8 @@ def _lexical_bridge(
         vectors = torch.from_numpy(np.asarray(data.vectors[:512], np.float32))
         made = bridge.projector(vectors * vectors.shape[1] ** 0.5)
         size = ends.model.get_input_embeddings().weight.float().std()
-        cast("nn.Linear", bridge.projector[2]).weight.mul_(size / made.std())
+        if made.numel():
+            cast("nn.Linear", bridge.projector[2]).weight.mul_(size / made.std())
     return bridge
 
 
@@ -177,11 +210,13 @@ def _train_head(
     recipe: LexicalRecipe,
     *,
     log: TrainingLog,
+    pause: float,
     random_state: int,
 ) -> None:
     """Train the head, or take the one that an earlier run of the same has finished."""
     path = log.folder / "work" / "head.safetensors"
     own = asdict(recipe) | {"given": data.key(ends), "seed": random_state}
+    own |= {"words": _digest(bridge.words)}
     if path.is_file():
         tensors, known = load_checkpoint(path)
         if known == own:
@@ -193,16 +228,45 @@ def _train_head(
     lexicon = Lexicon(bridge.words, bridge.head.prior.numpy())
     train, unseen = data.train, data.unseen
     words = word_ids([data.texts[i] for i in train], lexicon, bridge.split)
-    losses: list[float] = []
-    for step, loss in train_lexical_head(
+    trainer = HeadTrainer(
         bridge.head, data.vectors, train, words, recipe, random_state=random_state
-    ):
-        losses.append(loss)
-        if step % 20 == 19:
-            log.write(stage="words", step=step + 1, loss=float(np.mean(losses[-20:])))
+    )
+    _head_steps(trainer, path.with_name("head-part.safetensors"), own, log=log, pause=pause)
     held = word_ids([data.texts[i] for i in unseen], lexicon, bridge.split)
     recall = {
         f"recall_at_{k}": recall_at(bridge.head, data.vectors[unseen], held, k) for k in (8, 16)
     }
     log.write(stage="words", **recall)
     save_checkpoint(path, bridge.head.state_dict(), own)
+    path.with_name("head-part.safetensors").unlink(missing_ok=True)
+
+
+def _head_steps(
+    trainer: HeadTrainer, path: Path, own: dict[str, Any], *, log: TrainingLog, pause: float
+) -> None:
+    """Take the steps that are left; what there is lies in `path` every `pause` seconds."""
+    if path.is_file():
+        tensors, known = load_checkpoint(path)
+        if known["own"] == own:
+            trainer.load(tensors, known["step"])
+            tqdm.write(f"words: going on from step {trainer.step}", sys.stderr)
+
+    def save() -> None:
+        save_checkpoint(path, trainer.tensors(), {"own": own, "step": trainer.step})
+
+    losses: list[float] = []
+    saved = time.monotonic()
+    with tqdm(total=trainer.steps, initial=trainer.step, desc="words", unit="step") as bar:
+        try:
+            while trainer.step < trainer.steps:
+                losses.append(trainer.train_step())
+                bar.update()
+                if trainer.step % 20 == 0:
+                    mean = float(np.mean(losses[-20:]))
+                    log.write(stage="words", step=trainer.step, loss=mean)
+                if time.monotonic() - saved > pause:
+                    save()
+                    saved = time.monotonic()
+        except KeyboardInterrupt:
+            save()
+            raise

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from smotext_lab._version import __version__
 from smotext_lab.bridges import Bridge, split_words
-from smotext_lab.errors import DataError, ParameterError
+from smotext_lab.errors import DataError, ModelError, ParameterError
 from smotext_lab.lora import Lora
 from smotext_lab.training.checkpoints import (
     load_checkpoint,
@@ -24,6 +24,7 @@ from smotext_lab.training.checkpoints import (
 from smotext_lab.training.given import Data, Ends
 from smotext_lab.training.log import TrainingLog
 from smotext_lab.training.trainer import Batch, Batches, BridgeRecipe, BridgeTrainer
+from smotext_lab.writer import positions
 
 __all__ = ["TokenStage"]
 
@@ -46,6 +47,8 @@ class TokenStage:
     log : TrainingLog
     pause : float
         Seconds between checkpoints.
+    head : str
+        What stands for the words of the bridge and how they were learnt.
     """
 
     axis = "loss (nats a token)"
@@ -63,6 +66,7 @@ class TokenStage:
         recipe: BridgeRecipe,
         log: TrainingLog,
         pause: float,
+        head: str = "",
     ) -> None:
         self.texts, self.vectors, self.bridge, self.recipe = (
             data.texts,
@@ -73,7 +77,8 @@ class TokenStage:
         self.ends = ends
         self.split = getattr(bridge, "split", split_words)
         self.log, self.pause = log, pause
-        self.given = f"{data.key(ends)}, from {bridge.facts.sha256}"  # with what is trained
+        # with what is trained; the words and how they were learnt are the bridge's own
+        self.given = f"{data.key(ends)}, from {bridge.facts.sha256}, {head}"
         self.checkpoint = log.folder / "work" / "checkpoint.safetensors"
         self.best_file = self.checkpoint.with_name("best.safetensors")
         ids = ends.tokenizer(data.texts, add_special_tokens=False)["input_ids"]
@@ -85,8 +90,9 @@ class TokenStage:
         if len(self.rows) < recipe.batch_size or not len(self.unseen):
             msg = (
                 f"of {len(data.texts)} texts {len(self.rows) + len(unseen)} can be learnt from, "
-                f"those of 3 to {_MOST_TOKENS} tokens that do not end in …; a bridge needs a batch "
-                f"of them ({recipe.batch_size}), and one to hold back: cut texts into sentences"
+                f"those of 3 to {self._most_tokens} tokens that do not end in …; a bridge needs a "
+                f"batch of them ({recipe.batch_size}), and one to hold back: cut texts into "
+                f"sentences"
             )
             raise DataError(msg)
         # measured on the unseen texts: before the first step, at the best one, and when that was
@@ -105,7 +111,7 @@ class TokenStage:
             self.ends.model,
             self.bridge,
             self.recipe,
-            self.ends.tokenizer.eos_token_id,
+            self.ends.end,
             random_state,
         )
         self._go_on(trainer, minutes)
@@ -137,14 +143,15 @@ class TokenStage:
                 if minutes is not None and not planned and taken == _SPEED_STEPS:
                     steps = first + max(_SPEED_STEPS, int(minutes * 60 * taken / seconds))
                     planned, self.planned = True, minutes
-                    trainer.recipe = replace(trainer.recipe, steps=steps)
+                    trainer.recipe = trainer.recipe.planned(steps)
+                    self._save(trainer)  # killed before the first pause, it goes on as planned
                     bar.reset(steps)
                     bar.update(trainer.step)
                 if taken % _LOG_STEPS == 0:
                     speed, loss = taken * self.recipe.batch_size / seconds, np.mean(losses[-50:])
                     bar.set_postfix(loss=f"{loss:.3f}", texts_per_s=f"{speed:.1f}")
                     self._tell(trainer, loss=float(loss), texts_per_second=speed)
-                if trainer.step % self.recipe.evaluate_every == 0:
+                if trainer.step % trainer.recipe.evaluate_every == 0:
                     self._evaluate(trainer)
                 if time.monotonic() - saved > self.pause:
                     self._save(trainer)
@@ -155,9 +162,15 @@ class TokenStage:
 
     def _usable(self, rows: np.ndarray) -> np.ndarray:
         """Leave out texts that are too long to learn from, or that end in the middle."""
+        most = self._most_tokens
         whole = [not self.texts[row].endswith(("…", "...")) for row in rows]
         lengths = self.lengths[rows]
-        return rows[(lengths >= 3) & (lengths <= _MOST_TOKENS) & np.array(whole, bool)]
+        return rows[(lengths >= 3) & (lengths <= most) & np.array(whole, bool)]
+
+    @property
+    def _most_tokens(self) -> int:
+        """Of a text, so that it has room in the LLM behind the soft tokens, with its end."""
+        return min(_MOST_TOKENS, positions(self.ends.model) - self.bridge.facts.n_tokens - 1)
 
     def _batch(self, rows: np.ndarray) -> Batch:
         vectors = np.stack([np.asarray(self.vectors[row], np.float32) for row in rows])
@@ -176,6 +189,12 @@ class TokenStage:
     def _evaluate(self, trainer: BridgeTrainer, *, keep: bool = True) -> None:
         """Measure on the unseen texts; keep the weights in a file if none did better."""
         lost, measured = self._measure(trainer)
+        if not np.isfinite(lost):
+            msg = (
+                f"the loss on held-back texts is {lost} at step {trainer.step}: the models or the "
+                f"bridge hold numbers that are none; lower the learning rate, or choose others"
+            )
+            raise ModelError(msg)
         unseen = {f"unseen_{name}": value for name, value in measured.items()}
         self._tell(trainer, **unseen)
         if not self.marks:
@@ -193,7 +212,7 @@ class TokenStage:
     def _stale(self, trainer: BridgeTrainer) -> bool:
         """Tell whether the last `patience` evaluations brought nothing."""
         waited = trainer.step - self.marks["step"]
-        return waited >= self.recipe.patience * self.recipe.evaluate_every
+        return waited >= trainer.recipe.patience * trainer.recipe.evaluate_every
 
     def _weights(self, trainer: BridgeTrainer) -> dict[str, torch.Tensor]:
         tensors = {f"bridge.{k}": v for k, v in self.bridge.state_dict().items()}
@@ -210,6 +229,7 @@ class TokenStage:
         tensors = self._weights(trainer) | optimizer_tensors(trainer.optimizer)
         facts = {"step": trainer.step, "recipe": asdict(trainer.recipe), "marks": self.marks}
         facts |= {"planned": self.planned, "given": self.given, "seed": trainer.random_state}
+        facts |= {"asked": asdict(replace(self.recipe, steps=0))}
         save_checkpoint(self.checkpoint, tensors, facts)
 
     def _go_on(self, trainer: BridgeTrainer, minutes: float | None) -> None:
@@ -221,9 +241,9 @@ class TokenStage:
         if not self.checkpoint.is_file():
             return
         tensors, facts = load_checkpoint(self.checkpoint)
-        known = facts["recipe"] | {"steps": self.recipe.steps}
-        same = (known, facts.get("given"), facts.get("seed"))
-        if same != (asdict(self.recipe), self.given, trainer.random_state):
+        same = (facts.get("asked"), facts.get("given"), facts.get("seed"))
+        asked = asdict(replace(self.recipe, steps=0))
+        if same != (asked, self.given, trainer.random_state):
             msg = (
                 f"{self.checkpoint} is of a run with another recipe, corpus, model, random state "
                 f"or bridge to start from; remove {self.checkpoint.parent} to begin anew, or give "
@@ -234,10 +254,10 @@ class TokenStage:
         load_optimizer(trainer.optimizer, tensors)
         trainer.step, self.marks = int(facts["step"]), facts["marks"]
         self.planned = facts["planned"]
-        if minutes is not None:
-            steps = facts["recipe"]["steps"] if minutes == self.planned else self.recipe.steps
-            more = 0 if minutes == self.planned else trainer.step
-            trainer.recipe = replace(trainer.recipe, steps=steps + more)
+        if minutes is not None and minutes == self.planned:
+            trainer.recipe = type(self.recipe)(**facts["recipe"])
+        elif minutes is not None:
+            trainer.recipe = replace(trainer.recipe, steps=self.recipe.steps + trainer.step)
         tqdm.write(f"going on from step {trainer.step}", sys.stderr)
 
     def _finish(self, trainer: BridgeTrainer) -> Bridge:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -12,9 +12,12 @@ from torch import nn
 
 from smotext_lab.bridges import Bridge
 from smotext_lab.bridges.hints import hint_ids
+from smotext_lab.errors import ParameterError
 from smotext_lab.forms import TextForm
 from smotext_lab.training.loss import summed_loss
 from smotext_lab.training.low_rank import TrainableLora
+
+_LEAST_STEPS = 10
 
 __all__ = ["Batch", "Batches", "BridgeRecipe", "BridgeTrainer", "noisy"]
 
@@ -34,8 +37,9 @@ class BridgeRecipe:
     last_layers : int or None
         LoRA on the last so many blocks only (None: all).
     learning_rate : float
-        AdamW's; reached after `warmup` steps, constant, then linear to 0 over the last
-        `cooldown` share of the steps (so that a run can be made longer).
+        AdamW's; reached after `warmup` steps, or a tenth of all where that is less, constant,
+        then linear to 0 over the last `cooldown` share of the steps (so that a run can be made
+        longer).
     batch_size : int
         Texts a step, of like length.
     noise : float
@@ -46,6 +50,15 @@ class BridgeRecipe:
     hint_dropout : float
         Chance that a text's length, kind or case is not told, so that it can be left open.
     steps : int
+    evaluate_every : int
+        Steps between measurements on held-back texts.
+    patience : int
+        So many in a row without a gain end the training.
+
+    Raises
+    ------
+    ParameterError
+        If a number is out of its range.
     """
 
     n_words: int = 12
@@ -64,9 +77,39 @@ class BridgeRecipe:
     evaluate_every: int = 250
     patience: int = 4
 
+    def __post_init__(self) -> None:
+        bounds = {
+            "n_words": (0, None),
+            "n_learnt": (0, None),
+            "rank": (0, None),
+            "last_layers": (1, None),
+            "learning_rate": (0, None),
+            "batch_size": (1, None),
+            "noise": (0, None),
+            "word_dropout": (0, 1),
+            "hint_dropout": (0, 1),
+            "steps": (0, None),
+            "evaluate_every": (1, None),
+            "patience": (1, None),
+        }
+        for name, (least, most) in bounds.items():
+            value = getattr(self, name)
+            if value is not None and (value < least or (most is not None and value > most)):
+                bound = f"{least} or more" if most is None else f"{least} to {most}"
+                msg = f"{name} must be {bound}, not {value}"
+                raise ParameterError(msg)
+        if not self.n_words + self.n_learnt:
+            msg = "n_words and n_learnt are both 0: the LLM would be given nothing"
+            raise ParameterError(msg)
+
+    def planned(self, steps: int) -> Self:
+        """Return the same for so many steps: measured at least ten times, where it was rarer."""
+        often = max(_LEAST_STEPS, steps // 10)
+        return replace(self, steps=steps, evaluate_every=min(self.evaluate_every, often))
+
     def rate(self, step: int) -> float:
         """Return the share of the learning rate at `step`."""
-        warm = min(1.0, (step + 1) / max(1, self.warmup))
+        warm = min(1.0, (step + 1) / max(1, min(self.warmup, self.steps // 10)))
         left = (self.steps - step) / max(1.0, self.cooldown * self.steps)
         return warm * min(1.0, max(0.0, left))
 
