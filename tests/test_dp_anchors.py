@@ -286,6 +286,24 @@ def test_labels_outside_the_public_classes_are_not_read(mechanism, private):
     assert made.released_.sizes["money"] == pytest.approx(150, abs=20)
 
 
+def test_classes_of_another_kind_than_the_labels_are_refused_before_they_are_paid_for(
+    mechanism, private, tmp_path
+):
+    budget = PrivacyBudget(tmp_path / "budget.json", 9.0, 1e-3)
+    texts, labels = private
+    codes = np.unique(labels, return_inverse=True)[1]
+    with pytest.raises(ParameterError, match="classes are strings and the labels numbers"):
+        mechanism(4.0, classes=["0", "1"], budget=budget).fit(texts, codes)
+    assert not budget.spent
+
+
+@pytest.mark.parametrize("n", [-3, 0, 2.5, {"money": -1}, {"money": 1.5}])
+def test_numbers_of_new_texts_that_are_none_are_refused(mechanism, private, n):
+    made = mechanism(99.0).fit(*private)
+    with pytest.raises(ParameterError, match="must be a whole number"):
+        made.generate(n)
+
+
 def test_a_class_that_is_named_twice_is_one_class(mechanism, private, tmp_path):
     budget = PrivacyBudget(tmp_path / "b.json", 9, 1e-3)
     made = mechanism(classes=["money", "sport", "money"], budget=budget).fit(*private)

@@ -18,7 +18,7 @@ from smotext_lab.privacy.as_read import write_as_read
 from smotext_lab.privacy.discriminant import Discriminant
 from smotext_lab.privacy.habits import N_HABITS, Habits, marks
 from smotext_lab.privacy.moments import Moments, moments_sensitivity, release_moments, summed
-from smotext_lab.privacy.release import release
+from smotext_lab.privacy.release import LEAST_DIMENSIONS, dimensions, release
 from smotext_lab.privacy.writing import WITHHELD, Points
 
 PLAIN = Anchors(np.eye(6)[:2], np.eye(6))
@@ -127,7 +127,7 @@ def test_classes_are_told_apart_by_covariance_and_size():
     within = np.diag([0.09, 0.0025])  # the second tells more than the first
     codes = np.repeat([0, 1], sizes)
     texts = means[codes] + rng.multivariate_normal([0, 0], within, 1000)
-    given = {"sizes": sizes, "components": np.eye(2), "classes": np.array(["a", "b"])}
+    given = {"sizes": sizes, "components": np.eye(2), "classes": np.array(["a", "b"]), "clip": 9.0}
     shares = Discriminant.of(means, within, **given).shares(texts)
     assert np.allclose(shares.sum(axis=1), 1)
     assert 0.05 < shares[:, 1].mean() < 0.15  # as many as there are
@@ -137,10 +137,30 @@ def test_classes_are_told_apart_by_covariance_and_size():
     assert wrong < 0.75 * of_blind
 
 
+def test_texts_are_read_as_long_as_those_that_the_means_are_of():
+    given = {"sizes": np.ones(2), "components": np.eye(3)[:2], "classes": np.array(["a", "b"])}
+    means, within = np.array([[0.4, 0.1], [0.1, 0.2]]), np.eye(2) / 50
+    told = Discriminant.of(means, within, **given, clip=0.5)
+    shortened = told.shares(np.array([[0.3, 0.4, 0.0]]))
+    np.testing.assert_allclose(told.shares(np.array([[0.6, 0.8, 5.0]])), shortened)
+    inside = told.shares(np.array([[0.03, 0.04, 0.0]]))
+    assert abs(inside - shortened).max() > 0.05  # what is shorter stays so
+
+
+def test_where_a_small_class_is_hidden_it_has_the_mean_of_all():
+    anchors = Anchors(np.eye(64)[:2], np.eye(64))
+    counts, habits = np.array([40_000.0, 120.0]), Habits(np.zeros((2, N_HABITS)), 1.0)
+    sums = counts[:, None] * np.full((2, 64), 0.125)
+    hidden = Moments(("a", "b"), counts, sums, np.eye(64), habits, 1.0, 10.0, anchors)
+    assert LEAST_DIMENSIONS < dimensions(120, 10.0, 64) < 64
+    np.testing.assert_allclose(hidden.centroids()[0], 0.125, atol=1e-6)
+
+
 def test_what_may_be_of_either_class_is_taken_only_where_there_is_nothing_else(word_decoder):
     axes = np.eye(48, dtype=np.float32)
     near = {"money": axes[0], "sport": axes[1], "either": axes[0] + 1.01 * axes[1]}
     even = {"within": np.eye(48) / 100, "sizes": np.array([30.0, 30.0]), "components": np.eye(48)}
+    even["clip"] = 1.0
     told = Discriminant.of(axes[:2], classes=np.array(["money", "sport"]), **even)
 
     class Reading:

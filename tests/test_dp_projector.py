@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from smotext_lab import BertEncoder, load_bridge
-from smotext_lab.errors import BudgetError, ParameterError
+from smotext_lab.errors import BudgetError, DataError, ParameterError
 from smotext_lab.models import load_llm
 from smotext_lab.privacy import DPProjector, PrivacyBudget, dp_projector
 from smotext_lab.privacy.accounting import delta_of
@@ -164,6 +165,21 @@ def test_an_overspent_budget_stops_it_before_it_trains(make: Any, tmp_path: Path
     with pytest.raises(BudgetError, match="does not cover"):
         mechanism.fit(TEXTS, tmp_path / "second")
     assert not (tmp_path / "second").exists()
+
+
+def test_what_may_be_known_is_read_from_a_column_before_anything_is_paid_for(
+    make: Any, tmp_path: Path
+) -> None:
+    budget = PrivacyBudget(tmp_path / "budget.json", 5.0, 1e-4)
+    mechanism = make(4.0, budget=budget)
+    for wrong in (pd.DataFrame({"text": TEXTS}), "rain"):
+        with pytest.raises(DataError, match="give the texts themselves"):
+            mechanism.fit(TEXTS, tmp_path / "out", public=wrong)
+        with pytest.raises(DataError, match="give the texts themselves"):
+            mechanism.fit(wrong, tmp_path / "out")
+    assert budget.spent == 0
+    mechanism.fit([*TEXTS, "half \ud83d"], tmp_path / "out", public=pd.Series(TEXTS[:3]))
+    assert "public_loss_before" in load_bridge(tmp_path / "out").facts.training
 
 
 def test_an_interrupt_keeps_what_was_trained(

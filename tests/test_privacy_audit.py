@@ -3,7 +3,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy.stats import norm
 
 from smotext_lab import Synthesis
 from smotext_lab.errors import DataError, ParameterError
@@ -214,6 +216,18 @@ def test_an_attack_that_shows_more_than_is_stated_contradicts_it(word_encoder):
 
 def test_rates_and_their_intervals():
     assert true_positives_at(0.0, np.arange(10.0) + 5, np.arange(10.0)).value == 0.5
+    rng = np.random.default_rng(0)
+    truth = norm.sf(norm.isf(0.01) - 1)
+    missed = [
+        not low <= truth <= high
+        for _, low, high in (
+            true_positives_at(0.01, rng.normal(1, 1, 1000), rng.normal(0, 1, 1000))
+            for _ in range(400)
+        )
+    ]
+    assert np.mean(missed) <= 0.05  # the cut is drawn too
+    few = true_positives_at(0.001, np.ones(50) + 5, np.arange(50.0) / 50)
+    assert (few.value, few.low, few.high) == (1.0, 0.0, 1.0)  # of 50 none can be so strict a cut
     assert proportion(5, 10).low == pytest.approx(0.1871, abs=1e-3)
 
 
@@ -229,6 +243,27 @@ def test_phantoms_are_told_from_disclosures():
     assert found.loc["numbers", "p_value"] < 1e-5
     chance = disclosures([*train[:10], *holdout[:10]], train, holdout)
     assert chance.loc["numbers", "p_value"] > 0.3
+
+
+def test_phrases_of_one_text_are_one_piece_of_evidence():
+    words = iter(f"w{number}" for number in range(4000))
+    train, holdout = ([" ".join(next(words) for _ in range(12)) for _ in range(100)] for _ in "ab")
+    found = disclosures([" ".join(train[0].split()[:9])], train, holdout)
+    row = found.loc["phrases of 3 words"]
+    assert (row["disclosed"], row["disclosed_texts"], row["phantom_texts"]) == (7, 1, 0)
+    assert row["p_value"] == pytest.approx(0.5)  # it was the one or the other
+
+
+def test_texts_in_a_wrong_container_are_refused():
+    texts = [f"text {number}" for number in range(40)]
+    frame = pd.DataFrame({"text": texts, "label": "a"})
+    for wrong, kind in ((frame, "a DataFrame"), ("new.csv", "one text"), ({}, "a dict")):
+        with pytest.raises(DataError, match=f"synthesis is {kind}: give the texts themselves"):
+            audit(wrong, texts[:20], texts[20:])
+    with pytest.raises(DataError, match="Text 1 of holdout is no text, but nan: leave it out"):
+        audit(texts, texts[:20], ["a", float("nan")])
+    with pytest.raises(ParameterError, match="names='Ann' is one string"):
+        mask(["Dear Ann"], names="Ann")
 
 
 @pytest.mark.parametrize(

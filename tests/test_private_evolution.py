@@ -285,8 +285,8 @@ def test_noise_on_vectors_guarantees_nothing_and_says_what_it_would_cost(word_de
     told = noise.guarantee(60, 1e-4)
     assert told.described()["epsilon"] is None
     assert (
-        f"if one text were the parent of all, ε = {noise.price(60, 1e-4):,.0f} (δ = 0.0001), for "
-        "putting another text in its place."
+        f"if one text were the parent of 60 new texts, ε = {noise.price(60, 1e-4):,.0f} "
+        "(δ = 0.0001), for putting another text in its place."
     ) in str(told)
     assert "at least" not in str(told), "it is an upper end"
     assert noise.price(1, 1e-5) < noise.price(100, 1e-5)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from smotext_lab.guards import Guards
-from smotext_lab.guards.cosines import unit
 from smotext_lab.privacy.discriminant import Discriminant
 from smotext_lab.privacy.writing import Points, judge_by, write_between
 
@@ -90,7 +89,7 @@ def _read(records: list[dict[str, Any]], encoder: Any, discriminant: Discriminan
     """Return each text with the class it reads as, and the odds of that to the next."""
     if not records:
         return []
-    shares = discriminant.shares(unit(encoder.encode([record["text"] for record in records])))
+    shares = discriminant.shares(encoder.encode([record["text"] for record in records]))
     best = np.sort(shares, axis=1)
     odds = best[:, -1] / np.maximum(best[:, -2], np.finfo(best.dtype).tiny)
     labels = discriminant.classes[shares.argmax(axis=1)].tolist()

@@ -16,6 +16,7 @@ from smotext_lab.privacy.attacks import Attack, membership, nearest_of
 from smotext_lab.privacy.bounds import roc
 from smotext_lab.privacy.guarantee import stated_in
 from smotext_lab.privacy.masking import find_personal
+from smotext_lab.privacy.reading import plain_texts
 from smotext_lab.privacy.reconstruction import reconstruct, recovered
 from smotext_lab.privacy.verbatim import disclosures
 from smotext_lab.privacy.verdict import verdict
@@ -193,13 +194,14 @@ def audit(
     """
     from smotext_lab.encoders import BertEncoder
 
-    made = _texts(synthesis)
-    everything = [str(text) for text in train]
-    inside, outside = _apart(everything, [str(text) for text in holdout])
+    made = made_texts(synthesis)
+    everything = plain_texts(train, "train")
+    inside, outside = _apart(everything, plain_texts(holdout, "holdout"))
     if not made or min(len(inside), len(outside)) < 20:
         msg = (
             f"An audit of {len(made)} synthetic texts with {len(inside)} training and "
-            f"{len(outside)} holdout texts says nothing: give at least 20 different texts of each."
+            f"{len(outside)} holdout texts says nothing: give some synthetic texts, and of each of "
+            f"the others at least 20 different ones."
         )
         raise DataError(msg)
     encoder = BertEncoder() if encoder is None else encoder
@@ -276,9 +278,10 @@ def _worst(
     )
 
 
-def _texts(synthesis: Any) -> list[str]:
+def made_texts(synthesis: Any) -> list[str]:
+    """Return the new texts of a `Synthesis`, or of a list or a column of them."""
     accepted = getattr(synthesis, "accepted", None)
-    return [str(t) for t in (synthesis if accepted is None else accepted["text"])]
+    return plain_texts(synthesis if accepted is None else accepted["text"], "synthesis")
 
 
 def _apart(train: list[str], holdout: list[str]) -> tuple[list[str], list[str]]:

@@ -98,20 +98,41 @@ def true_positives_at(
 ) -> Interval:
     """Return the share of members found while at most `rate` of the others are taken for some.
 
+    The cut is set by the others that there are, which are not all there might be: the interval
+    holds for the share found at the cut that `rate` of all of them lie above. Its low end is found
+    at a cut that surely no more do, its high end at one that surely no fewer do.
+
     Parameters
     ----------
     rate : float
         False positives, such as 0.01.
+
+    Notes
+    -----
+    Above the k-th largest of n scores lies a share of all that follows Beta(k, n + 1 - k); half of
+    what the interval may miss goes to that, half to the exact interval of the share (`proportion`).
+    Guessing finds ``(⌊rate · n⌋ + 1) / (n + 1)`` on average.
 
     Examples
     --------
     >>> true_positives_at(0.01, np.arange(100.0) + 50, np.arange(100.0)).value
     0.51
     """
+    from scipy.stats import beta
+
     m, n = _sizes(members, others)
     allowed = math.floor(rate * n + 1e-9)
-    cut = np.sort(others)[::-1][allowed] if allowed < n else -np.inf
-    return proportion(int((members > cut).sum()), m, confidence)
+    ranked = np.sort(others)[::-1]
+    cut = ranked[allowed] if allowed < n else -np.inf
+    rest = (1 - confidence) / 4
+    fewer = beta.cdf(rate, np.arange(n) + 1, n - np.arange(n))  # chance that the cut is as strict
+    strict, loose = np.flatnonzero(fewer >= 1 - rest), np.flatnonzero(fewer <= rest)
+    low, high = 0.0, 1.0
+    if len(strict):
+        low = proportion(int((members > ranked[strict[-1]]).sum()), m, 1 - 2 * rest).low
+    if len(loose):
+        high = proportion(int((members >= ranked[loose[0]]).sum()), m, 1 - 2 * rest).high
+    return Interval(float((members > cut).mean()), low, high)
 
 
 def epsilon_at_least(

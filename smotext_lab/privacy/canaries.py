@@ -11,6 +11,7 @@ import pandas as pd
 
 from smotext_lab.errors import DataError
 from smotext_lab.privacy.attacks import CONFIDENCE, membership
+from smotext_lab.privacy.auditing import made_texts
 from smotext_lab.privacy.bounds import Interval
 from smotext_lab.privacy.likelihood import WordModel
 
@@ -142,8 +143,7 @@ def canary_audit(
     rows = []
     for times in repetitions:
         result = generate([*texts, *(made.inside * times)], [*labels, *(made.labels * times)])
-        accepted = getattr(result, "accepted", None)
-        new = [str(text) for text in (result if accepted is None else accepted["text"])]
+        new = made_texts(result)
         if not new:
             msg = (
                 f"With each canary put in {times} times no text was made: nothing can be attacked."

@@ -21,10 +21,15 @@ class Discriminant:
 
     Attributes
     ----------
-    weights : ndarray of shape (c, d)
+    along : ndarray of shape (c, r)
+        What a step along each component says for each class.
     offsets : ndarray of shape (c,)
+    components : ndarray of shape (r, d)
     classes : ndarray of shape (c,)
         Their labels.
+    clip : float
+        Length that what is read is shortened to, along the components, as the texts were that the
+        means are of.
 
     References
     ----------
@@ -33,14 +38,16 @@ class Discriminant:
     Examples
     --------
     >>> sizes, classes = np.array([9.0, 1.0]), np.array(["ham", "spam"])
-    >>> told = Discriminant.of(np.eye(2), np.eye(2) / 10, sizes, np.eye(2), classes)
+    >>> told = Discriminant.of(np.eye(2), np.eye(2) / 10, sizes, np.eye(2), classes, clip=1.0)
     >>> told.shares(np.array([[0.9, 0.1], [0.1, 0.9], [0.5, 0.5]])).round(2).tolist()
     [[1.0, 0.0], [0.0, 1.0], [0.9, 0.1]]
     """
 
-    weights: np.ndarray
+    along: np.ndarray
     offsets: np.ndarray
+    components: np.ndarray
     classes: np.ndarray
+    clip: float
 
     @classmethod
     def of(
@@ -50,6 +57,8 @@ class Discriminant:
         sizes: np.ndarray,
         components: np.ndarray,
         classes: np.ndarray,
+        *,
+        clip: float,
     ) -> Self:
         """Make it of what is known along the components.
 
@@ -65,14 +74,17 @@ class Discriminant:
         components : ndarray of shape (r, d)
             Orthonormal.
         classes : ndarray of shape (c,)
+        clip : float
         """
         even = max(float(np.trace(within)), 1e-12) / len(within)
         shrunk = (1 - _EVEN) * within + _EVEN * even * np.eye(len(within))
         along = np.linalg.solve(shrunk, means.T).T
         offsets = np.log(sizes) - (along * means).sum(axis=1) / 2
-        return cls(along @ components, offsets, classes)
+        return cls(along, offsets, components, classes, clip)
 
     def shares(self, vectors: np.ndarray) -> np.ndarray:
         """Return how likely each class is, float64 (m, c), for vectors (m, d)."""
-        likely: np.ndarray = softmax(vectors @ self.weights.T + self.offsets, axis=1)
+        rows = vectors @ self.components.T
+        rows *= np.minimum(1, self.clip / np.linalg.norm(rows, axis=1, keepdims=True).clip(1e-12))
+        likely: np.ndarray = softmax(rows @ self.along.T + self.offsets, axis=1)
         return likely

@@ -23,9 +23,16 @@ from smotext_lab.privacy.accounting import check, mu_of
 from smotext_lab.privacy.budget import PrivacyBudget
 from smotext_lab.privacy.guarantee import Guarantee, Neighbouring
 from smotext_lab.privacy.noise import GRID, add_noise, on_grid
-from smotext_lab.privacy.reading import PUBLIC, SHARE_ONLY, encoded_alone, read_private
+from smotext_lab.privacy.reading import (
+    PUBLIC,
+    SHARE_ONLY,
+    encoded_alone,
+    plain_texts,
+    read_private,
+)
 from smotext_lab.training.card import write_card
 from smotext_lab.training.trainer import Batch, BridgeRecipe, BridgeTrainer
+from smotext_lab.writer import end_tokens
 
 __all__ = ["DPProjector", "noisy_sum"]
 
@@ -184,7 +191,8 @@ class DPProjector:
                 "with budget=PrivacyBudget(…), which counts."
             )
             raise ParameterError(msg)
-        given = read_private(list(texts), [0] * len(texts), users, self.texts_per_user).texts
+        public, texts = plain_texts(public, "public"), plain_texts(texts, "texts")
+        given = read_private(texts, [0] * len(texts), users, self.texts_per_user).texts
         encoder = self.encoder or BertEncoder()
         model, tokenizer = load_llm(self.llm, device="cpu")
         start = load_bridge(self.bridge)
@@ -193,13 +201,14 @@ class DPProjector:
         recipe = BridgeRecipe(
             start.facts.n_words, rank=0, learning_rate=self.learning_rate, warmup=0
         )
-        promised = replace(self._promise(), release=secrets.token_hex(8))
-        if self.budget is not None:
-            self.budget.spend(promised, promised.mechanism, name=promised.release)
-        self._promised = promised
+        end = end_tokens(self.llm, model, tokenizer)[0]
         with start.lora.applied(model) if start.lora else nullcontext():
-            trainer = BridgeTrainer(model, start, recipe, tokenizer.eos_token_id)
+            trainer = BridgeTrainer(model, start, recipe, end)
             before = _measured(trainer, public, encoder, tokenizer)
+            promised = replace(self._promise(), release=secrets.token_hex(8))
+            if self.budget is not None:  # once all that may fail has not
+                self.budget.spend(promised, promised.mechanism, name=promised.release)
+            self._promised = promised
             try:
                 self._train(trainer, given, encoder, tokenizer)
             finally:

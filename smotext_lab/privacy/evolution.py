@@ -20,7 +20,14 @@ from smotext_lab.guards import Guards
 from smotext_lab.privacy.accounting import check, mu_of
 from smotext_lab.privacy.budget import PrivacyBudget
 from smotext_lab.privacy.guarantee import Guarantee, Neighbouring
-from smotext_lab.privacy.reading import PUBLIC, encoded_alone, plain_labels, read_private
+from smotext_lab.privacy.reading import (
+    PUBLIC,
+    check_classes,
+    encoded_alone,
+    plain_labels,
+    plain_texts,
+    read_private,
+)
 from smotext_lab.privacy.votes import noisy_votes, votes_sensitivity
 from smotext_lab.privacy.writing import Points, Told, check_guidance, synthesis_of, write_between
 from smotext_lab.synthesis import Synthesis
@@ -206,7 +213,8 @@ class PrivateEvolution:
             raise ParameterError(msg)
         given = read_private(texts, y, users, self.texts_per_user)
         named = np.unique(given.labels) if self.classes is None else self.classes
-        start = _first(list(public), public_y, plain_labels(named))
+        check_classes(self.classes, given.labels.tolist())
+        start = _first(plain_texts(public, "public"), public_y, plain_labels(named))
         encoder, decoder = equip(self.encoder, self.decoder)
         vectors = encoded_alone(encoder, given.texts, progress=self.progress)
         with self._alone():

@@ -72,6 +72,7 @@ class Guarantee:
     mu: float | None = None
     release: str = ""
     not_covered: str = ""
+    new_texts: int = 1
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -108,8 +109,9 @@ class Guarantee:
         price = epsilon_of(mu, self.delta)
         shown = f"{price:,.0f}" if price >= 100 else f"{price:.3g}"
         return (
-            f"No privacy guarantee: if one text were the parent of all, ε = {shown} "
-            f"(δ = {self.delta:g}), for putting another text in its place."
+            f"No privacy guarantee: if one text were the parent of {self.new_texts:,} new "
+            f"{'text' if self.new_texts == 1 else 'texts'}, ε = {shown} (δ = {self.delta:g}), for "
+            f"putting another text in its place."
         )
 
     def __str__(self) -> str:

@@ -36,8 +36,8 @@ class HeuristicNoise:
     --------
     >>> noise = HeuristicNoise(0.05)
     >>> print(noise.guarantee(n_texts=100, delta=1e-5))
-    No privacy guarantee: if one text were the parent of all, ε = 81,705 (δ = 1e-05), for
-    putting another text in its place.
+    No privacy guarantee: if one text were the parent of 100 new texts, ε = 81,705 (δ = 1e-05),
+    for putting another text in its place.
     """
 
     def __init__(
@@ -69,8 +69,12 @@ class HeuristicNoise:
         return self.decoder.decode_rows(noisy.astype(np.float32), seeds=seeds, **settings)
 
     def guarantee(self, n_texts: int = 1, delta: float = 1e-5) -> Guarantee:
-        """Return that there is none, and what the noise comes to; parameters as of `price`."""
-        return Guarantee(math.inf, delta, mechanism=repr(self), mu=self._mu(n_texts))
+        """Return that there is none, and what the noise comes to; parameters as of `price`.
+
+        More new texts cost more: say how many there are.
+        """
+        mu = self._mu(n_texts)
+        return Guarantee(math.inf, delta, mechanism=repr(self), mu=mu, new_texts=n_texts)
 
     def price(self, n_texts: int, delta: float) -> float:
         """Return the ε for putting another text in the place of one that is the parent of all.

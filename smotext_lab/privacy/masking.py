@@ -93,6 +93,10 @@ def find_personal(
 
 
 def _patterns(kinds: Iterable[str] | None, names: Iterable[str]) -> dict[str, re.Pattern[str]]:
+    for what, given in {"kinds": kinds, "names": names}.items():
+        if isinstance(given, str):
+            msg = f"{what}={given!r} is one string, not a list of them: give [{given!r}]."
+            raise ParameterError(msg)
     wanted = list(KINDS) if kinds is None else list(kinds)
     for kind in wanted:
         if kind not in KINDS:

@@ -134,7 +134,8 @@ class Moments:
         means, usable = self._means()
         classes = as_labels([self.classes[place] for place in usable])
         sizes = self.counts[usable]
-        return Discriminant.of(means, self.within(), sizes, self.anchors.components, classes)
+        components = self.anchors.components
+        return Discriminant.of(means, self.within(), sizes, components, classes, clip=self.clip)
 
     def within(self) -> np.ndarray:
         """Return the covariance within classes, (r, r), cleared of the noise in it.
@@ -160,14 +161,16 @@ class Moments:
         return (directions * _cleared(values, edge)) @ directions.T
 
     def _means(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the means of the classes that are large enough, (c, r), and their places.
+
+        Along directions that the noise has left nothing of, the mean of all these classes.
+        """
         r = self.sums.shape[1]
-        means, usable = [], []
-        for place, (count, total) in enumerate(zip(self.counts, self.sums, strict=True)):
-            kept = dimensions(count, self.sigma, r)
-            if kept >= min(r, LEAST_DIMENSIONS):
-                means.append(np.where(np.arange(r) < kept, total / count, 0.0))
-                usable.append(place)
-        return np.reshape(means, (-1, r)), np.array(usable, int)
+        kept = np.array([dimensions(count, self.sigma, r) for count in self.counts])
+        usable = np.flatnonzero(kept >= min(r, LEAST_DIMENSIONS))
+        counts, sums = self.counts[usable, None], self.sums[usable]
+        common = sums.sum(axis=0) / max(1.0, float(counts.sum()))
+        return np.where(np.arange(r) < kept[usable, None], sums / counts, common), usable
 
     def _lifted(self, rows: np.ndarray) -> np.ndarray:
         lifted = rows @ self.anchors.components

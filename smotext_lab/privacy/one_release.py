@@ -21,12 +21,13 @@ from smotext_lab.privacy.guarantee import Guarantee, Neighbouring
 from smotext_lab.privacy.reading import (
     PUBLIC,
     Private,
+    check_classes,
     encoded_alone,
     plain_labels,
     read_private,
 )
 from smotext_lab.privacy.writing import Points, Told, check_guidance, synthesis_of, write_between
-from smotext_lab.sampler.counts import shares
+from smotext_lab.sampler.counts import check_counts, shares
 from smotext_lab.synthesis import Synthesis
 
 __all__ = ["OneRelease"]
@@ -153,6 +154,7 @@ class OneRelease(ABC):
             )
             raise ParameterError(msg)
         given = read_private(texts, y, users, self.texts_per_user)
+        check_classes(self.classes, given.labels.tolist())
         encoder, _ = equip(self.encoder, self.decoder)
         anchors = self.anchors or Anchors.shipped(dimensions=self._dimensions)
         anchors.check(encoder)
@@ -190,7 +192,7 @@ class OneRelease(ABC):
         DataError
             If a class that is asked for is too small, or all are.
         ParameterError
-            If it was not fitted.
+            If it was not fitted, or a number is not whole or below 0.
         """
         if not hasattr(self, "released_"):
             msg = "Nothing was released yet: call fit(texts, labels) first."
@@ -273,6 +275,7 @@ class OneRelease(ABC):
         return write_between(*asked, **settings)
 
     def _wanted(self, n: int | Mapping[Any, int], labels: np.ndarray) -> dict[Any, int]:
+        check_counts(n)
         usable, sizes = set(labels.tolist()), self.released_.sizes
         if not usable:
             asked = list(n) if isinstance(n, Mapping) else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,10 @@ __all__ = [
     "PUBLIC",
     "SHARE_ONLY",
     "Private",
+    "check_classes",
     "encoded_alone",
     "plain_labels",
+    "plain_texts",
     "read_private",
 ]
 
@@ -50,6 +52,54 @@ class Private:
         return Private([self.texts[row] for row in kept], self.labels[kept])
 
 
+def plain_texts(texts: Any, what: str) -> list[str]:
+    """Return texts as a list: of a column, an array or a list of them.
+
+    Parameters
+    ----------
+    texts : sequence of str
+    what : str
+        What they are called where they are refused.
+
+    Raises
+    ------
+    DataError
+        If it is one text, a frame, or one of them is missing.
+
+    Examples
+    --------
+    >>> plain_texts(pd.Series(["rain", "goal"]), "train")
+    ['rain', 'goal']
+    """
+    if isinstance(texts, (str, pd.DataFrame, Mapping)):
+        kind = "one text" if isinstance(texts, str) else f"a {type(texts).__name__}"
+        msg = f"{what} is {kind}: give the texts themselves, as a list or a column of a frame."
+        raise DataError(msg)
+    found = list(texts)
+    gone = next((row for row, text in enumerate(found) if not isinstance(text, str)), None)
+    if gone is not None:
+        msg = f"Text {gone} of {what} is no text, but {found[gone]!r}: leave it out."
+        raise DataError(msg)
+    return found
+
+
+def check_classes(classes: Sequence[Any] | None, labels: Iterable[Any]) -> None:
+    """Refuse classes of another kind than the labels, such as "1" for 1: all would be left out.
+
+    The kind of the labels is known with the names of the classes, which are public.
+
+    Raises
+    ------
+    ParameterError
+    """
+    named = () if classes is None else classes
+    kinds = [{isinstance(each, str) for each in some} for some in (named, labels)]
+    if all(kinds) and not kinds[0] & kinds[1]:
+        names = ["strings" if True in kind else "numbers" for kind in kinds]
+        msg = f"classes are {names[0]} and the labels {names[1]}: give classes as the labels are."
+        raise ParameterError(msg)
+
+
 def plain_labels(labels: Iterable[Any]) -> list[Any]:
     """Return labels as JSON holds them, each of numpy's as Python's own.
 
@@ -74,6 +124,8 @@ def read_private(
         If users are given and not capped, or the other way round.
     """
     given = Given.read(texts, y)
+    # without halves of characters, which a tokenizer refuses: it would be paid for by then
+    whole = [text.encode("utf-8", "replace").decode() for text in given.texts]
     if (users is None) != (texts_per_user is None):
         msg = (
             "users and texts_per_user go together: say whose each text is, and how many texts of "
@@ -81,7 +133,7 @@ def read_private(
         )
         raise ParameterError(msg)
     if users is None or texts_per_user is None:
-        return Private(given.texts, given.labels)
+        return Private(whole, given.labels)
     if len(users) != len(given.texts):
         msg = f"There are {len(given.texts)} texts but {len(users)} users: give one each."
         raise DataError(msg)
@@ -97,7 +149,7 @@ def read_private(
         seen[user] += 1
         if seen[user] <= texts_per_user:
             kept.append(row)
-    return Private([given.texts[row] for row in kept], given.labels[kept])
+    return Private([whole[row] for row in kept], given.labels[kept])
 
 
 def encoded_alone(encoder: Any, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
@@ -129,6 +181,5 @@ def encoded_alone(encoder: Any, texts: Sequence[str], *, progress: bool = False)
         warnings.simplefilter("ignore")
         for text in bar:
             if text not in known:
-                whole = text.encode("utf-8", "replace").decode("utf-8")
-                known[text] = np.asarray(encoder.encode([whole]))[0]
+                known[text] = np.asarray(encoder.encode([text]))[0]
     return np.array([known[text] for text in texts], np.float32).reshape(len(texts), dim)

@@ -34,8 +34,10 @@ def disclosures(
     DataFrame
         A row a kind (phrases of 3 and 5 words, names, numbers, e-mail addresses): how many stand
         in training texts only and how many of them were `disclosed`; the same for the holdout
-        (`phantoms`, which cannot have come from there); and `p_value`, the chance of at least so
-        many disclosed if they were phantoms too (exact binomial test).
+        (`phantoms`, which cannot have come from there); how many texts they are of
+        (`disclosed_texts`, `phantom_texts`); and `p_value`, the chance of so many more texts with
+        something disclosed than with phantoms, if it is all chance (Fisher's exact test of the
+        texts that have something of the kind: phrases of one text go together, texts do not).
 
     References
     ----------
@@ -64,25 +66,28 @@ def _counted(
     train: Sequence[str],
     holdout: Sequence[str],
 ) -> dict[str, float]:
-    from scipy.stats import binomtest
+    from scipy.stats import fisher_exact
 
     made = {part for text in synthetic for part in parts(text)}
     inside, outside = (
         Counter(part for text in texts for part in set(parts(text))) for texts in (train, holdout)
     )
-    own = [part for part, times in inside.items() if times == 1 and part not in outside]
-    others = [part for part, times in outside.items() if times == 1 and part not in inside]
-    found, ghosts = sum(p in made for p in own), sum(p in made for p in others)
-    p_value = 1.0
-    if found + ghosts:
-        share = len(own) / (len(own) + len(others))
-        p_value = float(binomtest(found, found + ghosts, share, alternative="greater").pvalue)
+    own = {part for part, times in inside.items() if times == 1 and part not in outside}
+    others = {part for part, times in outside.items() if times == 1 and part not in inside}
+    found, ghosts = own & made, others & made
+    table = []
+    for texts, alone, out in ((train, own, found), (holdout, others, ghosts)):
+        having = [set(parts(text)) for text in texts]
+        told = sum(not each.isdisjoint(out) for each in having)
+        table.append([told, sum(not each.isdisjoint(alone) for each in having) - told])
     return {
         "in_train_only": len(own),
-        "disclosed": found,
+        "disclosed": len(found),
+        "disclosed_texts": table[0][0],
         "in_holdout_only": len(others),
-        "phantoms": ghosts,
-        "p_value": p_value,
+        "phantoms": len(ghosts),
+        "phantom_texts": table[1][0],
+        "p_value": float(fisher_exact(table, alternative="greater")[1]),
     }
 
 

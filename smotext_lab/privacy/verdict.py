@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from smotext_lab.privacy.attacks import CONFIDENCE
-from smotext_lab.privacy.bounds import proportion
 from smotext_lab.privacy.guarantee import FIGURES_NOT_COVERED
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def _about_membership(audit: Audit) -> list[tuple[str, str, str, str]]:
     best, surest = audit.best, audit.surest
     found = best.auc.low > 0.5
     n = audit.sizes["holdout"]
-    alarms = proportion(n // 100, n).high  # what 1% of so few texts may be in truth
+    guessed = [(int(rate * n + 1e-9) + 1) / (n + 1) for rate in (0.01, 0.001)]
     return [
         (
             "Can it be told who was in the training texts?",
@@ -50,10 +49,11 @@ def _about_membership(audit: Audit) -> list[tuple[str, str, str, str]]:
         ),
         (
             "Are some texts surely recognised?",
-            "Yes." if surest.tpr_1.low > alarms else "Not shown.",
+            "Yes." if surest.tpr_1.low > 0.01 else "Not shown.",
             f"found at 1% false alarms: {surest.tpr_1}; at 0.1%: {surest.tpr_01}; "
             f"attack: {surest.name}",
-            "Guessing finds 0.010 and 0.001. The mean over all texts hides the few at risk."
+            f"Guessing finds {guessed[0]:.3f} and {guessed[1]:.3f} of so many. The mean over all "
+            "texts hides the few at risk."
             + (
                 ""
                 if n >= 1000

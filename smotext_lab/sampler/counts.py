@@ -10,7 +10,7 @@ from imblearn.utils import check_sampling_strategy
 
 from smotext_lab.errors import DataError, ParameterError, did_you_mean
 
-__all__ = ["by_strategy", "per_class", "plain", "shares"]
+__all__ = ["by_strategy", "check_counts", "per_class", "plain", "shares"]
 
 
 def by_strategy(sampling_strategy: Any, labels: np.ndarray) -> dict[Any, int]:
@@ -78,17 +78,28 @@ def per_class(n: int | Mapping[Any, int], labels: np.ndarray) -> dict[Any, int]:
     >>> per_class(3, np.array(["a", "a", "b"]))
     {'a': 2, 'b': 1}
     """
+    if isinstance(n, Mapping):
+        _check_classes(n, np.unique(labels).tolist(), "n")
+    check_counts(n)
+    return plain(n) if isinstance(n, Mapping) else shares(int(n), labels)
+
+
+def check_counts(n: int | Mapping[Any, int]) -> None:
+    """Refuse a number of new texts that is none, of all together or of a class.
+
+    Raises
+    ------
+    ParameterError
+    """
     if not isinstance(n, Mapping):
         if not _is_count(n) or n < 1:
             msg = f"n must be a whole number of at least 1, or a dict per class, got {n!r}."
             raise ParameterError(msg)
-        return shares(int(n), labels)
-    _check_classes(n, np.unique(labels).tolist(), "n")
+        return
     for label, count in n.items():
         if not _is_count(count):
             msg = f"n[{label!r}] must be a whole number of new texts, 0 or more, got {count!r}."
             raise ParameterError(msg)
-    return plain(n)
 
 
 def shares(total: int, labels: Any) -> dict[Any, int]:
