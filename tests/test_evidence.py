@@ -22,6 +22,7 @@ from smotext_lab.evaluation.classifiers import text_classifier
 from smotext_lab.evaluation.finetuning import FinetunedBert
 from smotext_lab.evaluation.methods import METHODS, Models, method
 from smotext_lab.evaluation.noise import noises, noisy
+from smotext_lab.evaluation.recalling import RecallingDecoder
 from smotext_lab.evaluation.splits import Split
 from smotext_lab.evaluation.statistics import difference, retention, win_tie_loss
 from smotext_lab.evaluation.study import OTHERS, Arm, Setup, Study
@@ -118,6 +119,27 @@ def test_a_pool_that_was_half_written_goes_on_where_it_was_killed(split, models,
     frames = [each.frame.drop(columns="seconds") for each in (again, whole)]
     pd.testing.assert_frame_equal(*frames)
     assert [path.suffix for path in results.iterdir()] == [".parquet"]
+
+
+def test_rows_are_taken_up_again_where_the_decoder_began(word_decoder, tmp_path):
+    vectors = word_decoder().encoder.encode(["sun heat", "loan price", "goal match", "rain"] * 3)
+    seeds = np.arange(12, dtype=np.uint64)
+
+    class Together(word_decoder):
+        rows_together = 4
+
+    whole = list(Together().decode_rows(vectors, seeds=seeds))
+    killed = Together()
+    killed.stop_after = 6
+    with pytest.raises(KeyboardInterrupt):
+        list(RecallingDecoder(killed, tmp_path / "part").decode_rows(vectors, seeds=seeds))
+    again = Together()
+    found = list(RecallingDecoder(again, tmp_path / "part").decode_rows(vectors, seeds=seeds))
+    assert again.decoded == 12 - 4  # from the beginning of the block that was broken off
+    assert [(d.row, d.text) for d in found] == [(d.row, d.text) for d in whole]
+    more = Together()
+    list(RecallingDecoder(more, tmp_path / "part").decode_rows(vectors, seeds=seeds))
+    assert more.decoded == 0
 
 
 def test_texts_are_written_once_and_their_owner_alone_reads_them(split, models, results):
@@ -681,7 +703,7 @@ def test_a_run_goes_on_where_its_cells_cannot_be_kept_or_were_damaged(tmp_path):
 
 def test_of_long_texts_the_language_model_is_shown_the_beginning(monkeypatch):
     asked: list[str] = []
-    monkeypatch.setattr(prompting, "_answered", lambda _, asks, __: asked.extend(asks) or asks)
+    monkeypatch.setattr(prompting, "_answered", lambda _, asks, *__: asked.extend(asks) or asks)
     texts = ["rain " * 5000, "snow " * 5000]
     prompting.prompted(texts, np.array(["weather", "weather"]), {"weather": 2}, None)
     assert len(asked) == 2

@@ -15,6 +15,7 @@ from smotext_lab import BertEncoder, XRAGDecoder
 from smotext_lab.bridges import load_bridge
 from smotext_lab.evaluation import prompting
 from smotext_lab.evaluation.prompting import prompted
+from smotext_lab.evaluation.recalling import read_lines
 from smotext_lab.lora import Lora
 
 LAYER = "model.layers.0.self_attn.q_proj"
@@ -62,6 +63,23 @@ def test_one_random_state_gives_one_set_of_texts(
     assert not prompted(*real, WANTED, decoder, 4).equals(first)
 
 
+def test_answers_are_kept_batch_by_batch(
+    decoder: XRAGDecoder,
+    real: tuple[list[str], np.ndarray],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(prompting, "_BATCH", 3)
+    whole = prompted(*real, WANTED, decoder)
+    part = tmp_path / "part"
+    pd.testing.assert_frame_equal(prompted(*real, WANTED, decoder, unfinished=part), whole)
+    lines = [line for line in part.read_text().splitlines() if line]
+    assert len(lines) == 3
+    part.write_text("\n".join(lines[:1]) + "\n" + lines[1][:20])  # killed while it wrote
+    pd.testing.assert_frame_equal(prompted(*real, WANTED, decoder, unfinished=part), whole)
+    assert [told["start"] for told in read_lines(part)] == [0, 3, 6]
+
+
 def test_the_model_answers_without_what_the_bridge_taught_it(
     decoder: XRAGDecoder, real: tuple[list[str], np.ndarray]
 ) -> None:
@@ -80,7 +98,7 @@ def test_two_texts_of_the_class_are_shown(
     decoder: XRAGDecoder, real: tuple[list[str], np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(prompting, "_answered", lambda _d, asks, _r: asked.extend(asks) or asks)
+    monkeypatch.setattr(prompting, "_answered", lambda _d, asks, *_: asked.extend(asks) or asks)
     prompted(*real, WANTED, decoder)
     texts, labels = real
     shown = [

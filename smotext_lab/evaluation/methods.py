@@ -172,8 +172,10 @@ def _decoded(interpolator: Callable[[int], BaseInterpolator]) -> Method:
 def _prompted(
     real: TrainingTexts, n: Mapping[str, int], models: Models, random_state: int
 ) -> TrainingTexts:
-    def write(_: Path | None) -> pd.DataFrame:
-        made = prompted(real.texts, real.labels, n, models.decoder, random_state)
+    def write(unfinished: Path | None) -> pd.DataFrame:
+        made = prompted(
+            real.texts, real.labels, n, models.decoder, random_state, unfinished=unfinished
+        )
         return made.assign(reason=None)
 
     return _from_cache(("prompted", prompting_code(), random_state), real, n, models, write)

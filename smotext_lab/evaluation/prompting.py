@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from smotext_lab.evaluation.recalling import append_line, read_lines
+
 __all__ = ["prompted", "prompting_code"]
 
 _BATCH = 32
@@ -27,6 +29,8 @@ def prompted(
     n: Mapping[str, int],
     decoder: Any,
     random_state: int = 0,
+    *,
+    unfinished: Path | None = None,
 ) -> pd.DataFrame:
     """Return new texts by the decoder's own LLM, without LoRA and without a vector.
 
@@ -40,6 +44,8 @@ def prompted(
         template is given the request as plain text. Of a longer text the first 1,200 characters
         are shown.
     random_state : int, default=0
+    unfinished : Path, optional
+        A file that keeps the answers batch by batch: the same call goes on from it.
 
     Returns
     -------
@@ -57,7 +63,7 @@ def prompted(
         rows = np.flatnonzero(labels == label)
         first, second = rng.choice(rows, 2, replace=len(rows) < 2)
         asks.append(_ASK.format(first=texts[first][:_SHOWN], second=texts[second][:_SHOWN]))
-    answers = _answered(decoder, asks, random_state)
+    answers = _answered(decoder, asks, random_state, unfinished)
     made = [(_cleaned(answer), label) for answer, label in zip(answers, wanted, strict=True)]
     return pd.DataFrame([row for row in made if row[0]], columns=["text", "label"])
 
@@ -67,19 +73,27 @@ def prompting_code() -> str:
     return Path(__file__).read_text("utf-8")
 
 
-def _answered(decoder: Any, asks: list[str], random_state: int) -> list[str]:
+def _answered(
+    decoder: Any, asks: list[str], random_state: int, unfinished: Path | None
+) -> list[str]:
     """Return an answer to each; texts of like length are written together."""
     import torch
 
+    known = {} if unfinished is None else _kept(unfinished)
     with decoder.bare_llm() as (model, tokenizer):
         prompts = [_prompt(tokenizer, ask) for ask in asks]
         answers = [""] * len(asks)
         order = np.argsort([len(prompt) for prompt in prompts], kind="stable")
         gpus = [model.device] if model.device.type == "cuda" else []
         with torch.random.fork_rng(devices=gpus), torch.inference_mode():
-            torch.manual_seed(random_state)
             for start in range(0, len(order), _BATCH):
                 rows = order[start : start + _BATCH]
+                if start in known:
+                    for row, answer in zip(rows, known[start], strict=True):
+                        answers[row] = answer
+                    continue
+                seeds = np.random.SeedSequence([random_state, start])  # whatever came before
+                torch.manual_seed(int(seeds.generate_state(1)[0]))
                 read = tokenizer(
                     [prompts[row] for row in rows],
                     return_tensors="pt",
@@ -100,7 +114,14 @@ def _answered(decoder: Any, asks: list[str], random_state: int) -> list[str]:
                 new = written[:, read["input_ids"].shape[1] :]
                 for row, ids in zip(rows, new, strict=True):
                     answers[row] = tokenizer.decode(ids, skip_special_tokens=True)
+                if unfinished is not None:
+                    append_line(unfinished, {"start": start, "of": [answers[row] for row in rows]})
     return answers
+
+
+def _kept(unfinished: Path) -> dict[int, list[str]]:
+    """Return the answers that an earlier run had, by where their batch begins."""
+    return {told["start"]: told["of"] for told in read_lines(unfinished)}
 
 
 def _prompt(tokenizer: Any, ask: str) -> str:

@@ -6,7 +6,6 @@ import base64
 import contextlib
 import json
 import os
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 
 from smotext_lab.decoded import Decoded
 
-__all__ = ["RecallingDecoder"]
+__all__ = ["RecallingDecoder", "append_line", "read_lines"]
 
 _KEPT = ("text", "cosine", "likelihood", "tokens", "ended", "seed", "attempts")
 
@@ -35,8 +34,9 @@ class RecallingDecoder:
 
     Notes
     -----
-    Of a row that is recalled, `Decoded.trace` is empty. The rows that are left are decoded in
-    other batches than in an unbroken run, so that the last bits of near ties may fall otherwise.
+    Of a row that is recalled, `Decoded.trace` is empty. Rows are taken up again where the decoder
+    begins anew (`XRAGDecoder.rows_together`), so that those that are left stand beside the same
+    others as in an unbroken run, and come out the same to the last bit.
     """
 
     def __init__(self, decoder: Any, path: Path) -> None:
@@ -63,54 +63,63 @@ class RecallingDecoder:
     ) -> Iterator[Decoded]:
         """Yield a `Decoded` for each vector, in order; see `XRAGDecoder.decode_rows`."""
         seeds = np.asarray(seeds, np.uint64)
-        known = np.array([int(seed) in self._known for seed in seeds], bool)
-        fresh, recalled = np.flatnonzero(~known), deque(np.flatnonzero(known).tolist())
+        missing = [row for row, seed in enumerate(seeds.tolist()) if seed not in self._known]
+        first = missing[0] if missing else len(seeds)
+        together = getattr(self._decoder, "rows_together", 1)
+        start = first // together * together
+        for row in range(start if missing else len(seeds)):
+            yield replace(self._known[int(seeds[row])], row=row)
+        if not missing:
+            return
 
         def agreed(at: np.ndarray, found: np.ndarray) -> np.ndarray:
             assert agreement is not None  # noqa: S101 - handed on only where there is one
-            return agreement(fresh[at], found)
+            return agreement(at + start, found)
 
-        decoded: Iterator[Decoded] = iter(())
-        if len(fresh):
-            decoded = self._decoder.decode_rows(
-                vectors[fresh],
-                seeds=seeds[fresh],
-                forms=None if forms is None else [forms[row] for row in fresh],
-                lengths=None if lengths is None else [lengths[row] for row in fresh],
-                guidance=None if guidance is None else guidance[fresh],
-                agreement=None if agreement is None else agreed,
-            )
-        for each in decoded:
-            self._keep(each)
-            row = int(fresh[each.row])
-            while recalled and recalled[0] < row:
-                yield self._recall(recalled.popleft(), seeds)
-            yield replace(each, row=row)
-        for row in recalled:
-            yield self._recall(row, seeds)
-
-    def _recall(self, row: int, seeds: np.ndarray) -> Decoded:
-        return replace(self._known[int(seeds[row])], row=row)
+        for decoded in self._decoder.decode_rows(
+            vectors[start:],
+            seeds=seeds[start:],
+            forms=None if forms is None else forms[start:],
+            lengths=None if lengths is None else lengths[start:],
+            guidance=None if guidance is None else guidance[start:],
+            agreement=None if agreement is None else agreed,
+        ):
+            if decoded.seed not in self._known:
+                self._keep(decoded)
+            yield replace(decoded, row=decoded.row + start)
 
     def _keep(self, decoded: Decoded) -> None:
         told = {name: np.asarray(getattr(decoded, name)).item() for name in _KEPT}
         told["vector"] = base64.b64encode(decoded.vector.astype("<f4").tobytes()).decode()
-        line = f"\n{json.dumps(told)}\n"  # on a line of its own after one that is torn too
-        with contextlib.suppress(OSError):  # what is written is not lost for it
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-            with os.fdopen(os.open(self._path, flags, 0o600), "w", encoding="utf-8") as file:
-                file.write(line)
+        append_line(self._path, told)
 
 
-def _read(path: Path) -> Iterator[Decoded]:
+def append_line(path: Path, told: dict[str, Any]) -> None:
+    """Add a line of JSON to a file that its owner alone reads; where it cannot be, do nothing."""
+    line = f"\n{json.dumps(told)}\n"  # on a line of its own after one that is torn too
+    with contextlib.suppress(OSError):  # what is written is not lost for it
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
+            file.write(line)
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the lines of `append_line`, but for what a kill left of one."""
     try:
         lines = path.read_text("utf-8", errors="replace").splitlines()
     except OSError:  # none yet, or none that can be read
         return
     for line in lines:
-        with contextlib.suppress(ValueError, KeyError, TypeError):
+        with contextlib.suppress(ValueError):
             told = json.loads(line)
+            if isinstance(told, dict):
+                yield told
+
+
+def _read(path: Path) -> Iterator[Decoded]:
+    for told in read_lines(path):
+        with contextlib.suppress(ValueError, KeyError, TypeError):
             vector = np.frombuffer(base64.b64decode(told["vector"], validate=True), "<f4")
             kept = {name: told[name] for name in _KEPT}
             yield Decoded(row=0, vector=vector.astype(np.float32), trace=(), **kept)
