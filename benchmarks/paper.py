@@ -125,6 +125,8 @@ def main() -> None:
     else:
         told = json.loads(given.plan.read_text())["plan"]
         plan = Plan(**told | {"ks": tuple(told["ks"])})
+        texts = plan.resamples * _texts(plan, splits, owns, given)  # of what is asked now
+        plan = replace(plan, texts=texts, hours=plan.hours * texts / max(1, plan.texts))
     print(
         f"{plan.resamples} resamples, at most {plan.max_classes} classes a set, k = {plan.ks}, "
         f"{plan.times} new for each real text: {plan.texts} texts, about {plan.hours:.2f} h to "
