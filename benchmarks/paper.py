@@ -50,7 +50,8 @@ from smotext_lab.evaluation.statistics import Effect
 from smotext_lab.evaluation.study import OTHERS, Arm, Results, Setup
 from smotext_lab.reports import evidence
 
-WRITERS = ("smotext", "paraphrase", "random pairs", "prompted")  # the others cost next to nothing
+WRITERS = ("smotext", "paraphrase", "random pairs", "prompted", "single token")
+"""The others cost next to nothing."""
 CONTROLS = ("paraphrase", "duplication", "smote on vectors", "eda", "aeda")
 CLASSIFIERS = ("embedding-logreg", "tfidf-logreg")
 PROTOCOLS = (
@@ -116,7 +117,8 @@ def main() -> None:
         given.out.write_text(page([Run.read(path) for path in given.join], given.out.parent))
         return
     decoder = named_decoder(n_candidates=given.n_candidates, max_new_tokens=64)
-    models = Models(decoder.encoder, decoder, k_neighbors=5)
+    single, given.controls = evidence.with_single_token(decoder, given.single_token, given.controls)
+    models = Models(decoder.encoder, decoder, k_neighbors=5, single=single)
     splits = [_read(path, given.test_rows, given) for path in given.sets]
     own_asked = "own_imbalance" in given.protocols
     owns = [_own_split(path, given) if own_asked else None for path in given.sets]
@@ -166,6 +168,9 @@ def _given() -> argparse.Namespace:
     parser.add_argument("--classifiers", nargs="+", choices=names, default=CLASSIFIERS)
     controls = [name for name in METHODS if name != "smotext"]
     parser.add_argument("--controls", nargs="+", choices=controls, default=CONTROLS)
+    parser.add_argument(
+        "--single-token", metavar="BRIDGE", help="a bridge of xRAG's kind to compare with too"
+    )
     parser.add_argument("--ks", nargs="+", type=int, help="in place of the plan's")
     parser.add_argument("--times", type=int, help="in place of the plan's")
     parser.add_argument("--n-candidates", type=int, default=2)

@@ -238,6 +238,19 @@ def test_a_teacher_tells_how_many_texts_are_of_the_class_they_were_made_for(
     assert set(right["method"]) == {"real"}
 
 
+def test_a_single_token_is_written_through_where_there_is_a_bridge_for_it(
+    split, models, word_decoder
+):
+    with pytest.raises(ParameterError, match="'single token' needs a bridge with xRAG's one token"):
+        quick(split, models, controls=["single token"])
+    assert models.decoder.decoded == 0
+    single = word_decoder(lambda text, _: f"{text} It was so.")
+    found = quick(split, replace(models, single=single), controls=["single token"])
+    texts = found.examples.groupby("method")["text"].apply(list)
+    assert all(text.endswith("It was so.") for text in texts["single token"])
+    assert not any(text.endswith("It was so.") for text in texts["smotext"])
+
+
 def test_what_is_named_twice_is_measured_once(split, models):
     once = quick(split, models, controls=["eda"]).frame.drop(columns="seconds")
     twice = quick(split, models, ks=[4, 4], times=[2, 2], controls=["eda", "smotext", "eda"])

@@ -251,6 +251,13 @@ def test_the_answer_is_on_smotext_where_it_is_named(given, shown):
     assert answers.leading(["eda", "aeda"]) == "eda"
 
 
+def test_a_bridge_of_one_token_is_compared_with_where_it_is_given(given, shown, tiny_bridge):
+    given |= {"ks": [4], "methods": ["eda"], "single_token": str(tiny_bridge), "quick": False}
+    given |= {"times": [1], "resamples": 2, "n_candidates": 1}
+    names, _ = executed("synthetic_only", given)
+    assert set(names["retained"]["trained on"]) == {"1 × eda", "1 × single token"}
+
+
 def test_a_method_without_texts_needs_a_classifier_of_vectors(studied):
     asked = {"times": [1], "methods": ["smote on vectors"]}
     results = studied("synthetic_only", classifiers=("tfidf-logreg",), **asked)
@@ -306,7 +313,7 @@ def test_the_numbers_of_a_comparison_are_called_what_they_are(shown):
     assert ["k = 50" in page["image/svg+xml"] for page in shown] == [True, False]
     assert "ratio = 50" in shown[1]["image/svg+xml"]
     evidence.show_compared(frame.assign(gain=np.nan), title="gain")
-    assert "no gain is known" in shown[2].data
+    assert "Nothing to draw" in shown[2].data
 
 
 def test_a_report_refuses_test_texts_in_the_training_part(topics, tmp_path):

@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,7 +26,7 @@ from smotext_lab.interpolators import RandomPairInterpolator, SMOTEInterpolator
 from smotext_lab.interpolators.neighborhoods import Labelled
 from smotext_lab.interpolators.planning import BaseInterpolator, Draw
 
-__all__ = ["METHODS", "Method", "Models", "ParaphraseInterpolator", "method"]
+__all__ = ["METHODS", "Method", "Models", "ParaphraseInterpolator", "check", "method"]
 
 _KEPT = ["text", "label", "reason"]  # columns in the cache: refused texts have a reason
 
@@ -41,11 +41,14 @@ class Models:
     decoder : XRAGDecoder
     k_neighbors : int
         SMOTE's.
+    single : XRAGDecoder, optional
+        One whose bridge is xRAG's projector (``mlp2x_gelu``), for *single token*.
     """
 
     encoder: Encoder
     decoder: Any
     k_neighbors: int = 5
+    single: Any = None
 
 
 class Method(Protocol):
@@ -101,6 +104,22 @@ def method(name: str) -> Method:
     return METHODS[name]
 
 
+def check(name: str, models: Models) -> None:
+    """Refuse a method that there is not, or that lacks what it works with.
+
+    Raises
+    ------
+    ParameterError
+    """
+    method(name)
+    if name == "single token" and models.single is None:
+        msg = (
+            "'single token' needs a bridge with xRAG's one token: train one (train-bridge --kind "
+            "mlp2x_gelu) and give it as single_token, from Python as Models(single=…)"
+        )
+        raise ParameterError(msg)
+
+
 def _duplicated(
     real: TrainingTexts, n: Mapping[str, int], models: Models, random_state: int
 ) -> TrainingTexts:
@@ -134,6 +153,12 @@ def _edited(edit: Callable[[str, np.random.Generator], str]) -> Method:
         return TrainingTexts([edit(text, rng) for text in again.texts], again.labels)
 
     return make
+
+
+def _single_token(
+    real: TrainingTexts, n: Mapping[str, int], models: Models, random_state: int
+) -> TrainingTexts:
+    return METHODS["smotext"](real, n, replace(models, decoder=models.single), random_state)
 
 
 def _decoded(interpolator: Callable[[int], BaseInterpolator]) -> Method:
@@ -221,8 +246,10 @@ METHODS: dict[str, Method] = {
     "eda": _edited(eda),
     "aeda": _edited(aeda),
     "prompted": _prompted,
+    "single token": _single_token,
 }
 """*smotext*: the project's road. *paraphrase*: the same with λ = 0. *random pairs*: the same with
 any two texts of a class in place of neighbours. *duplication*: random over-sampling. *smote on
 vectors*: nothing is decoded, so only classifiers that read vectors take part. *eda*, *aeda*: words
-changed (`word_edits`). *prompted*: the same language model without the bridge, shown two texts."""
+changed (`word_edits`). *prompted*: the same language model without the bridge, shown two texts.
+*single token*: SMOTExT with xRAG's projector as the bridge, where one is trained."""

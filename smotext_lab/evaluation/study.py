@@ -18,7 +18,7 @@ from smotext_lab.evaluation import scores
 from smotext_lab.evaluation.cells import Cell, Cells
 from smotext_lab.evaluation.classifiers import Remembering, text_classifier
 from smotext_lab.evaluation.diversity import compression_ratio
-from smotext_lab.evaluation.methods import Models, method
+from smotext_lab.evaluation.methods import Models, check, method
 from smotext_lab.evaluation.metrics import distinct_2
 from smotext_lab.evaluation.nearness import nearness
 from smotext_lab.evaluation.results import CLEAN, Arm, Results
@@ -153,7 +153,7 @@ class Study:
         arms = list(dict.fromkeys(arms))
         for arm in arms:
             if arm.makes and arm.method != OTHERS:
-                method(arm.method)  # a name that there is not is told before anything is written
+                check(arm.method, self.setup.models)  # told before anything is written
         cells: dict[tuple[Arm, str, Any], list[Cell]] = {}
         every = [(k, n) for k in dict.fromkeys(ks) for n in range(self.setup.resamples)]
         examples = refused = pd.DataFrame()
@@ -225,7 +225,7 @@ class Study:
         return said.tolist()
 
     def _identified(self) -> tuple[Any, ...]:
-        decoder = self.models.decoder
+        decoder, single = self.models.decoder, self.models.single
         return (
             code_key("evaluation"),
             self.protocol,
@@ -235,6 +235,7 @@ class Study:
             self.models.encoder.fingerprint,
             described(decoder),
             models_of(decoder),
+            None if single is None else (described(single), models_of(single)),
             {name: content_key(texts) for name, texts in self.tests.items()},
             None if self.teacher is None else repr(self.teacher),
             wordnet(),  # EDA's synonyms

@@ -41,6 +41,7 @@ __all__ = [
     "show_compared",
     "table",
     "what_failed",
+    "with_single_token",
 ]
 
 _QUICK = {
@@ -172,6 +173,27 @@ def feasible_ratios(ratios: Sequence[int], split: Split, most: int) -> list[int]
     largest = min(most, int(np.unique(split.train_labels, return_counts=True)[1].max()))
     highest = max(2, largest // 2)
     return [ratio for ratio in ratios if ratio <= highest] or [highest]
+
+
+def with_single_token(
+    decoder: XRAGDecoder, bridge: str | None, ways: Sequence[str]
+) -> tuple[XRAGDecoder | None, list[str]]:
+    """Return a decoder with that bridge of one token, and *single token* among the ways.
+
+    Where no bridge is given, None and the ways as they are.
+    """
+    from smotext_lab import XRAGDecoder
+
+    if bridge is None:
+        return None, list(ways)
+    single = XRAGDecoder(
+        decoder.llm,
+        bridge,
+        encoder=decoder.encoder,
+        n_candidates=decoder.n_candidates,
+        max_new_tokens=decoder.sampling.max_new_tokens,
+    )
+    return single, list(dict.fromkeys([*ways, "single token"]))
 
 
 def names_of(decoder: XRAGDecoder) -> str:
