@@ -42,6 +42,7 @@ def test_copies_are_recognised(word_encoder):
     assert found.disclosures.loc["numbers", "disclosed"] > 250
     assert found.disclosures.loc["numbers", "p_value"] < 1e-6
     answers = dict(found.verdict()[["question", "answer"]].itertuples(index=False))
+    assert answers["Are some texts surely recognised?"] == "Yes."
     assert answers["Are there passages word for word?"] == "Yes."
     assert answers[COPIES] == "Near copies of training texts."
     assert (found.worst["cosine"] > 0.99).all()

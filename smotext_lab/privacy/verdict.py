@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from smotext_lab.privacy.attacks import CONFIDENCE
+from smotext_lab.privacy.bounds import proportion
 from smotext_lab.privacy.guarantee import FIGURES_NOT_COVERED
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ def _about_membership(audit: Audit) -> list[tuple[str, str, str, str]]:
     found = best.auc.low > 0.5
     n = audit.sizes["holdout"]
     guessed = [(int(rate * n + 1e-9) + 1) / (n + 1) for rate in (0.01, 0.001)]
+    # at the cut as it is: whether more lie above it than 1% of so few may be in truth
+    m = audit.sizes["train"]
+    above = proportion(round(surest.tpr_1.value * m), m, CONFIDENCE).low
+    recognised = above > proportion(n // 100, n, CONFIDENCE).high
     return [
         (
             "Can it be told who was in the training texts?",
@@ -49,11 +54,12 @@ def _about_membership(audit: Audit) -> list[tuple[str, str, str, str]]:
         ),
         (
             "Are some texts surely recognised?",
-            "Yes." if surest.tpr_1.low > 0.01 else "Not shown.",
+            "Yes." if recognised else "Not shown.",
             f"found at 1% false alarms: {surest.tpr_1}; at 0.1%: {surest.tpr_01}; "
             f"attack: {surest.name}",
-            f"Guessing finds {guessed[0]:.3f} and {guessed[1]:.3f} of so many. The mean over all "
-            "texts hides the few at risk."
+            f"Guessing finds {guessed[0]:.3f} and {guessed[1]:.3f} of so many; the intervals "
+            f"reckon with cuts that few of the holdout have set ({n // 100} for 1%). The mean over "
+            "all texts hides the few at risk."
             + (
                 ""
                 if n >= 1000
