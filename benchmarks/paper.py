@@ -44,14 +44,12 @@ from benchmarks.machine import described
 from smotext_lab import SMOTExT, named_decoder
 from smotext_lab.evaluation import protocols, thesaurus
 from smotext_lab.evaluation.classifiers import ClassifierName
-from smotext_lab.evaluation.methods import METHODS, Models
+from smotext_lab.evaluation.methods import METHODS, WRITTEN, Models
 from smotext_lab.evaluation.splits import Split
 from smotext_lab.evaluation.statistics import Effect
 from smotext_lab.evaluation.study import OTHERS, Arm, Results, Setup
 from smotext_lab.reports import evidence
 
-WRITERS = ("smotext", "paraphrase", "random pairs", "prompted", "single token")
-"""The others cost next to nothing."""
 CONTROLS = ("paraphrase", "duplication", "smote on vectors", "eda", "aeda")
 CLASSIFIERS = ("embedding-logreg", "tfidf-logreg")
 PROTOCOLS = (
@@ -127,8 +125,8 @@ def main() -> None:
     else:
         told = json.loads(given.plan.read_text())["plan"]
         plan = Plan(**told | {"ks": tuple(told["ks"])})
-        texts = plan.resamples * _texts(plan, splits, owns, given)  # of what is asked now
-        plan = replace(plan, texts=texts, hours=plan.hours * texts / max(1, plan.texts))
+        count = plan.resamples * _texts(plan, splits, owns, given)  # of what is asked now
+        plan = replace(plan, texts=count, hours=plan.hours * count / max(1, plan.texts))
     print(
         f"{plan.resamples} resamples, at most {plan.max_classes} classes a set, k = {plan.ks}, "
         f"{plan.times} new for each real text: {plan.texts} texts, about {plan.hours:.2f} h to "
@@ -244,7 +242,7 @@ def _texts(
     plan: Plan, splits: list[Split], owns: list[Split | None], given: argparse.Namespace
 ) -> int:
     """Return how many texts are written for one resample of every set."""
-    ways = 1 + sum(name in WRITERS for name in given.controls)
+    ways = 1 + sum(name in WRITTEN for name in given.controls)
     classes = [min(plan.max_classes, len(split.classes)) for split in splits]
     texts = 0
     if SHARING & set(given.protocols):
@@ -334,7 +332,7 @@ def _distilled(learnt: Results, k: int, times: int, given: argparse.Namespace) -
     more = replace(ours, method=OTHERS)
     but = {
         DISTILLED: ("smotext", *_labelled(given), OTHERS),
-        unwritten(DISTILLED): (*WRITERS, OTHERS),
+        unwritten(DISTILLED): (*WRITTEN, OTHERS),
     }
     if _is_whole(given):
         but[DISTILLED_MOST] = ("smotext", OTHERS)
@@ -376,7 +374,7 @@ def _own_imbalance(setup: Setup, most: int, given: argparse.Namespace) -> list[C
 
 def _filled_up(results: Results, k: int, claim: str, given: argparse.Namespace) -> list[Claim]:
     ours = Arm("smotext", None)
-    asked = {unwritten(claim): WRITERS}
+    asked = {unwritten(claim): WRITTEN}
     if _is_whole(given):
         asked[claim] = ("smotext",)
     return [
@@ -388,7 +386,7 @@ def _filled_up(results: Results, k: int, claim: str, given: argparse.Namespace) 
 
 def _is_whole(given: argparse.Namespace) -> bool:
     """Return whether a model writes for one of the controls: without one nothing is above all."""
-    return any(name in WRITERS for name in given.controls)
+    return any(name in WRITTEN for name in given.controls)
 
 
 def _retention(results: Results, judge: str, k: int, times: int, most: int) -> Claim:

@@ -255,6 +255,11 @@ def test_phrases_of_one_text_are_one_piece_of_evidence():
     assert row["p_value"] == pytest.approx(0.5)  # it was the one or the other
 
 
+def test_what_a_mechanism_states_has_no_price():
+    assert Guarantee(2.0, 1e-5, mu=mu_of(2.0, 1e-5)).described()["new_texts"] is None
+    assert "the parent of 1 new text, ε" in str(Guarantee(np.inf, 1e-5, mu=9.0))
+
+
 def test_texts_in_a_wrong_container_are_refused():
     texts = [f"text {number}" for number in range(40)]
     frame = pd.DataFrame({"text": texts, "label": "a"})

@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import BertModel, GPT2Config, GPT2LMHeadModel
+from tokenizers import Tokenizer
+from tokenizers import models as tokenizer_models
+from transformers import BertModel, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from smotext_lab.bridges import LexicalBridge, load_bridge, split_words
 from smotext_lab.decoders import XRAGDecoder
@@ -543,6 +545,38 @@ def test_models_that_read_few_tokens_are_trained_and_write(
     )
     decoder = XRAGDecoder(str(short["llm"]), tmp_path / "out", encoder=encoder, max_new_tokens=64)
     assert len(decoder.decode(encoder.encode(["rain snow"]))) == 1
+
+
+def test_words_that_the_llm_has_no_token_for_are_left_out(
+    corpus: Path, tiny_llm: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny_llm, tmp_path / "llm")
+    letters = {letter: n for n, letter in enumerate(["<end>", *"abcdefghijklmnopqrstuvwyz"])}
+    tokenizer = Tokenizer(tokenizer_models.BPE(letters, []))  # no x, and nothing in its place
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>"
+    ).save_pretrained(folder)
+    texts = [*sentences(400), "xxx rain snow", "xxx wind storm"]
+    (tmp_path / "corpus.txt").write_text("\n".join(texts))
+    bridge = train_bridge(
+        [tmp_path / "corpus.txt"],
+        out=tmp_path / "out",
+        encoder=str(tiny_encoder),
+        llm=str(folder),
+        recipe=replace(RECIPE, steps=2, rank=0),
+        lexical=HEAD,
+    )
+    assert "xxx" not in bridge.words
+    assert "rain" in bridge.words
+    assert bridge.facts.training["unseen_loss"] > 0
+
+
+def test_a_loss_that_is_no_number_is_told(
+    train: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage.BridgeTrainer, "loss_on", lambda *_: float("nan"))
+    with pytest.raises(ModelError, match="loss on held-back texts is nan at step 0"):
+        train(tmp_path)
 
 
 def test_a_log_tells_a_step_that_was_taken_twice_once(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from smotext_lab.interpolators import RandomPairInterpolator, SMOTEInterpolator
 from smotext_lab.interpolators.neighborhoods import Labelled
 from smotext_lab.interpolators.planning import BaseInterpolator, Draw
 
-__all__ = ["METHODS", "Method", "Models", "ParaphraseInterpolator", "check", "method"]
+__all__ = ["METHODS", "WRITTEN", "Method", "Models", "ParaphraseInterpolator", "check", "method"]
 
 _KEPT = ["text", "label", "reason"]  # columns in the cache: refused texts have a reason
 
@@ -253,3 +253,6 @@ any two texts of a class in place of neighbours. *duplication*: random over-samp
 vectors*: nothing is decoded, so only classifiers that read vectors take part. *eda*, *aeda*: words
 changed (`word_edits`). *prompted*: the same language model without the bridge, shown two texts.
 *single token*: SMOTExT with xRAG's projector as the bridge, where one is trained."""
+
+WRITTEN = ("smotext", "paraphrase", "random pairs", "prompted", "single token")
+"""Those that a language model writes for: the others cost next to nothing."""

@@ -52,6 +52,8 @@ class Guarantee:
         for the next, whose cost adds up with it. Empty before there is one.
     not_covered : str, default=""
         What may be done with the result that the guarantee says nothing of.
+    new_texts : int, optional
+        Of how many the price is, where there is no guarantee (None: of one).
 
     Examples
     --------
@@ -72,7 +74,7 @@ class Guarantee:
     mu: float | None = None
     release: str = ""
     not_covered: str = ""
-    new_texts: int = 1
+    new_texts: int | None = None
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -108,9 +110,10 @@ class Guarantee:
     def _price(self, mu: float) -> str:
         price = epsilon_of(mu, self.delta)
         shown = f"{price:,.0f}" if price >= 100 else f"{price:.3g}"
+        n = self.new_texts or 1
         return (
-            f"No privacy guarantee: if one text were the parent of {self.new_texts:,} new "
-            f"{'text' if self.new_texts == 1 else 'texts'}, ε = {shown} (δ = {self.delta:g}), for "
+            f"No privacy guarantee: if one text were the parent of {n:,} new "
+            f"{'text' if n == 1 else 'texts'}, ε = {shown} (δ = {self.delta:g}), for "
             f"putting another text in its place."
         )
 

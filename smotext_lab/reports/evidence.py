@@ -12,6 +12,7 @@ import pandas as pd
 
 from smotext_lab import charts
 from smotext_lab.errors import ParameterError
+from smotext_lab.evaluation.methods import WRITTEN
 from smotext_lab.evaluation.splits import Split
 from smotext_lab.evaluation.statistics import Effect
 from smotext_lab.evaluation.study import CLEAN, Arm, Results
@@ -54,7 +55,6 @@ _QUICK = {
 }
 _REFUSED = "refused_"
 _NAMED = 8  # classes, where more are left out
-_WRITTEN = ("paraphrase", "random pairs", "prompted")  # by a language model, as SMOTExT's are
 _LISTS = ("ks", "times", "ratios")
 _WAYS = ("methods", "controls")
 _LEAST = 50  # training texts that no class is cut below
@@ -78,7 +78,7 @@ def quickly(quick: bool, **asked: Any) -> dict[str, Any]:
         if name in _LISTS:
             return value[:1]
         if name in _WAYS:
-            return [way for way in value if way not in _WRITTEN] or value
+            return [way for way in value if way == "smotext" or way not in WRITTEN] or value
         if name not in _QUICK:
             return value
         return _QUICK[name] if value is None else min(value, _QUICK[name])

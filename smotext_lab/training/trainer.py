@@ -17,9 +17,9 @@ from smotext_lab.forms import TextForm
 from smotext_lab.training.loss import summed_loss
 from smotext_lab.training.low_rank import TrainableLora
 
-_LEAST_STEPS = 10
-
 __all__ = ["Batch", "Batches", "BridgeRecipe", "BridgeTrainer", "noisy"]
+
+_LEAST_STEPS = 10  # between two measurements
 
 
 @dataclass(frozen=True)
