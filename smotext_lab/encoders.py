@@ -251,7 +251,9 @@ class _TransformerEncoder(LazyWeights):
         cut = np.array([len(row) > most for row in full], bool)
         if cut.any():
             full = tokenizer(short, truncation=True, max_length=most)["input_ids"]
-        return cast("list[list[int]]", full), cut
+        # a text may have no token at all; a mean of none is no number
+        nothing = tokenizer.pad_token_id if (unk := tokenizer.unk_token_id) is None else unk
+        return [row or [nothing] for row in full], cut
 
     def _pool(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         import torch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from smotext_lab.bridges import (
     load_bridge,
     split_words,
 )
+from smotext_lab.bridges.files import DEFAULT_BRIDGE
 from smotext_lab.bridges.hints import hint_ids
 from smotext_lab.errors import BridgeError, ParameterError
 from smotext_lab.forms import TextForm
@@ -253,6 +255,41 @@ def test_models_that_do_not_fit_are_refused_with_the_reason(given: Any, reason: 
     bridge.check("enc@1", 6, "llm@1", 4)
     with pytest.raises(BridgeError, match=reason):
         bridge.check(*given)
+
+
+def test_a_model_is_known_by_its_weights_whatever_its_folder_is_called() -> None:
+    facts = BridgeFacts("mlp2x_gelu", "mine@0123456789ab", "org/it@ba9876543210", 6, 4, n_tokens=1)
+    bridge = ProjectorBridge(facts)
+    bridge.check("yours@0123456789ab", 6, "copy@ba9876543210", 4)
+    with pytest.raises(BridgeError, match="mine@0123456789ab, not for mine@0123456789ac"):
+        bridge.check("mine@0123456789ac", 6, "org/it@ba9876543210", 4)
+    with pytest.raises(BridgeError, match="enc@1, not for other@1"):  # no digest: a name
+        projector().check("other@1", 6, "llm@1", 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("हिन्दी में क्या है?", ["हिन्दी", "में", "क्या", "है", "?"]),
+        ("தமிழ் மொழி", ["தமிழ்", "மொழி"]),
+        ("বাংলা ভাষা", ["বাংলা", "ভাষা"]),
+        ("ශ්\u200dරී ලංකා", ["ශ්\u200dරී", "ලංකා"]),
+        ("שָׁלוֹם עֲלֵיכֶם", ["שָׁלוֹם", "עֲלֵיכֶם"]),
+        ("السَّلَامُ عَلَيْكُمْ", ["السَّلَامُ", "عَلَيْكُمْ"]),
+        ("re\u0301sume\u0301 d'e\u0301te\u0301", ["re\u0301sume\u0301", "d'e\u0301te\u0301"]),
+        ("カ\u3099ラスを見た", ["カ\u3099ラス", "を", "見", "た"]),
+    ],
+)
+def test_a_word_goes_on_over_its_accents_and_vowel_signs(text: str, words: list[str]) -> None:
+    assert split_words(text) == words
+
+
+def test_the_words_of_the_shipped_bridge_are_split_as_they_were() -> None:
+    before = re.compile(
+        r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+(?:[.,]\d+)*|[?!]"  # of what English is written in
+    )
+    words = (DEFAULT_BRIDGE / "words.txt").read_text("utf-8").splitlines()
+    assert [split_words(word) for word in words] == [before.findall(word) for word in words]
 
 
 def test_splitting_keeps_words_numbers_and_what_makes_a_question() -> None:

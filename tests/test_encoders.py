@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from smotext_lab.encoders import BertEncoder, SFREncoder
-from smotext_lab.errors import DataError, ParameterError
+from smotext_lab.errors import DataError, ModelError, ParameterError
 
 WORDS = [
     "bank",
@@ -133,6 +133,35 @@ def test_error_policy_names_the_first_long_text(tiny_encoder: Path) -> None:
 def test_a_text_that_is_no_string_is_named(encoder: BertEncoder) -> None:
     with pytest.raises(DataError, match="text 1 is a float, not a string"):
         encoder.encode(["rain", float("nan")])  # type: ignore[list-item]
+
+
+def tokenized_by(folder: Path, encoder: Path, **ends: str) -> BertEncoder:
+    """Return the encoder with a tokenizer that puts nothing around a text."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import BertModel, PreTrainedTokenizerFast
+
+    known = {word: number for number, word in enumerate(["<unk>", "<pad>", "rain", "snow"])}
+    tokenizer = Tokenizer(models.WordLevel(known, unk_token=ends.get("unk_token")))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **ends).save_pretrained(folder)
+    BertModel.from_pretrained(encoder).save_pretrained(folder)
+    return BertEncoder(str(folder), dtype="float32")
+
+
+@pytest.mark.parametrize("ends", [{"pad_token": "<pad>"}, {"unk_token": "<unk>"}])
+def test_a_text_without_a_token_has_a_vector_too(
+    tiny_encoder: Path, tmp_path: Path, ends: dict[str, str]
+) -> None:
+    encoder = tokenized_by(tmp_path / "it", tiny_encoder, **ends)
+    rows = encoder.encode(["rain snow", "", "rain"])
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(encoder.encode([""])[0], rows[1], atol=1e-6)
+
+
+def test_a_tokenizer_that_cannot_pad_is_named(tiny_encoder: Path, tmp_path: Path) -> None:
+    encoder = tokenized_by(tmp_path / "it", tiny_encoder)
+    with pytest.raises(ModelError, match="it names no token to pad with: set pad_token"):
+        encoder.encode(["rain snow", "rain"])
 
 
 def test_a_text_of_a_million_characters_is_read(encoder: BertEncoder) -> None:

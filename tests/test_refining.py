@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -156,6 +157,21 @@ def test_other_models_and_a_small_corpus_are_refused(
         refine_bridge([small], out=tmp_path / "b", start_from=trained, recipe=RECIPE, **models)
     with pytest.raises(ParameterError, match="n_candidates must be 2 or more, not 1"):
         go(tmp_path / "c", recipe=replace(RECIPE, n_candidates=1))
+
+
+def test_what_is_refused_leaves_all_as_it_was(
+    go: Callable[..., Any], models: dict[str, Any], trained: Path, refined: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ParameterError, match="is the bridge to start from"):
+        go(trained)
+    mine = shutil.copytree(refined, tmp_path / "mine")
+    (tmp_path / "other.txt").write_text("".join(f"rain snow wind {n}\n" for n in range(90)))
+    with pytest.raises(ParameterError, match="another recipe, corpus"):
+        refine_bridge(
+            [tmp_path / "other.txt"], out=mine, start_from=trained, recipe=RECIPE, **models
+        )
+    for kept in sorted(refined.glob("**/*.*")):
+        assert (mine / kept.relative_to(refined)).read_bytes() == kept.read_bytes(), kept.name
 
 
 def test_half_of_the_points_lie_between_neighbours() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import itertools
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -21,14 +23,17 @@ import torch
 from tokenizers import Tokenizer
 from tokenizers import models as tokenizer_models
 from transformers import BertModel, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+from typer.testing import CliRunner
 
 from smotext_lab.bridges import LexicalBridge, load_bridge, split_words
+from smotext_lab.bridges.files import DEFAULT_BRIDGE
+from smotext_lab.cli import app
 from smotext_lab.decoders import XRAGDecoder
 from smotext_lab.encoders import BertEncoder
 from smotext_lab.errors import BridgeError, DataError, ModelError, ParameterError
 from smotext_lab.models import load_llm
-from smotext_lab.training import RefiningRecipe, lexical, stage, train_bridge
-from smotext_lab.training.checkpoints import load_checkpoint
+from smotext_lab.training import RefiningRecipe, lexical, refine_bridge, stage, train_bridge
+from smotext_lab.training.checkpoints import load_checkpoint, save_checkpoint
 from smotext_lab.training.corpus import encode_corpus, read_corpus
 from smotext_lab.training.lexical import LexicalRecipe
 from smotext_lab.training.log import TrainingLog
@@ -228,6 +233,50 @@ def test_a_checkpoint_or_a_head_of_other_texts_or_another_start_is_not_taken_up(
     assert torch.equal(bridge.head.words, anew.head.words)
 
 
+def test_a_run_that_is_refused_leaves_what_another_would_go_on_from(
+    train: Callable[..., Any], trained: Path, tmp_path: Path, tiny_encoder: Path, tiny_llm: Path
+) -> None:
+    mine = shutil.copytree(trained, tmp_path / "mine")
+    (tmp_path / "other.txt").write_text("\n".join(sentences(500)[150:]))
+    models = {"encoder": str(tiny_encoder), "llm": str(tiny_llm)}
+    with pytest.raises(ParameterError, match="another recipe, corpus"):
+        train_bridge([tmp_path / "other.txt"], out=mine, recipe=RECIPE, lexical=HEAD, **models)
+    with pytest.raises(ParameterError, match="another recipe, corpus"):
+        train(mine, encoder=BertEncoder(str(tiny_encoder), pooling="cls"))
+    for kept in sorted(trained.glob("**/*.*")):
+        assert (mine / kept.relative_to(trained)).read_bytes() == kept.read_bytes(), kept.name
+    with pytest.raises(BridgeError, match="no bridge in"):
+        train(tmp_path / "new", start_from=tmp_path / "mispelt")
+    with pytest.raises(BridgeError, match="vectors of length 384"):
+        train(tmp_path / "new", start_from="default")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_bridge_to_start_from_gives_its_shape_where_no_recipe_is_given(
+    train: Callable[..., Any], trained: Path, tmp_path: Path
+) -> None:
+    short = {"start_from": trained, "minutes": 0.001, "recipe": None}
+    bridge = train(tmp_path / "lexical", **short)
+    assert (bridge.facts.n_words, bridge.facts.n_tokens, bridge.lora.rank) == (3, 5, 4)
+    train(tmp_path / "xrag", kind="mlp2x_gelu", minutes=0.001, recipe=None)
+    bridge = train(tmp_path / "mlp", **short | {"start_from": tmp_path / "xrag"})
+    assert (bridge.facts.kind, bridge.facts.n_tokens, bridge.lora) == ("mlp2x_gelu", 1, None)
+
+
+def test_the_command_takes_what_is_not_said_from_the_bridge_to_start_from(
+    corpus: Path, trained: Path, tmp_path: Path, tiny_encoder: Path, tiny_llm: Path
+) -> None:
+    command = ["train-bridge", "--corpus", corpus, "--from", trained, "--out", tmp_path / "out"]
+    command += ["--encoder", tiny_encoder, "--llm", tiny_llm, "--steps", 1]
+    ran = CliRunner().invoke(app, [str(each) for each in command])
+    assert ran.exit_code == 0, ran.output
+    assert load_bridge(tmp_path / "out").lora.rank == 4
+    ran = CliRunner().invoke(
+        app, [str(each) for each in [*command, "--n-words", 4, "--n-learnt", 1]]
+    )
+    assert "has n_words = 3, the recipe 4" in ran.output
+
+
 def test_starting_from_a_bridge_of_another_shape_is_refused(
     train: Callable[..., Any], trained: Path, tmp_path: Path
 ) -> None:
@@ -261,6 +310,7 @@ def test_texts_that_cannot_be_learnt_from_are_counted_in_one_sentence(
     models = {"encoder": str(tiny_encoder), "llm": str(tiny_llm)}
     with pytest.raises(DataError, match="of 90 texts 0 can be learnt from, those of 3 to 128"):
         train_bridge([tmp_path / "long.txt"], out=tmp_path, recipe=RECIPE, lexical=HEAD, **models)
+    assert not (tmp_path / "work").exists()
 
 
 def test_a_run_for_some_minutes_goes_on_as_it_had_planned(
@@ -355,6 +405,7 @@ def test_an_llm_that_a_lora_cannot_change_is_named(
             recipe=RECIPE,
             lexical=HEAD,
         )
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_killed_run_goes_on_to_the_loss_of_an_unbroken_one(
@@ -442,12 +493,45 @@ def test_a_run_for_some_minutes_is_measured_ten_times_and_kept_as_soon_as_it_is_
         ({"batch_size": 0}, "batch_size must be 1 or more, not 0"),
         ({"rank": -1}, "rank must be 0 or more, not -1"),
         ({"word_dropout": 1.5}, "word_dropout must be 0 to 1, not 1.5"),
+        ({"learning_rate": float("nan")}, "learning_rate must be 0 or more, not nan"),
         ({"n_words": 0, "n_learnt": 0}, "the LLM would be given nothing"),
     ],
 )
 def test_numbers_out_of_range_are_named(asked: dict[str, Any], told: str) -> None:
     with pytest.raises(ParameterError, match=told):
         BridgeRecipe(**asked)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"epochs": float("nan")}, "epochs must be 0 or more, not nan"),
+        ({"batch_size": 0}, "batch_size must be 1 or more, not 0"),
+        ({"learning_rate": -1}, "learning_rate must be 0 or more, not -1"),
+        ({"noise": -0.1}, "noise must be 0 or more, not -0.1"),
+    ],
+)
+def test_numbers_out_of_range_of_the_words_are_named(asked: dict[str, Any], told: str) -> None:
+    with pytest.raises(ParameterError, match=told):
+        LexicalRecipe(**asked)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"random_state": -1}, "random_state must be 0 to 4294967295, not -1"),
+        ({"minutes": float("nan")}, "minutes must be 0 or more, not nan"),
+        ({"minutes": -5}, "minutes must be 0 or more, not -5"),
+        ({"checkpoint_minutes": -1}, "checkpoint_minutes must be 0 or more, not -1"),
+    ],
+)
+def test_numbers_out_of_range_of_a_run_are_named(
+    train: Callable[..., Any], tmp_path: Path, asked: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ParameterError, match=told):
+        train(tmp_path, **asked)
+    with pytest.raises(ParameterError, match=told):
+        refine_bridge(["never read"], out=tmp_path, **asked)
 
 
 def test_a_bridge_of_words_alone_is_trained_and_writes(
@@ -464,6 +548,16 @@ def test_a_bridge_is_not_trained_onto_the_one_it_starts_from(
 ) -> None:
     with pytest.raises(ParameterError, match="is the bridge to start from"):
         train(trained, start_from=trained)
+
+
+def test_a_folder_named_default_is_not_the_bridge_that_ships(
+    train: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BridgeError, match="vectors of length 384"):  # of the models alone
+        train(Path("default"), start_from="default")
+    with pytest.raises(ParameterError, match="is the bridge to start from"):
+        train(DEFAULT_BRIDGE, start_from="default")
 
 
 def test_words_that_are_learnt_otherwise_are_not_taken_up(
@@ -490,6 +584,48 @@ def test_an_llm_that_scales_its_embeddings_is_refused(
         train_bridge(
             [corpus], out=tmp_path, encoder=str(tiny_encoder), llm=str(folder), recipe=RECIPE
         )
+
+
+@pytest.mark.parametrize("kind", ["Bert", "FalconH1", "Granite"])
+def test_an_llm_that_does_more_than_its_body_and_its_head_is_refused(
+    tiny_llm: Path, tiny_encoder: Path, corpus: Path, tmp_path: Path, kind: str
+) -> None:
+    import transformers
+
+    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    shape |= {"intermediate_size": 32, "vocab_size": 60, "eos_token_id": 1}
+    others = {
+        "Bert": {"is_decoder": True},
+        "FalconH1": {"lm_head_multiplier": 0.2, "num_key_value_heads": 2, "mamba_d_ssm": 16}
+        | {"mamba_n_heads": 4, "mamba_d_head": 4, "mamba_d_state": 4, "mamba_chunk_size": 8},
+        "Granite": {"logits_scaling": 4.0, "num_key_value_heads": 2},
+    }
+    config = getattr(transformers, f"{kind}Config")(**shape, **others[kind])
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    transformers.AutoTokenizer.from_pretrained(tiny_llm).save_pretrained(tmp_path / "llm")
+    model.save_pretrained(tmp_path / "llm")
+    with pytest.raises(ModelError, match="scales its embeddings or logits"):
+        train_bridge([corpus], out=tmp_path, encoder=str(tiny_encoder), llm=str(tmp_path / "llm"))
+
+
+def test_a_token_that_the_llm_has_no_embedding_of_is_named_before_anything_is_encoded(
+    tiny_llm: Path, tiny_encoder: Path, corpus: Path, tmp_path: Path
+) -> None:
+    llm, tokenizer = load_llm(str(tiny_llm))
+    llm.resize_token_embeddings(len(tokenizer) - 1)
+    folder = shutil.copytree(tiny_llm, tmp_path / "llm")
+    llm.save_pretrained(folder)
+    models = {"encoder": str(tiny_encoder), "llm": str(folder)}
+    last = max(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)
+    texts = [f"{text} {last}" for text in sentences(100)]
+    (tmp_path / "corpus.txt").write_text("\n".join(texts))
+    with pytest.raises(ModelError, match=f"has no embedding of token {len(tokenizer) - 1}"):
+        train_bridge([tmp_path / "corpus.txt"], out=tmp_path / "out", recipe=RECIPE, **models)
+    tokenizer.eos_token = last
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(ModelError, match=f"has no embedding of token {len(tokenizer) - 1}"):
+        train_bridge([corpus], out=tmp_path / "out", recipe=RECIPE, **models)
+    assert not (tmp_path / "out").exists()
 
 
 def test_texts_end_where_the_tokenizer_says_whatever_the_config_does(
@@ -588,6 +724,95 @@ def test_a_log_tells_a_step_that_was_taken_twice_once(tmp_path: Path) -> None:
     assert lines == [(10, 2.9), (20, 1.9), (20, None)]
 
 
+def test_a_run_that_begins_anew_tells_nothing_of_the_former_one(
+    train: Callable[..., Any], trained: Path, tmp_path: Path
+) -> None:
+    mine = shutil.copytree(trained, tmp_path / "mine")
+    shutil.rmtree(mine / "work")
+    train(mine, recipe=replace(RECIPE, steps=3))
+    assert [line["step"] for line in log(mine, "tokens")] == [0, 3]
+
+
+def test_what_a_power_cut_has_damaged_is_made_again_or_named(
+    train: Callable[..., Any], trained: Path, tmp_path: Path
+) -> None:
+    mine = shutil.copytree(trained, tmp_path / "mine")
+    work = mine / "work"
+    for name in ("checkpoint", "head"):
+        file = work / f"{name}.safetensors"
+        file.write_bytes(file.read_bytes()[:-100])
+    shutil.copyfile(work / "head.safetensors", work / "head-part.safetensors")
+    (work / "vectors.json").write_text("")
+    with pytest.raises(ModelError, match=r"checkpoint.safetensors cannot be read.*remove"):
+        train(mine)
+    (work / "checkpoint.safetensors").unlink()
+    again = train(mine)
+    for name, value in load_bridge(trained).state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], value, atol=2e-3, rtol=1e-2)
+
+
+@pytest.mark.parametrize("state", ["", "[]", "{}", '{"key": "x", "rows": "y"}', None])
+def test_vectors_that_are_not_whole_are_encoded_anew(
+    word_encoder: Any, tmp_path: Path, state: str | None
+) -> None:
+    texts = sentences(30)
+    whole = np.array(encode_corpus(texts, word_encoder, tmp_path))
+    if state is None:
+        (tmp_path / "vectors.npy").write_bytes((tmp_path / "vectors.npy").read_bytes()[:500])
+    else:
+        (tmp_path / "vectors.json").write_text(state)
+    np.testing.assert_array_equal(encode_corpus(texts, word_encoder, tmp_path), whole)
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_takes_the_place_of_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    sync, rename = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda file: (done.append("fsync"), sync(file))[1])
+    monkeypatch.setattr(Path, "replace", lambda *a: (done.append("rename"), rename(*a))[1])
+    save_checkpoint(tmp_path / "a.safetensors", {"x": torch.zeros(2)}, {})
+    encode_corpus(
+        ["rain"], SimpleNamespace(dim=2, fingerprint="", encode=lambda _: np.ones((1, 2))), tmp_path
+    )
+    assert done == ["fsync", "rename", "fsync"] * 2  # the file, and the folder that names it
+
+
+def test_a_full_disk_is_one_sentence_and_the_last_checkpoint_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word_encoder: Any
+) -> None:
+    import safetensors.torch
+
+    def full(_: Any, path: Path, **__: Any) -> None:
+        path.write_bytes(b"half")
+        msg = "I/O error: No space left on device (os error 28)"
+        raise safetensors.SafetensorError(msg)
+
+    def none(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "checkpoint.safetensors"
+    save_checkpoint(path, {"x": torch.zeros(2)}, {})
+    monkeypatch.setattr(safetensors.torch, "save_file", full)
+    with pytest.raises(ModelError, match=r"checkpoint.* cannot be written: .*No space left"):
+        save_checkpoint(path, {"x": torch.ones(2)}, {})
+    assert load_checkpoint(path)[0]["x"].sum() == 0
+    assert list(tmp_path.iterdir()) == [path]
+    monkeypatch.setattr(os, "posix_fallocate", none, raising=False)
+    with pytest.raises(OSError, match=r"No space left on device: .*vectors.npy"):
+        encode_corpus(["rain"], word_encoder, tmp_path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_vector_that_is_no_number_is_refused_with_its_text(
+    word_encoder: Any, tmp_path: Path
+) -> None:
+    encode = word_encoder.encode
+    word_encoder.encode = lambda texts: encode(texts) / [[1.0], [0.0], [1.0]]
+    with np.errstate(all="ignore"), pytest.raises(DataError, match="no vector for 'snow'"):
+        encode_corpus(["rain", "snow", "goal"], word_encoder, tmp_path)
+
+
 def test_minutes_set_the_number_of_steps(train: Callable[..., Any], tmp_path: Path) -> None:
     bridge = train(tmp_path, minutes=0.02)
     assert 10 <= bridge.facts.training["recipe"]["steps"] < 10_000
@@ -612,7 +837,9 @@ def test_an_unknown_kind_and_a_small_corpus_are_refused(
         ("a.jsonl", '{"text": "rain  now"}\n{"text": ""}\n{"text": "goal"}\n'),
         ("a.JSONL", '\ufeff{"text": "rain  now"}\n\n{"text": null}\n{"text": "goal"}\n'),
         ("a.tsv", "text\tlabel\nrain now\tx\ngoal\ty\n"),
+        ("a.tab", "text\tlabel\nrain now\tx\ngoal\ty\n"),
         ("a.CSV", "\ufefftext,label\nrain now,x\ngoal,z\n"),
+        ("b.csv", "\ufefflabel;text\nx;rain now\nz;goal\n"),
         ("a.csv", 'text,label\n"rain\nnow",x\n,y\ngoal,z\n'),
         ("a.txt", "rain now\n\ngoal\nrain now\n"),
     ],
@@ -639,6 +866,12 @@ def test_corpus_mistakes_are_named(tmp_path: Path, name: str, content: bytes, me
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=message):
         read_corpus([tmp_path / name])
+
+
+def test_one_file_in_place_of_several_is_told(tmp_path: Path) -> None:
+    for given in ("a.txt", tmp_path / "a.txt"):
+        with pytest.raises(DataError, match=r"a list of files, .*\[.*a\.txt.*\]"):
+            read_corpus(given)  # type: ignore[arg-type]
 
 
 def test_a_long_cell_and_half_a_character_are_read(tmp_path: Path) -> None:

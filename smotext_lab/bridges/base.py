@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -14,11 +14,12 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from smotext_lab.bridges.durable import put, write_aside, write_tensors
 from smotext_lab.errors import BridgeError, ParameterError
 from smotext_lab.lora import Lora
 from smotext_lab.steering import Steering
 
-__all__ = ["Bridge", "BridgeFacts", "sha256", "write_aside"]
+__all__ = ["Bridge", "BridgeFacts", "sha256"]
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ class Bridge(nn.Module, ABC):
                     f"Use that {role}, or train a bridge with `smotext-lab train-bridge`."
                 )
                 raise BridgeError(msg)
-            if made_for and made_for != given:
+            if made_for and _weights(made_for) != _weights(given):
                 msg = (
                     f"the bridge was trained for the {role} {made_for}, not for {given}: the "
                     f"sizes agree, the meanings do not. Use that {role}, or train a bridge "
@@ -208,21 +209,23 @@ class Bridge(nn.Module, ABC):
 
         Each file is written aside and renamed, the facts last: a folder with
         ``bridge.json`` is whole.
-        """
-        from safetensors.torch import save_file
 
+        Raises
+        ------
+        ModelError
+            If the disk is full.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         weights = folder / "bridge.safetensors"
         tensors = {name: _packed(value) for name, value in self.state_dict().items()}
         if self.lora is not None:
             tensors |= {f"lora.{k}": _packed(v) for k, v in self.lora.tensors.items()}
-        aside = weights.with_suffix(".part")
-        save_file(tensors, aside)
+        aside = write_tensors(weights, tensors)
         aside.chmod(0o644)  # safetensors writes for the owner only; a bridge may be shared
         facts = replace(self.facts, sha256=sha256(aside))
         (folder / "bridge.json").unlink(missing_ok=True)  # of an older bridge
-        aside.replace(weights)
+        put(aside, weights)
         self._save_extra(folder)
         write_aside(folder / "bridge.json", json.dumps(asdict(facts), indent=2) + "\n")
         self.facts, self.folder = facts, folder
@@ -237,17 +240,13 @@ def _packed(value: torch.Tensor) -> torch.Tensor:
     return value.half() if value.is_floating_point() else value
 
 
+def _weights(fingerprint: str) -> str:
+    """Return what a fingerprint says of the weights alone: a folder can be renamed."""
+    digest = re.search(r"@([0-9a-f]{12})$", fingerprint)
+    return digest[1] if digest else fingerprint
+
+
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_aside(path: Path, text: str) -> None:
-    """Write `text` aside and rename, so that `path` is whole or not there."""
-    aside = path.with_name(path.name + ".part")
-    with aside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)

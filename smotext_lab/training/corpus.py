@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import hashlib
+import itertools
 import json
+import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,6 +17,8 @@ from typing import IO
 import numpy as np
 from tqdm.auto import tqdm
 
+from smotext_lab.bridges.durable import write_aside
+from smotext_lab.datasets.readers import separator_of
 from smotext_lab.encoders import Encoder
 from smotext_lab.errors import DataError
 
@@ -30,8 +35,8 @@ def read_corpus(paths: Iterable[str | Path], text: str = "text") -> list[str]:
     Parameters
     ----------
     paths : iterable of path
-        ``.jsonl``, ``.csv`` and ``.tsv`` files have a column named `text`; in any other file
-        each line is a text.
+        ``.jsonl``, ``.csv`` (of commas or semicolons), ``.tsv`` and ``.tab`` files have a column
+        named `text`; in any other file each line is a text.
     text : str, default="text"
 
     Returns
@@ -42,9 +47,12 @@ def read_corpus(paths: Iterable[str | Path], text: str = "text") -> list[str]:
     Raises
     ------
     DataError
-        If a file is missing, is cut or not UTF-8, has no such column or is a table of another
-        kind, or no text is left.
+        If `paths` is one path, a file is missing, is cut or not UTF-8, has no such column or is a
+        table of another kind, or no text is left.
     """
+    if isinstance(paths, str | Path):
+        msg = f"the corpus is a list of files, also where it is one: give [{str(paths)!r}]"
+        raise DataError(msg)
     texts: list[str] = []
     for path in map(Path, paths):
         try:
@@ -78,9 +86,11 @@ def _texts_of(path: Path, file: IO[str], column: str) -> Iterator[str]:
     if suffix in _OTHER_TABLES:
         msg = f"{path}: give a corpus as .jsonl, .csv, .tsv or plain text, not {suffix}"
         raise DataError(msg)
-    if suffix in {".csv", ".tsv"}:
+    if suffix in {".csv", ".tsv", ".tab"}:
         csv.field_size_limit(_LONGEST)
-        rows = csv.DictReader(file, delimiter="," if suffix == ".csv" else "\t")
+        header = file.readline()
+        separator = separator_of(header) if suffix == ".csv" else "\t"
+        rows = csv.DictReader(itertools.chain([header], file), delimiter=separator)
         if column not in (rows.fieldnames or []):
             msg = (
                 f"{path} has no column {column!r}; its columns: {', '.join(rows.fieldnames or [])}"
@@ -115,27 +125,33 @@ def encode_corpus(texts: Sequence[str], encoder: Encoder, folder: Path) -> np.nd
     Returns
     -------
     ndarray of float16, shape (n, d), read-only
+
+    Raises
+    ------
+    DataError
+        If the encoder has no vector for a text.
+    OSError
+        If the disk has no room for the vectors.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path, state = folder / "vectors.npy", folder / "vectors.json"
     digest = hashlib.sha256("\n".join(texts).encode())
     digest.update(read_by(encoder).encode())
-    key, done = digest.hexdigest(), 0
-    if path.is_file() and state.is_file():
-        known = json.loads(state.read_text("utf-8"))
-        done = known["rows"] if known["key"] == key else 0
+    key, shape = digest.hexdigest(), (len(texts), encoder.dim)
+    done = _done(path, state, key, shape)
     if not done:  # before the vectors that it tells of are written over
         state.unlink(missing_ok=True)
-    mode = "r+" if done else "w+"
-    shape = (len(texts), encoder.dim)
     if done < len(texts):
-        vectors = np.lib.format.open_memmap(path, mode=mode, dtype=np.float16, shape=shape)
+        vectors = np.lib.format.open_memmap(
+            path, mode="r+" if done else "w+", dtype=np.float16, shape=shape
+        )
+        _reserve(path)
         bar = tqdm(total=len(texts), initial=done, desc="encode corpus", unit="text")
         for start in range(done, len(texts), _CHUNK):
             part = texts[start : start + _CHUNK]
-            vectors[start : start + len(part)] = encoder.encode(part)
+            vectors[start : start + len(part)] = _encoded(part, encoder)
             vectors.flush()
-            _write_aside(state, json.dumps({"key": key, "rows": start + len(part)}))
+            write_aside(state, json.dumps({"key": key, "rows": start + len(part)}))
             bar.update(len(part))
         bar.close()
     return np.load(path, mmap_mode="r")
@@ -147,8 +163,38 @@ def read_by(encoder: Encoder) -> str:
     return " ".join([encoder.fingerprint, *how])
 
 
-def _write_aside(path: Path, text: str) -> None:
-    """Write a file that is whole or not there, whenever the run is killed."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, "utf-8")
-    part.replace(path)
+def _done(path: Path, state: Path, key: str, shape: tuple[int, int]) -> int:
+    """Return how many rows an earlier run of the same has left; none where a file is not whole."""
+    try:
+        known = json.loads(state.read_text("utf-8"))
+        whole = known["key"] == key and np.load(path, mmap_mode="r").shape == shape
+        return int(known["rows"]) if whole else 0
+    except (OSError, EOFError, ValueError, KeyError, TypeError):
+        return 0
+
+
+def _reserve(path: Path) -> None:
+    """Take a file's room on the disk now: a map into what there is no room for ends the process."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with path.open("rb+") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+                return  # a file system that cannot
+            path.unlink()
+            raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def _encoded(texts: Sequence[str], encoder: Encoder) -> np.ndarray:
+    vectors = encoder.encode(texts)
+    lost = ~np.isfinite(vectors).all(axis=1)
+    if lost.any():
+        text = texts[int(lost.argmax())]
+        msg = (
+            f"the encoder has no vector for {text[:60]!r}, and for {lost.sum()} of {len(texts)} "
+            f"texts in all: leave them out"
+        )
+        raise DataError(msg)
+    return vectors

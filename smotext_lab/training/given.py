@@ -1,41 +1,44 @@
-"""What training is given: a corpus with its vectors, and the models a bridge lies between."""
+"""What training is given: a corpus, the models a bridge lies between, and one to start from."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
+import torch
 
-from smotext_lab.bridges import BridgeFacts
+from smotext_lab.bridges import Bridge, BridgeFacts, load_bridge
 from smotext_lab.encoders import BertEncoder, Encoder
-from smotext_lab.errors import ModelError
+from smotext_lab.errors import ModelError, ParameterError
 from smotext_lab.models import fingerprint, load_llm
-from smotext_lab.training.corpus import encode_corpus, read_by
+from smotext_lab.training.corpus import read_by
 from smotext_lab.training.trainer import BridgeRecipe
-from smotext_lab.writer import end_tokens
+from smotext_lab.writer import end_tokens, positions
 
-__all__ = ["Data", "Ends"]
+__all__ = ["Ends", "Texts", "start_bridge"]
+
+_PROBED = 8  # embeddings that an LLM is looked at with
+_MOST_SHIFT = 0.01  # of the largest logit: rounding to 16 bits moves it less
 
 
 @dataclass(frozen=True)
-class Data:
-    """The corpus as training sees it; the last rows are never trained on."""
+class Texts:
+    """The corpus as training sees it; the unseen rows are never trained on."""
 
     texts: list[str]
-    vectors: np.ndarray
     train: np.ndarray
     unseen: np.ndarray
 
     @classmethod
-    def prepare(cls, texts: list[str], encoder: Encoder, work: Path, seed: int) -> Data:
-        """Encode the texts, and hold a 20th of them back, at most 2,000."""
+    def divided(cls, texts: list[str], seed: int) -> Texts:
+        """Hold a 20th of the texts back, at most 2,000."""
         order = np.random.default_rng([seed, 1]).permutation(len(texts))
         held = min(2000, max(1, len(texts) // 20))
-        return cls(texts, encode_corpus(texts, encoder, work), order[held:], order[:held])
+        return cls(texts, order[held:], order[:held])
 
     def key(self, ends: Ends) -> str:
         """Return what stands for the texts, which are held back, and the models."""
@@ -61,7 +64,7 @@ class Ends:
         Raises
         ------
         ModelError
-            If the LLM scales its embeddings or its logits, which training does not, or ends no
+            If the LLM changes its embeddings or its logits, which training does not, or ends no
             text.
         """
         encoder = BertEncoder(encoder) if isinstance(encoder, str) else encoder
@@ -75,6 +78,17 @@ class Ends:
     def end(self) -> int:
         """The token that ends a text."""
         return end_tokens(self.llm, self.model, self.tokenizer)[0]
+
+    def check_tokens(self, ids: Iterable[Sequence[int]]) -> None:
+        """Raise `ModelError` if texts, or the end of each, have a token without an embedding."""
+        most = max(self.end, max((max(row, default=0) for row in ids), default=0))
+        known = self.model.get_input_embeddings().num_embeddings
+        if most >= known:
+            msg = (
+                f"{self.llm} has no embedding of token {most}, which its tokenizer writes: it has "
+                f"{known:,}; give it the tokenizer that it was trained with"
+            )
+            raise ModelError(msg)
 
     def facts(self, kind: str, recipe: BridgeRecipe) -> BridgeFacts:
         """Return what is to be known of a bridge between the two."""
@@ -91,17 +105,42 @@ class Ends:
 
 
 def _check_plain(llm: str, model: Any) -> None:
-    scaled = [
-        name
-        for name in ("logits_scaling", "final_logit_softcapping", "logit_scale")
-        if getattr(model.config, name, None) not in (None, 1, 1.0)
-    ]
-    if type(model.get_input_embeddings()) is not nn.Embedding:
-        scaled.append(type(model.get_input_embeddings()).__name__)
-    if scaled:
+    if not _is_plain(model):
         msg = (
-            f"{llm} ({type(model).__name__}) scales its embeddings or logits "
-            f"({', '.join(scaled)}), as Gemma, Granite and Cohere do, and training does not: "
+            f"{llm} ({type(model).__name__}) scales its embeddings or logits, as Gemma, Granite "
+            f"and Cohere do, or has layers before its head, as BERT has, and training does not: "
             f"choose an LLM of Llama's, Qwen2's, GPT-NeoX's, OPT's or GPT-2's kind"
         )
         raise ModelError(msg)
+
+
+@torch.no_grad()
+def _is_plain(model: Any) -> bool:
+    """Tell whether an LLM is its body between a table and a linear head, with nothing more."""
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    count = min(_PROBED, positions(model))
+    ids = torch.linspace(0, embedding.num_embeddings - 1, count).long()[None]
+    read = embedding.weight[ids]
+    if not torch.equal(embedding(ids), read):
+        return False
+    states = model.base_model(inputs_embeds=read, use_cache=False).last_hidden_state
+    logits = model(inputs_embeds=read, use_cache=False).logits.float()
+    shift = (head(states).float() - logits).abs().max() / logits.abs().max()
+    return not bool(shift > _MOST_SHIFT)  # a shift that is no number is told in training
+
+
+def start_bridge(
+    start_from: str | Path, out: str | Path, split: Callable[[str], list[str]]
+) -> Bridge:
+    """Load the bridge to start from.
+
+    Raises
+    ------
+    ParameterError
+        If the new one would be written over it.
+    """
+    bridge = load_bridge(start_from, split=split)
+    if bridge.folder is not None and bridge.folder.resolve() == Path(out).resolve():
+        msg = f"out={str(out)!r} is the bridge to start from: give a folder of its own"
+        raise ParameterError(msg)
+    return bridge

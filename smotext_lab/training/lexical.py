@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 from torch import nn
 
 from smotext_lab.bridges import LexicalHead
+from smotext_lab.training.bounds import check_bounds
 from smotext_lab.training.checkpoints import load_optimizer, optimizer_tensors
 from smotext_lab.training.trainer import noisy
 from smotext_lab.training.words import RaggedIds
@@ -31,12 +32,26 @@ class LexicalRecipe:
     noise : float
         Largest length of the random vector added to a unit vector: the head is used
         between real texts, where no training text lies.
+
+    Raises
+    ------
+    ParameterError
+        If a number is out of its range.
     """
 
     epochs: float = 3.0
     batch_size: int = 256
     learning_rate: float = 1e-3
     noise: float = 0.3
+
+    def __post_init__(self) -> None:
+        bounds: dict[str, tuple[float, float | None]] = {
+            "epochs": (0, None),
+            "batch_size": (1, None),
+            "learning_rate": (0, None),
+            "noise": (0, None),
+        }
+        check_bounds(asdict(self), bounds)
 
 
 def _rate(step: int, steps: int) -> float:

@@ -40,6 +40,11 @@ class TrainingLog:
 
     folder: Path
 
+    def begin(self) -> None:
+        """Remove the lines of a former run, where what it would go on from has been removed."""
+        if not (self.folder / "work").exists():
+            (self.folder / "log.jsonl").unlink(missing_ok=True)
+
     def write(self, **facts: Any) -> None:
         """Add a line, with the time in seconds since 1970."""
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from smotext_lab.bridges import Bridge, load_bridge, split_words
+from smotext_lab.bridges import Bridge, split_words
 from smotext_lab.encoders import Encoder
 from smotext_lab.engines.base import Sampling
 from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.lora import Lora
 from smotext_lab.models import DEFAULT_LLM
+from smotext_lab.training.bounds import check_run
 from smotext_lab.training.card import write_card
-from smotext_lab.training.corpus import read_corpus
-from smotext_lab.training.given import Data, Ends
+from smotext_lab.training.corpus import encode_corpus, read_corpus
+from smotext_lab.training.given import Ends, Texts, start_bridge
 from smotext_lab.training.log import TrainingLog
 from smotext_lab.training.stage import TokenStage
 from smotext_lab.training.trainer import Batch, BridgeRecipe, BridgeTrainer
@@ -58,18 +59,6 @@ class RefiningRecipe(BridgeRecipe):
     top_p: float = 0.9
     top_k: int = 50
     max_new_tokens: int = 128
-
-    def fitting(self, bridge: Bridge) -> RefiningRecipe:
-        """Return the recipe with the bridge's own words, tokens and rank."""
-        facts, lora = bridge.facts, bridge.lora
-        return replace(
-            self,
-            n_words=facts.n_words,
-            n_learnt=facts.n_tokens - facts.n_words,
-            rank=lora.rank if lora else 0,
-            last_layers=lora.last_layers if lora else None,
-            lora_scale=lora.scale if lora else self.lora_scale,
-        )
 
 
 def refine_bridge(
@@ -139,10 +128,10 @@ def refine_bridge(
         if getattr(recipe, name) < 2:
             msg = f"{name} must be 2 or more, not {getattr(recipe, name)}"
             raise ParameterError(msg)
+    check_run(minutes, checkpoint_minutes, random_state)
     out = Path(out)
-    bridge = load_bridge(start_from, split=split)
+    bridge = start_bridge(start_from, out, split)
     recipe = recipe.fitting(bridge)
-    log = TrainingLog(out)
     ends = Ends.load(encoder, llm)
     facts = ends.facts(bridge.facts.kind, recipe)
     bridge.check(facts.encoder, facts.dim, facts.llm, facts.hidden)
@@ -151,11 +140,18 @@ def refine_bridge(
     if len(texts) < least:
         msg = f"the corpus holds {len(texts)} texts; refining a bridge takes at least {least}"
         raise DataError(msg)
-    data = Data.prepare(texts, ends.encoder, out / "work", random_state)
+    log = TrainingLog(out)
     stage = _RefiningStage(
-        data, ends, bridge=bridge, recipe=recipe, log=log, pause=60 * checkpoint_minutes
+        Texts.divided(texts, random_state),
+        ends,
+        bridge=bridge,
+        recipe=recipe,
+        log=log,
+        pause=60 * checkpoint_minutes,
+        random_state=random_state,
     )
-    refined = stage.train(minutes, random_state)
+    log.begin()  # from here on, what an earlier run has left is written over
+    refined = stage.train(encode_corpus(texts, ends.encoder, out / "work"), minutes)
     write_card(refined, out, corpus=[Path(p).name for p in corpus])
     return refined
 
@@ -170,8 +166,8 @@ class _RefiningStage(TokenStage):
         "unseen_cosine": "held-back points (greedy)",
     }
 
-    def __init__(self, data: Data, ends: Ends, **how: Any) -> None:
-        super().__init__(data, ends, **how)
+    def __init__(self, corpus: Texts, ends: Ends, **how: Any) -> None:
+        super().__init__(corpus, ends, **how)
         # a second LLM, which writes while the first one learns
         self.writer = Writer.load(ends.llm, self.bridge, ends.encoder, prompt=None, dtype="auto")
 

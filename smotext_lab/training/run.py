@@ -20,16 +20,16 @@ from smotext_lab.bridges import (
     BridgeFacts,
     LexicalBridge,
     ProjectorBridge,
-    load_bridge,
     split_words,
 )
 from smotext_lab.encoders import Encoder
 from smotext_lab.errors import BridgeError, DataError, ModelError, ParameterError
 from smotext_lab.models import DEFAULT_LLM
+from smotext_lab.training.bounds import check_run
 from smotext_lab.training.card import write_card
 from smotext_lab.training.checkpoints import load_checkpoint, save_checkpoint
-from smotext_lab.training.corpus import read_corpus
-from smotext_lab.training.given import Data, Ends
+from smotext_lab.training.corpus import encode_corpus, read_corpus
+from smotext_lab.training.given import Ends, Texts, start_bridge
 from smotext_lab.training.lexical import HeadTrainer, LexicalRecipe, recall_at
 from smotext_lab.training.log import TrainingLog
 from smotext_lab.training.stage import TokenStage
@@ -45,7 +45,7 @@ def train_bridge(
     out: str | Path,
     encoder: str | Encoder = "all-MiniLM-L6-v2",
     llm: str = DEFAULT_LLM,
-    kind: str = "lexical",
+    kind: str | None = None,
     recipe: BridgeRecipe | None = None,
     lexical: LexicalRecipe | None = None,
     minutes: float | None = None,
@@ -69,12 +69,14 @@ def train_bridge(
         Folder for the bridge; what is needed to go on lies in ``out/work``.
     encoder, llm : str
         Registered names, local folders, or hub ids; `encoder` may be an `Encoder`.
-    kind : {"lexical", "mlp2x_gelu"}, default="lexical"
-        ``"mlp2x_gelu"`` is xRAG's projector: one token, and no LoRA unless `recipe` has one.
+    kind : {"lexical", "mlp2x_gelu"}, optional
+        By default that of the bridge to start from, else ``"lexical"``. ``"mlp2x_gelu"`` is xRAG's
+        projector: one token, and no LoRA unless `recipe` has one.
     recipe : BridgeRecipe, optional
+        By default one with the shape of the bridge to start from, if there is one.
     lexical : LexicalRecipe, optional
     minutes : float, optional
-        Time for the last stage; sets ``recipe.steps`` by the speed of its first steps.
+        Time for the last stage alone; sets ``recipe.steps`` by the speed of its first steps.
     start_from : path or "default", optional
         A saved bridge to begin from: its words, head, tokens and LoRA, with a new optimiser.
         So the bridge that ships is fitted to texts of one's own; ``facts.training`` has the
@@ -102,17 +104,10 @@ def train_bridge(
     .. [1] Cheng et al., "xRAG", arXiv 2405.13792, section 3.3.
     .. [2] Hu et al., "LoRA", arXiv 2106.09685, section 4.
     """
-    if kind not in ("lexical", "mlp2x_gelu"):
-        msg = f"kind must be 'lexical' or 'mlp2x_gelu', not {kind!r}"
-        raise ParameterError(msg)
-    recipe = recipe or (BridgeRecipe() if kind == "lexical" else BridgeRecipe(rank=0))
-    if kind == "mlp2x_gelu":
-        recipe = replace(recipe, n_words=0, n_learnt=1)
-    out = Path(out)
-    if start_from is not None and Path(start_from).resolve() == out.resolve():
-        msg = f"out={str(out)!r} is the bridge to start from: give a folder of its own"
-        raise ParameterError(msg)
-    log = TrainingLog(out)
+    check_run(minutes, checkpoint_minutes, random_state)
+    start = None if start_from is None else start_bridge(start_from, out, split)
+    kind, recipe = _shape(kind, recipe, start)
+    out, pause = Path(out), 60 * checkpoint_minutes
     ends = Ends.load(encoder, llm)
     texts = read_corpus(corpus, text)
     if len(texts) < 2 * recipe.batch_size:
@@ -121,37 +116,57 @@ def train_bridge(
             f"{2 * recipe.batch_size} (two batches), and is of use from some ten thousand on"
         )
         raise DataError(msg)
-    data = Data.prepare(texts, ends.encoder, out / "work", random_state)
+    data, lexical = Texts.divided(texts, random_state), lexical or LexicalRecipe()
     torch.manual_seed(random_state)  # initial weights
     bridge: Bridge
-    if start_from is not None:
-        bridge = _continued(load_bridge(start_from, split=split), ends.facts(kind, recipe), recipe)
+    if start is not None:
+        bridge = _continued(start, ends.facts(kind, recipe), recipe)
     elif kind == "mlp2x_gelu":
         bridge = ProjectorBridge(ends.facts(kind, recipe))
     else:
         bridge = _lexical_bridge(ends.facts(kind, recipe), data, ends, split)
-        head_recipe = lexical or LexicalRecipe()
-        _train_head(
-            bridge,
-            data,
-            ends,
-            head_recipe,
-            log=log,
-            pause=60 * checkpoint_minutes,
-            random_state=random_state,
-        )
+    log = TrainingLog(out)
     stage = TokenStage(
         data,
         ends,
         bridge=bridge,
         recipe=recipe,
         log=log,
-        pause=60 * checkpoint_minutes,
-        head=f"words {_digest(getattr(bridge, 'words', ()))}, {lexical or LexicalRecipe()}",
+        pause=pause,
+        head=f"words {_digest(getattr(bridge, 'words', ()))}, {lexical}",
+        random_state=random_state,
     )
-    trained = stage.train(minutes, random_state)
+    log.begin()  # from here on, what an earlier run has left is written over
+    vectors = encode_corpus(texts, ends.encoder, out / "work")
+    if start is None and isinstance(bridge, LexicalBridge):
+        _scale(bridge, vectors, ends)
+        _train_head(
+            bridge,
+            data,
+            ends,
+            lexical,
+            vectors=vectors,
+            log=log,
+            pause=pause,
+            random_state=random_state,
+        )
+    trained = stage.train(vectors, minutes)
     write_card(trained, out, corpus=[Path(p).name for p in corpus])
     return trained
+
+
+def _shape(
+    kind: str | None, recipe: BridgeRecipe | None, start: Bridge | None
+) -> tuple[str, BridgeRecipe]:
+    """Return what is asked for; what is left open is as in the bridge to start from."""
+    kind = kind or (start.facts.kind if start else "lexical")
+    if kind not in ("lexical", "mlp2x_gelu"):
+        msg = f"kind must be 'lexical' or 'mlp2x_gelu', not {kind!r}"
+        raise ParameterError(msg)
+    if recipe is None:
+        recipe = BridgeRecipe() if kind == "lexical" else BridgeRecipe(rank=0)
+        recipe = recipe.fitting(start) if start else recipe
+    return kind, replace(recipe, n_words=0, n_learnt=1) if kind == "mlp2x_gelu" else recipe
 
 
 def _continued(bridge: Bridge, wanted: BridgeFacts, recipe: BridgeRecipe) -> Bridge:
@@ -177,11 +192,12 @@ def _digest(words: Sequence[str]) -> str:
 
 
 def _lexical_bridge(
-    facts: BridgeFacts, data: Data, ends: Ends, split: Callable[[str], list[str]]
+    facts: BridgeFacts, data: Texts, ends: Ends, split: Callable[[str], list[str]]
 ) -> LexicalBridge:
     lexicon = build_lexicon((data.texts[i] for i in data.train), split)
     inside = [" " + word for word in lexicon.words]
     pieces = ends.tokenizer(inside, add_special_tokens=False)["input_ids"]
+    ends.check_tokens(pieces)
     there = np.array([bool(ids) for ids in pieces])  # the LLM may not know a script at all
     words = [word for word, known in zip(lexicon.words, there, strict=True) if known]
     if not words:
@@ -194,21 +210,26 @@ def _lexical_bridge(
         prior = torch.from_numpy(lexicon.prior)
         bridge.head.prior.copy_(prior)
         bridge.head.bias.copy_(prior)
-        # learnt tokens begin at the size of the LLM's own embeddings
-        vectors = torch.from_numpy(np.asarray(data.vectors[:512], np.float32))
-        made = bridge.projector(vectors * vectors.shape[1] ** 0.5)
-        size = ends.model.get_input_embeddings().weight.float().std()
-        if made.numel():
-            cast("nn.Linear", bridge.projector[2]).weight.mul_(size / made.std())
     return bridge
+
+
+@torch.no_grad()
+def _scale(bridge: LexicalBridge, vectors: np.ndarray, ends: Ends) -> None:
+    """Let learnt tokens begin at the size of the LLM's own embeddings."""
+    some = torch.from_numpy(np.asarray(vectors[:512], np.float32))
+    made = bridge.projector(some * some.shape[1] ** 0.5)
+    size = ends.model.get_input_embeddings().weight.float().std()
+    if made.numel():
+        cast("nn.Linear", bridge.projector[2]).weight.mul_(size / made.std())
 
 
 def _train_head(
     bridge: LexicalBridge,
-    data: Data,
+    data: Texts,
     ends: Ends,
     recipe: LexicalRecipe,
     *,
+    vectors: np.ndarray,
     log: TrainingLog,
     pause: float,
     random_state: int,
@@ -217,39 +238,41 @@ def _train_head(
     path = log.folder / "work" / "head.safetensors"
     own = asdict(recipe) | {"given": data.key(ends), "seed": random_state}
     own |= {"words": _digest(bridge.words)}
-    if path.is_file():
-        tensors, known = load_checkpoint(path)
-        if known == own:
-            bridge.head.load_state_dict(tensors)
-            return
+    tensors, known = _left(path)
+    if known == own:
+        bridge.head.load_state_dict(tensors)
+        return
     rows = ends.encoder.encode(list(bridge.words))
     with torch.no_grad():  # a word begins where the encoder puts it
         bridge.head.words.copy_(torch.from_numpy(rows - rows.mean(axis=0)))
     lexicon = Lexicon(bridge.words, bridge.head.prior.numpy())
     train, unseen = data.train, data.unseen
     words = word_ids([data.texts[i] for i in train], lexicon, bridge.split)
-    trainer = HeadTrainer(
-        bridge.head, data.vectors, train, words, recipe, random_state=random_state
-    )
+    trainer = HeadTrainer(bridge.head, vectors, train, words, recipe, random_state=random_state)
     _head_steps(trainer, path.with_name("head-part.safetensors"), own, log=log, pause=pause)
     held = word_ids([data.texts[i] for i in unseen], lexicon, bridge.split)
-    recall = {
-        f"recall_at_{k}": recall_at(bridge.head, data.vectors[unseen], held, k) for k in (8, 16)
-    }
+    recall = {f"recall_at_{k}": recall_at(bridge.head, vectors[unseen], held, k) for k in (8, 16)}
     log.write(stage="words", **recall)
     save_checkpoint(path, bridge.head.state_dict(), own)
     path.with_name("head-part.safetensors").unlink(missing_ok=True)
+
+
+def _left(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Return what an earlier run has left; nothing where it is not whole."""
+    try:
+        return load_checkpoint(path)
+    except ModelError:
+        return {}, {}
 
 
 def _head_steps(
     trainer: HeadTrainer, path: Path, own: dict[str, Any], *, log: TrainingLog, pause: float
 ) -> None:
     """Take the steps that are left; what there is lies in `path` every `pause` seconds."""
-    if path.is_file():
-        tensors, known = load_checkpoint(path)
-        if known["own"] == own:
-            trainer.load(tensors, known["step"])
-            tqdm.write(f"words: going on from step {trainer.step}", sys.stderr)
+    tensors, known = _left(path)
+    if known.get("own") == own:
+        trainer.load(tensors, known["step"])
+        tqdm.write(f"words: going on from step {trainer.step}", sys.stderr)
 
     def save() -> None:
         save_checkpoint(path, trainer.tensors(), {"own": own, "step": trainer.step})

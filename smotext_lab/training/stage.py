@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,12 +17,13 @@ from smotext_lab.bridges import Bridge, split_words
 from smotext_lab.errors import DataError, ModelError, ParameterError
 from smotext_lab.lora import Lora
 from smotext_lab.training.checkpoints import (
+    checkpoint_facts,
     load_checkpoint,
     load_optimizer,
     optimizer_tensors,
     save_checkpoint,
 )
-from smotext_lab.training.given import Data, Ends
+from smotext_lab.training.given import Ends, Texts
 from smotext_lab.training.log import TrainingLog
 from smotext_lab.training.trainer import Batch, Batches, BridgeRecipe, BridgeTrainer
 from smotext_lab.writer import positions
@@ -39,7 +41,7 @@ class TokenStage:
 
     Parameters
     ----------
-    data : Data
+    corpus : Texts
     ends : Ends
     bridge : Bridge
         Trained in place.
@@ -49,6 +51,13 @@ class TokenStage:
         Seconds between checkpoints.
     head : str
         What stands for the words of the bridge and how they were learnt.
+    random_state : int
+
+    Raises
+    ------
+    DataError, ModelError, ParameterError
+        If the corpus, the LLM or a checkpoint in the log's folder does not fit: told before
+        anything is written.
     """
 
     axis = "loss (nats a token)"
@@ -59,7 +68,7 @@ class TokenStage:
 
     def __init__(
         self,
-        data: Data,
+        corpus: Texts,
         ends: Ends,
         *,
         bridge: Bridge,
@@ -67,29 +76,27 @@ class TokenStage:
         log: TrainingLog,
         pause: float,
         head: str = "",
+        random_state: int,
     ) -> None:
-        self.texts, self.vectors, self.bridge, self.recipe = (
-            data.texts,
-            data.vectors,
-            bridge,
-            recipe,
-        )
+        self.texts, self.bridge, self.recipe = corpus.texts, bridge, recipe
+        self.vectors: np.ndarray  # which `train` is given: they take hours
         self.ends = ends
         self.split = getattr(bridge, "split", split_words)
         self.log, self.pause = log, pause
         # with what is trained; the words and how they were learnt are the bridge's own
-        self.given = f"{data.key(ends)}, from {bridge.facts.sha256}, {head}"
+        self.given = f"{corpus.key(ends)}, from {bridge.facts.sha256}, {head}"
         self.checkpoint = log.folder / "work" / "checkpoint.safetensors"
         self.best_file = self.checkpoint.with_name("best.safetensors")
-        ids = ends.tokenizer(data.texts, add_special_tokens=False)["input_ids"]
+        ids = ends.tokenizer(corpus.texts, add_special_tokens=False)["input_ids"]
+        ends.check_tokens(ids)
         self.ids = [np.asarray(row, np.int32) for row in ids]
         self.lengths = np.array([len(row) for row in self.ids])
-        self.rows = self._usable(data.train)
-        unseen = self._usable(data.unseen)[:_MOST_UNSEEN]
+        self.rows = self._usable(corpus.train)
+        unseen = self._usable(corpus.unseen)[:_MOST_UNSEEN]
         self.unseen = unseen[np.argsort(self.lengths[unseen], kind="stable")]
         if len(self.rows) < recipe.batch_size or not len(self.unseen):
             msg = (
-                f"of {len(data.texts)} texts {len(self.rows) + len(unseen)} can be learnt from, "
+                f"of {len(corpus.texts)} texts {len(self.rows) + len(unseen)} can be learnt from, "
                 f"those of 3 to {self._most_tokens} tokens that do not end in …; a bridge needs a "
                 f"batch of them ({recipe.batch_size}), and one to hold back: cut texts into "
                 f"sentences"
@@ -98,27 +105,29 @@ class TokenStage:
         # measured on the unseen texts: before the first step, at the best one, and when that was
         self.marks: dict[str, float] = {}
         self.planned: float | None = None  # minutes that the number of steps was set by
+        self.trainer = BridgeTrainer(ends.model, bridge, recipe, ends.end, random_state)
+        self._refuse_others()
 
-    def train(self, minutes: float | None, random_state: int) -> Bridge:
+    def train(self, vectors: np.ndarray, minutes: float | None) -> Bridge:
         """Train for `minutes`, or for the recipe's steps; go on from a checkpoint if there is one.
+
+        Parameters
+        ----------
+        vectors : ndarray of float16, shape (n, d)
+            Of the corpus' texts.
+        minutes : float or None
 
         Returns
         -------
         Bridge
             With the weights that did best on the unseen texts, saved in the log's folder.
         """
-        trainer = BridgeTrainer(
-            self.ends.model,
-            self.bridge,
-            self.recipe,
-            self.ends.end,
-            random_state,
-        )
+        self.vectors, trainer = vectors, self.trainer
         self._go_on(trainer, minutes)
         if not self.marks:
             self._evaluate(trainer)
         try:
-            self._steps(trainer, minutes, random_state)
+            self._steps(trainer, minutes)
         except KeyboardInterrupt:
             self._save(trainer)
             self._finish(trainer)
@@ -129,8 +138,9 @@ class TokenStage:
         self._save(trainer)
         return self._finish(trainer)
 
-    def _steps(self, trainer: BridgeTrainer, minutes: float | None, random_state: int) -> None:
-        batches = Batches(self.lengths[self.rows], self.recipe.batch_size, random_state)
+    def _steps(self, trainer: BridgeTrainer, minutes: float | None) -> None:
+        lengths = self.lengths[self.rows]
+        batches = Batches(lengths, self.recipe.batch_size, trainer.random_state)
         started, first = time.monotonic(), trainer.step
         saved, losses = started, []
         planned = minutes is None or minutes == self.planned
@@ -228,12 +238,28 @@ class TokenStage:
     def _save(self, trainer: BridgeTrainer) -> None:
         tensors = self._weights(trainer) | optimizer_tensors(trainer.optimizer)
         facts = {"step": trainer.step, "recipe": asdict(trainer.recipe), "marks": self.marks}
-        facts |= {"planned": self.planned, "given": self.given, "seed": trainer.random_state}
-        facts |= {"asked": asdict(replace(self.recipe, steps=0))}
+        facts |= {"planned": self.planned} | self._asked()
         save_checkpoint(self.checkpoint, tensors, facts)
 
+    def _asked(self) -> dict[str, Any]:
+        """Return what a run has in common with the one that goes on from its checkpoint."""
+        asked = asdict(replace(self.recipe, steps=0))
+        return {"asked": asked, "given": self.given, "seed": self.trainer.random_state}
+
+    def _refuse_others(self) -> None:
+        if not self.checkpoint.is_file():
+            return
+        facts, ours = checkpoint_facts(self.checkpoint), self._asked()
+        if {name: facts.get(name) for name in ours} != ours:
+            msg = (
+                f"{self.checkpoint} is of a run with another recipe, corpus, model, random state "
+                f"or bridge to start from; remove {self.checkpoint.parent} to begin anew, or give "
+                f"the same options"
+            )
+            raise ParameterError(msg)
+
     def _go_on(self, trainer: BridgeTrainer, minutes: float | None) -> None:
-        """Take up the last checkpoint, if it is of the same run.
+        """Take up the last checkpoint.
 
         Where it had planned its steps by as many minutes, they stand; by others, there are so many
         more from here.
@@ -241,15 +267,6 @@ class TokenStage:
         if not self.checkpoint.is_file():
             return
         tensors, facts = load_checkpoint(self.checkpoint)
-        same = (facts.get("asked"), facts.get("given"), facts.get("seed"))
-        asked = asdict(replace(self.recipe, steps=0))
-        if same != (asked, self.given, trainer.random_state):
-            msg = (
-                f"{self.checkpoint} is of a run with another recipe, corpus, model, random state "
-                f"or bridge to start from; remove {self.checkpoint.parent} to begin anew, or give "
-                f"the same options"
-            )
-            raise ParameterError(msg)
         self._take(trainer, tensors)
         load_optimizer(trainer.optimizer, tensors)
         trainer.step, self.marks = int(facts["step"]), facts["marks"]

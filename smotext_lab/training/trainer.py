@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -14,6 +14,7 @@ from smotext_lab.bridges import Bridge
 from smotext_lab.bridges.hints import hint_ids
 from smotext_lab.errors import ParameterError
 from smotext_lab.forms import TextForm
+from smotext_lab.training.bounds import check_bounds
 from smotext_lab.training.loss import summed_loss
 from smotext_lab.training.low_rank import TrainableLora
 
@@ -78,7 +79,7 @@ class BridgeRecipe:
     patience: int = 4
 
     def __post_init__(self) -> None:
-        bounds = {
+        bounds: dict[str, tuple[float, float | None]] = {
             "n_words": (0, None),
             "n_learnt": (0, None),
             "rank": (0, None),
@@ -92,15 +93,22 @@ class BridgeRecipe:
             "evaluate_every": (1, None),
             "patience": (1, None),
         }
-        for name, (least, most) in bounds.items():
-            value = getattr(self, name)
-            if value is not None and (value < least or (most is not None and value > most)):
-                bound = f"{least} or more" if most is None else f"{least} to {most}"
-                msg = f"{name} must be {bound}, not {value}"
-                raise ParameterError(msg)
+        check_bounds(asdict(self), bounds)
         if not self.n_words + self.n_learnt:
             msg = "n_words and n_learnt are both 0: the LLM would be given nothing"
             raise ParameterError(msg)
+
+    def fitting(self, bridge: Bridge) -> Self:
+        """Return the recipe with the bridge's own words, tokens and rank."""
+        facts, lora = bridge.facts, bridge.lora
+        return replace(
+            self,
+            n_words=facts.n_words,
+            n_learnt=facts.n_tokens - facts.n_words,
+            rank=lora.rank if lora else 0,
+            last_layers=lora.last_layers if lora else None,
+            lora_scale=lora.scale if lora else self.lora_scale,
+        )
 
     def planned(self, steps: int) -> Self:
         """Return the same for so many steps: measured at least ten times, where it was rarer."""
