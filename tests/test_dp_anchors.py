@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from smotext_lab.errors import BudgetError, DataError, ParameterError
 from smotext_lab.guards import Guards
 from smotext_lab.privacy import Anchors, DPAnchors, PrivacyBudget
 from smotext_lab.privacy.accounting import epsilon_of, mu_of
-from smotext_lab.privacy.guarantee import stated_in
+from smotext_lab.privacy.guarantee import Guarantee, stated_in
 from smotext_lab.privacy.noise import GRID
 from smotext_lab.privacy.reading import encoded_alone
 from smotext_lab.privacy.release import Released, release, sensitivity
@@ -150,6 +151,36 @@ def test_texts_of_one_user_are_capped_and_the_noise_is_for_all_of_them(mechanism
         mechanism().fit(*private, users=["ann"] * 300)
 
 
+@pytest.mark.parametrize(
+    "users",
+    [
+        dict.fromkeys(range(300), "ann"),
+        pd.DataFrame({"user": ["ann"] * 300}),
+        set(range(300)),
+        "a" * 300,
+    ],
+)
+def test_users_in_a_wrong_container_are_refused_before_the_cap_is_lost(
+    mechanism, private, tmp_path, users
+):
+    budget = PrivacyBudget(tmp_path / "b.json", 8, 1e-3, unit="user")
+    made = mechanism(8.0, texts_per_user=3, budget=budget)
+    with pytest.raises(DataError, match="give one user a text, as a list or a column"):
+        made.fit(*private, users=users)
+    assert not budget.entries
+
+
+def test_anchors_of_another_width_are_refused_before_they_are_paid_for(
+    mechanism, private, tmp_path
+):
+    wide = Anchors.of(np.random.default_rng(0).normal(size=(50, 60)), n_anchors=2, dimensions=20)
+    budget = PrivacyBudget(tmp_path / "b.json", 8, 1e-3)
+    made = mechanism(8.0, anchors=wide, budget=budget)
+    with pytest.raises(ParameterError, match="of length 60 and the encoder's of length 48"):
+        made.fit(*private)
+    assert not budget.entries
+
+
 def test_a_class_too_small_is_refused_with_the_number_that_would_do(mechanism, topics):
     few = topics(money=400, sport=3)
     made = mechanism(0.5)
@@ -250,6 +281,30 @@ def test_texts_of_several_releases_state_no_single_epsilon(mechanism, private):
     assert together == pytest.approx(epsilon_of(math.sqrt(2) * mu_of(8.0, 1e-3), 1e-3))
     again = Synthesis.concat([other, first])  # equal but for the release
     assert stated_in(again.info)["epsilon"] == pytest.approx(together)
+
+
+def from_a_private_bridge(decoder, **kind):
+    told = Guarantee(4.0, 1e-4, mu=mu_of(4.0, 1e-4), release="b", **kind).described()
+    bridge = SimpleNamespace(facts=SimpleNamespace(training={"guarantee": told}))
+    decoder.loaded_bridge = lambda: bridge
+    return decoder
+
+
+def test_texts_of_a_bridge_from_private_texts_state_what_both_cost(
+    mechanism, private, word_decoder
+):
+    made = mechanism(8.0, decoder=from_a_private_bridge(word_decoder())).fit(*private)
+    assert made.guarantee().epsilon == 8.0, "of what was released"
+    info = made.generate(2).info
+    both = epsilon_of(math.hypot(mu_of(8.0, 1e-3), mu_of(4.0, 1e-4)), 1e-3)
+    assert info["guarantee"]["epsilon"] == pytest.approx(both)
+    assert info["guarantee"]["release"] == f"{made.guarantee().release}; b"
+    assert info["privacy"] == info["guarantee"]["sentence"]
+    assert f"ε = {both:.4g}"[:8] in info["privacy"]
+    unlike = mechanism(8.0, decoder=from_a_private_bridge(word_decoder(), neighbouring="replace"))
+    info = unlike.fit(*private).generate(2).info
+    assert "epsilon" not in info["guarantee"]
+    assert "cannot be added up" in info["privacy"]
 
 
 def test_noise_that_leaves_nothing_is_refused_before_it_is_paid_for(mechanism, private, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from smotext_lab import BertEncoder, load_bridge
 from smotext_lab.errors import BudgetError, DataError, ParameterError
 from smotext_lab.models import load_llm
 from smotext_lab.privacy import DPProjector, PrivacyBudget, dp_projector
-from smotext_lab.privacy.accounting import delta_of
+from smotext_lab.privacy.accounting import delta_of, epsilon_of, mu_of
 from smotext_lab.training.trainer import BridgeRecipe, BridgeTrainer
 
 TEXTS = ["bank rate share", "goal match team coach", "rain snow wind"] * 4
@@ -188,16 +189,75 @@ def test_an_interrupt_keeps_what_was_trained(
     whole = dp_projector._gradient
     calls: list[int] = []
 
-    def stop_at_the_ninth(*given: Any) -> np.ndarray:
+    def stop_after_an_epoch(*given: Any) -> np.ndarray:
         calls.append(1)
-        if len(calls) == 9:
+        if len(calls) == len(TEXTS) + 1:  # in the second epoch
             raise KeyboardInterrupt
         return whole(*given)
 
-    monkeypatch.setattr(dp_projector, "_gradient", stop_at_the_ninth)
+    monkeypatch.setattr(dp_projector, "_gradient", stop_after_an_epoch)
     with pytest.raises(KeyboardInterrupt):
         make(n_batches=3).fit(TEXTS, tmp_path)
     assert load_bridge(tmp_path).facts.training["guarantee"]["epsilon"] == 4.0
+
+
+def test_nothing_is_saved_where_no_step_was_made(
+    make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*given: Any) -> np.ndarray:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dp_projector, "_gradient", stop)
+    monkeypatch.setattr(dp_projector, "_lots", lambda n, n_batches: np.zeros(n, np.int64))
+    with pytest.raises(KeyboardInterrupt):
+        make().fit(TEXTS, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_can_be_refused_is_refused_before_it_is_paid_for(
+    make: Any, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    budget = PrivacyBudget(tmp_path / "budget.json", 5.0, 1e-4)
+    strict = make(budget=budget, encoder=BertEncoder(tiny_encoder, long_texts="error"))
+    with pytest.raises(ParameterError, match="long_texts='error' would tell"):
+        strict.fit(TEXTS, tmp_path / "out")
+    (tmp_path / "file").write_text("a file")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(ParameterError, match="cannot be written to"):
+            make(budget=budget).fit(TEXTS, out)
+    assert budget.spent == 0
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bridge_that_starts_from_one_of_private_texts_states_both(
+    make: Any, tmp_path: Path
+) -> None:
+    make(2.0).fit(TEXTS, tmp_path / "first")
+    again = make(1.0, bridge=tmp_path / "first")
+    again.fit(TEXTS, tmp_path / "second")
+    told = load_bridge(tmp_path / "second").facts.training["guarantee"]
+    both = epsilon_of(math.hypot(mu_of(2.0, 1e-4), mu_of(1.0, 1e-4)), 1e-4)
+    assert told["epsilon"] == pytest.approx(both)
+    assert told["sentence"] in (tmp_path / "second" / "README.md").read_text()
+    assert told["not_covered"] == "texts decoded with it from vectors of private texts"
+    make(1.0, bridge=tmp_path / "first", neighbouring="replace").fit(TEXTS, tmp_path / "third")
+    told = load_bridge(tmp_path / "third").facts.training["guarantee"]
+    assert "epsilon" not in told
+    assert "cannot be added up" in told["sentence"]
+    last = make(1.0, bridge=tmp_path / "third")
+    last.fit(TEXTS, tmp_path / "fourth")
+    told = load_bridge(tmp_path / "fourth").facts.training["guarantee"]
+    assert "cannot be added up" in told["sentence"]
+
+
+def test_the_length_of_a_private_text_is_not_logged(
+    make: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, tokenizer = load_llm(make().llm)
+    monkeypatch.setattr(tokenizer, "model_max_length", 5)
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    dp_projector._batch(["rain snow " * 9], np.zeros((1, 16), np.float32), tokenizer)
+    assert not caplog.records
 
 
 @pytest.mark.parametrize(

@@ -64,9 +64,13 @@ def test_only_a_provenance_tells_whether_anything_is_guaranteed(word_encoder):
     unlike = {"guarantee": Guarantee(2.0, 1e-5, unit="user", mu=0.1).described()}
     assert answered(made) == (None, "Not stated in what was audited.")
     assert answered(Synthesis.from_rows(rows)) == (None, "No.")
-    assert answered(Synthesis.from_rows(rows, info=stated[0])) == (2.0, "Yes.")
+    few = "Stated; so few texts cannot test it."
+    assert answered(Synthesis.from_rows(rows, info=stated[0])) == (2.0, few)
     epsilon, answer = answered(Synthesis.from_rows(rows, info={"parts": stated}))
-    assert (answer, epsilon > 2.5) == ("Yes.", True)
+    assert (answer, epsilon > 2.5) == (few, True)
+    small = {"guarantee": Guarantee(1.0, 1e-5, mu=mu_of(1.0, 1e-5)).described()}
+    tested = answered(Synthesis.from_rows(rows, info=small))
+    assert tested == (1.0, "Stated, and not contradicted.")
     mixed = {"parts": [stated[0], unlike]}
     assert answered(Synthesis.from_rows(rows, info=mixed)) == (
         None,
@@ -94,6 +98,7 @@ def test_names_are_not_told_in_small_letters_and_the_verdict_says_so(word_encode
     rows = found.verdict().set_index("question")
     told = rows.loc["Did names of single texts get out?"]
     assert "0 of 0" in told["figures"]
+    assert told["answer"] == "None could be told apart."
     assert "small letters none are found" in told["how to read it"]
 
 
@@ -112,9 +117,80 @@ def test_an_audit_needs_enough_texts(word_encoder):
 
 def test_texts_in_both_parts_are_left_out(word_encoder):
     shared = sentences(50, 9)
-    train, holdout = sentences(60, 1) + shared, sentences(60, 2) + shared
-    found = audit(shared, train, holdout, encoder=word_encoder)
+    marked = [f"{text.upper()} !" for text in shared]
+    train, holdout = sentences(60, 1) + shared, sentences(60, 2) + marked
+    found = audit(shared, [*train, *marked, *train], holdout, encoder=word_encoder)
     assert (found.sizes["train"], found.sizes["holdout"]) == (60, 60)
+
+
+def test_phrases_of_texts_that_stand_twice_but_for_marks_are_of_one_text(word_encoder):
+    train = sentences(40, 1)
+    found = audit(train, [*train, *map(str.upper, train)], sentences(40, 2), encoder=word_encoder)
+    phrases = found.disclosures.loc["phrases of 5 words"]
+    assert phrases["disclosed"] == phrases["in_train_only"] > 150
+
+
+@pytest.mark.parametrize("separator", [" ", ""])
+def test_copies_of_short_texts_and_of_texts_without_spaces_are_passages(word_encoder, separator):
+    rng = np.random.default_rng(0)
+    signs = [chr(0x4E00 + number) for number in range(400)]
+
+    def titles(n):
+        return [separator.join(rng.choice(signs, 5)) for _ in range(n)]
+
+    train, holdout = titles(60), titles(60)
+    asked = "Are there passages word for word?"
+
+    def answered(made):
+        rows = audit(made, train, holdout, encoder=word_encoder).verdict().set_index("question")
+        return rows.loc[asked, ["answer", "figures"]].tolist()
+
+    answer, figures = answered(train[:30])
+    assert answer == "Yes."
+    assert figures.startswith(
+        "8 words in a row, or all of a shorter text of at least 3: 30 of 60 training texts, 0 of 60"
+    )
+    assert answered(titles(60))[0] == "Not more than by chance."
+    assert answered([separator.join(text[:3]) for text in train])[0] == "Not more than by chance."
+
+
+class LongEncoder:
+    """The vectors of another encoder, not of length 1."""
+
+    fingerprint = "long@1"
+
+    def __init__(self, encoder):
+        self.encoder, self.dim = encoder, encoder.dim
+
+    def encode(self, texts, *, progress=False):
+        rows = self.encoder.encode(texts)
+        lengths = [1 + len(text) % 7 for text in texts]
+        return rows * np.array(lengths, np.float32)[:, None]
+
+
+def test_an_encoder_without_unit_vectors_attacks_by_cosine_too(word_encoder):
+    train, holdout = sentences(60, 1), sentences(60, 2)
+    made = [*train[:20], *(f"{text} w1" for text in train[20:])]
+    plain = audit(made, train, holdout, encoder=word_encoder)
+    long = audit(made, train, holdout, encoder=LongEncoder(word_encoder))
+    np.testing.assert_allclose(long.nearest, plain.nearest, atol=1e-5)
+    assert long.best.auc.value == pytest.approx(plain.best.auc.value)
+
+
+def test_vectors_of_any_length_are_recovered_by_direction(word_encoder):
+    train = sentences(40, 1)
+    vectors = word_encoder.encode(train[:15])
+    plan = SMOTEInterpolator(3, random_state=0).plan(vectors, ["a"] * 15, {"a": 200})
+    parents = [*plan.parents.tolist(), *([row] for row in range(15, 40))]
+    weights = [*plan.weights.tolist(), *([1.0] for _ in range(15, 40))]
+    rows = [
+        {"text": train[p[0]], "label": "a", "status": "accepted", "parents": p, "weights": w}
+        for p, w in zip(parents, weights, strict=True)
+    ]
+    made, long = Synthesis.from_rows(rows), LongEncoder(word_encoder)
+    found = audit(made, train, sentences(60, 2), encoder=long).reconstruction
+    assert found["parents"] == 40
+    assert 10 < found["recovered_from_points"] <= 15, "nothing leads to those that are no blends"
 
 
 def test_parents_come_back_from_the_points_of_smote_and_count(word_encoder):
@@ -212,7 +288,30 @@ def test_an_attack_that_shows_more_than_is_stated_contradicts_it(word_encoder):
     assert FIGURES_NOT_COVERED not in found._repr_html_()
     guaranteed = replace(found, guarantee={"epsilon": 0.5})
     assert FIGURES_NOT_COVERED in guaranteed._repr_html_()
-    assert answered(8.0) == "Yes."
+    assert answered(8.0) == "Stated; so few texts cannot test it."
+    assert repr(found).endswith("Only the statement of a mechanism guarantees anything.")
+    sentence = Guarantee(0.5, 1e-5).sentence
+    told = repr(replace(found, guarantee={"epsilon": 0.5, "sentence": sentence}))
+    assert sentence in told
+    assert FIGURES_NOT_COVERED in told
+
+
+def test_texts_that_stand_in_train_several_times_contradict_no_statement(word_encoder):
+    often, once, holdout = sentences(100, 1), sentences(100, 3), sentences(100, 2)
+    stated = {"guarantee": Guarantee(0.5, 1e-5, mu=mu_of(0.5, 1e-5)).described()}
+
+    def answered(made, train):
+        rows = [{"text": text, "label": "a", "status": "accepted"} for text in made]
+        found = audit(Synthesis.from_rows(rows, info=stated), train, holdout, encoder=word_encoder)
+        line = found.verdict().set_index("question").loc["Is anything guaranteed?"]
+        return line["answer"], line["figures"]
+
+    answer, figures = answered(often, [*often * 20, *once])
+    assert answer == "Stated, and not contradicted."
+    assert figures.endswith("by the 100 of 200 training texts that stand there once")
+    contradicted = "The attack contradicts the statement."
+    assert answered([*often, *once], [*often * 20, *once])[0] == contradicted
+    assert answered(often, often * 20)[0] == "Stated; so few texts cannot test it."
 
 
 def test_rates_and_their_intervals():
@@ -244,6 +343,28 @@ def test_phantoms_are_told_from_disclosures():
     assert found.loc["numbers", "p_value"] < 1e-5
     chance = disclosures([*train[:10], *holdout[:10]], train, holdout)
     assert chance.loc["numbers", "p_value"] > 0.3
+
+
+@pytest.mark.parametrize(
+    "train",
+    [
+        "it was Иванов who came",
+        "it was Żaneta who came",
+        "it was, Öztürk came",
+        "at the café Marie sat",
+        "it was Jose\u0301 Marie who came",
+        "it was O'Neil-Smith who came",
+    ],
+)
+def test_names_are_told_by_the_capitals_of_any_script(train):
+    made = ["so I met " + " ".join(word for word in train.split() if word[0].isupper()).upper()]
+    found = disclosures(made, [train, "She met Bob. Then Tim came"], ["it was Sue who came"])
+    assert found.loc["names", ["in_train_only", "disclosed", "phantoms"]].tolist() == [3, 1, 0]
+
+
+def test_addresses_are_the_same_in_any_case():
+    found = disclosures(["to ann@example.org"], ["to Ann@Example.org"], ["to bob@example.org"])
+    assert found.loc["e-mail addresses", ["disclosed", "phantoms"]].tolist() == [1, 0]
 
 
 def test_phrases_of_one_text_are_one_piece_of_evidence():

@@ -6,6 +6,7 @@ import math
 import os
 import re
 import signal
+import stat
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,7 +16,7 @@ import pytest
 from dp_accounting.gaussian_mechanism import get_epsilon_gaussian, get_sigma_gaussian
 
 from smotext_lab.errors import BudgetError, DataError, ParameterError
-from smotext_lab.privacy import Guarantee, PrivacyBudget
+from smotext_lab.privacy import Guarantee, PrivacyBudget, PrivateEvolution
 from smotext_lab.privacy.accounting import composed, delta_of, epsilon_of, mu_of
 from smotext_lab.privacy.guarantee import stated_in
 from smotext_lab.privacy.noise import add_noise, on_grid, one_by_one, rounded_gaussian
@@ -69,6 +70,23 @@ def test_an_epsilon_that_no_noise_is_enough_for_is_refused():
     with pytest.raises(ParameterError, match="larger epsilon or delta"):
         mu_of(1e-9, 1e-12)
     assert delta_of(1e-4, mu_of(1e-4, 1e-12)) <= 1e-12
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders cannot be opened there")
+def test_what_was_spent_and_drawn_outlasts_a_power_cut(tmp_path, monkeypatch):
+    kept = []
+    flush = os.fsync
+
+    def noted(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            kept.append([path.name for path in sorted(tmp_path.glob("*.json"))])
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    PrivacyBudget(tmp_path / "b.json", 4.0, 1e-5)
+    PrivateEvolution(1.0, 1e-5, checkpoint=tmp_path / "c.json")._write({"rounds": []})
+    assert kept == [["b.json"], ["b.json", "c.json"]], "the folder after the rename"
+    assert all(path.stat().st_mode & 0o077 == 0 for path in tmp_path.iterdir())
 
 
 def test_releases_state_together_what_they_cost_together():

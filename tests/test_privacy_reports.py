@@ -12,6 +12,7 @@ import pytest
 from smotext_lab.charts import svg
 from smotext_lab.charts.privacy import epsilon_chart, roc_chart
 from smotext_lab.errors import DataError, ParameterError
+from smotext_lab.guards.words import fold
 from smotext_lab.privacy import Anchors, Audit, DPAnchors, audit
 from smotext_lab.privacy.guarantee import FIGURES_NOT_COVERED
 from smotext_lab.reports import privacy, template_parameters, template_path
@@ -34,9 +35,46 @@ def test_halves_share_no_text_and_have_the_same_classes(topics):
         privacy.halves(pd.DataFrame({"text": ["a"], "label": ["b"]}), 6, 0)
 
 
+def test_halves_share_no_text_but_for_case_and_marks(topics):
+    texts, labels = topics(money=20)
+    marked = [f"{text.upper()} !" for text in texts]
+    frame = pd.DataFrame({"text": texts + marked, "label": labels * 2})
+    first, second = privacy.halves(frame, 20, 0)
+    assert len(first) == len(second) == 10
+    both = [*first["text"].map(fold), *second["text"].map(fold)]
+    assert len(set(both)) == 20
+
+
 def test_all_three_files_are_needed():
     with pytest.raises(ParameterError, match="all three files"):
         privacy.read_three("new.csv", "train.csv", None, None, None)
+
+
+def test_files_of_texts_alone_can_be_audited_whatever_their_columns_are_called(topics, tmp_path):
+    texts, labels = topics(money=9, sport=9)
+    files = {name: str(tmp_path / f"{name}.csv") for name in ("new", "train", "holdout")}
+    pd.DataFrame({"text": texts[:3], "label": labels[:3]}).to_csv(files["new"], index=False)
+    pd.DataFrame({"mail": texts[3:9], "date": "today"}).to_csv(files["train"], index=False)
+    pd.DataFrame({"mail": texts[9:]}).to_csv(files["holdout"], index=False)
+    made, train, holdout = privacy.read_three(*files.values(), "mail", None)
+    assert made == texts[:3]
+    assert train["text"].tolist() == texts[3:9]
+    assert holdout["text"].tolist() == texts[9:]
+    with pytest.raises(DataError, match="has no column 'post'"):
+        privacy.read_three(*files.values(), "post", None)
+
+
+def test_a_train_file_that_is_not_what_the_new_texts_were_made_of_is_told(topics, tmp_path):
+    texts, labels = topics(money=9, sport=9)
+    frame = pd.DataFrame({"text": texts, "label": labels})
+    frame.to_csv(tmp_path / "real.csv", index=False)
+    rows = [{"text": texts[0], "label": "money", "status": "accepted"}]
+    files = str(tmp_path / "new.parquet"), *[str(tmp_path / "real.csv")] * 2
+    Synthesis.from_rows(rows, info={"texts": 18}).to_parquet(files[0])
+    privacy.read_three(*files, None, None)  # a warning would be an error
+    Synthesis.from_rows(rows, info={"texts": 20}).to_parquet(files[0])
+    with pytest.warns(UserWarning, match="made from 20 texts, and real.csv has 18"):
+        privacy.read_three(*files, None, None)
 
 
 def test_the_curves_can_be_drawn_with_rates_of_zero(found):
@@ -205,6 +243,8 @@ def test_the_shell_reads_guarantee_and_parents_back_from_parquet(
     told += ["--text", "body", "--label", "queue"]
     ran = CliRunner().invoke(cli.app, told)
     assert ran.exit_code == 0, ran.output
+    assert "ε = 0.01, as it says." in ran.stdout
+    assert FIGURES_NOT_COVERED in ran.stdout
     figures = json.loads((tmp_path / "out.json").read_text())
     assert figures["epsilon_stated"] == 0.01
     assert figures["synthetic"] == 90

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,11 +16,13 @@ from smotext_lab.privacy import (
     HeuristicNoise,
     PrivacyBudget,
     PrivateEvolution,
+    canaries,
     canary_audit,
     unconditional_texts,
 )
 from smotext_lab.privacy.accounting import composed, epsilon_of, mu_of
-from smotext_lab.privacy.guarantee import stated_in
+from smotext_lab.privacy.attacks import membership
+from smotext_lab.privacy.guarantee import Guarantee, stated_in
 from smotext_lab.privacy.votes import noisy_votes, votes_sensitivity
 from smotext_lab.privacy.writing import WITHHELD
 
@@ -56,6 +59,43 @@ def test_votes_draw_the_population_to_the_private_classes(evolution, private, pu
     for label, near in (("money", public[:4]), ("sport", public[4:8])):
         places = [i for i, name in enumerate(first.labels) if name == label]
         assert first.texts[max(places, key=lambda i: first.votes[i])] in near
+
+
+def test_the_nearest_candidate_is_that_of_the_largest_cosine_however_long_it_is():
+    near, long = np.array([1.0, 0.1]), np.array([9.0, 9.0])
+    votes = noisy_votes(np.eye(2)[:1], ["a"], np.stack([near, long]), ["a", "a"], sigma=0.0)
+    assert votes.tolist() == [1.0, 0.0]
+
+
+def test_canaries_are_looked_for_by_cosine_however_long_the_vectors_are(
+    word_encoder, topics, monkeypatch
+):
+    class LongEncoder:
+        def encode(self, texts):
+            return word_encoder.encode(texts) * np.float32(9)
+
+    lengths = []
+
+    def noted(texts, vectors):
+        lengths.extend(np.linalg.norm(rows, axis=1) for rows in vectors.values())
+        return membership(texts, vectors)
+
+    monkeypatch.setattr(canaries, "membership", noted)
+    settings = {"n": 20, "repetitions": [1], "random_state": 0, "encoder": LongEncoder()}
+    canary_audit(lambda kept, _: kept[-10:], *topics(money=40, sport=40), **settings)
+    np.testing.assert_allclose(np.concatenate(lengths), 1.0, rtol=1e-5)
+
+
+def test_texts_of_a_bridge_from_private_texts_state_what_both_cost(
+    evolution, private, public, word_decoder
+):
+    told = Guarantee(4.0, 1e-4, mu=mu_of(4.0, 1e-4), release="b").described()
+    decoder = word_decoder()
+    bridge = SimpleNamespace(facts=SimpleNamespace(training={"guarantee": told}))
+    decoder.loaded_bridge = lambda: bridge
+    made = evolution(8.0, decoder=decoder).evolve(*private, public)
+    both = epsilon_of(composed(mu_of(8.0, 1e-3), mu_of(4.0, 1e-4)), 1e-3)
+    assert made.info["guarantee"]["epsilon"] == pytest.approx(both)
 
 
 def test_all_rounds_together_cost_what_is_stated(evolution):

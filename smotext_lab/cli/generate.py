@@ -178,7 +178,8 @@ Mask = Annotated[
     bool,
     typer.Option(
         "--mask",
-        help="Put addresses, numbers and dates out of sight before encoding; says what came out.",
+        help="Put e-mail, web and IP addresses, numbers and dates out of sight before encoding; "
+        "says what came out. Finds no postal addresses.",
     ),
 ]
 MaskNames = Annotated[

@@ -24,7 +24,12 @@ def audit(
     holdout: Annotated[
         str, typer.Option(help="File of real texts of the same kind that were kept out.")
     ],
-    text: Annotated[str | None, typer.Option(help="Column of texts; by default found.")] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(
+            help="Column of texts; by default found. Of the synthetic file if it is there."
+        ),
+    ] = None,
     label: Annotated[str | None, typer.Option(help="Column of labels; by default found.")] = None,
     encoder: Annotated[str, typer.Option(help="BERT-type encoder.")] = "all-MiniLM-L6-v2",
     reconstruction: Annotated[
@@ -41,7 +46,8 @@ def audit(
     """Attack synthetic texts, and say what they give away of the real ones.
 
     A Parquet file that smotext-lab wrote says what was guaranteed and which texts were parents;
-    other files hold texts alone.
+    other files hold texts alone. The real ones need no labels; where they have some, rows without
+    one are left out.
 
     An audit finds leaks and cannot show that there are none. `smotext-lab report privacy_audit`
     makes a page of it.
@@ -62,5 +68,6 @@ def audit(
     )
     verdict = found.verdict()[["question", "answer", "figures"]]
     typer.echo(table(list(verdict.columns), verdict.to_numpy().tolist()))
+    typer.echo("\n".join(["", *found.notes]))
     if json_out is not None:
         json_out.write_text(json.dumps(found.figures(), indent=2) + "\n", encoding="utf-8")

@@ -152,7 +152,7 @@ def add_sampling(parser: Parser) -> None:
     how.add_argument(
         "--mask",
         action="store_true",
-        help="put addresses, numbers and dates out of sight before encoding",
+        help="put e-mail, web and IP addresses, numbers and dates out of sight before encoding",
     )
     how.add_argument(
         "--mask-names", metavar="FILE", help="names to mask too, one a line; implies --mask"

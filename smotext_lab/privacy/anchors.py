@@ -176,6 +176,12 @@ class Anchors:
                 "Anchors.for_encoder(encoder, public_texts)."
             )
             raise ParameterError(msg)
+        if self.components.shape[1] != encoder.dim:
+            msg = (
+                f"The anchors are of length {self.components.shape[1]} and the encoder's of length "
+                f"{encoder.dim}: make some with Anchors.for_encoder(encoder, public_texts)."
+            )
+            raise ParameterError(msg)
 
     def __repr__(self) -> str:
         r, d = self.components.shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,15 +11,16 @@ import numpy as np
 import pandas as pd
 
 from smotext_lab.errors import DataError
-from smotext_lab.guards.words import longest_runs
+from smotext_lab.guards.cosines import unit
+from smotext_lab.guards.words import fold
 from smotext_lab.markup import texts_table
 from smotext_lab.privacy.attacks import Attack, membership, nearest_of
 from smotext_lab.privacy.bounds import roc
-from smotext_lab.privacy.guarantee import stated_in
+from smotext_lab.privacy.guarantee import FIGURES_NOT_COVERED, stated_in
 from smotext_lab.privacy.masking import find_personal
 from smotext_lab.privacy.reading import plain_texts
 from smotext_lab.privacy.reconstruction import reconstruct, recovered
-from smotext_lab.privacy.verbatim import disclosures
+from smotext_lab.privacy.verbatim import disclosures, passages
 from smotext_lab.privacy.verdict import verdict
 
 __all__ = ["Audit", "audit"]
@@ -37,7 +39,10 @@ class Audit:
     disclosures : DataFrame
         See `verbatim.disclosures`.
     runs : DataFrame
-        Longest runs of words shared with the synthetic texts, of train and holdout.
+        Longest runs of words shared with the synthetic texts, of train and holdout; in scripts
+        without spaces of characters.
+    passages : dict
+        How many texts of train and holdout share a long run; see `verbatim.passages`.
     reconstruction : dict
         How many training vectors came back from the geometry of the parents, of how many.
     personal : DataFrame
@@ -47,6 +52,9 @@ class Audit:
     nearest : DataFrame
         Cosine to the nearest synthetic text; a check for copies, and no measure of privacy.
     sizes : dict
+    once : ndarray of bool
+        Which training texts stand in train once: the others may move a mechanism several times as
+        far as it states for one text.
     guarantee : dict, optional
         What mechanisms state, as it stands in the synthesis, several releases together; empty
         without one. None where that is not known, the texts having come without a provenance.
@@ -55,11 +63,13 @@ class Audit:
     attacks: list[Attack]
     disclosures: pd.DataFrame
     runs: pd.DataFrame
+    passages: dict[str, int]
     reconstruction: dict[str, int]
     personal: pd.DataFrame
     worst: pd.DataFrame
     nearest: pd.DataFrame
     sizes: dict[str, int]
+    once: np.ndarray
     guarantee: dict[str, Any] | None = None
 
     @property
@@ -86,6 +96,13 @@ class Audit:
     def guaranteed(self) -> bool:
         """Whether a mechanism states an ε."""
         return (self.guarantee or {}).get("epsilon") is not None
+
+    @property
+    def notes(self) -> list[str]:
+        """What belongs to the answers: the statement, what it leaves out, what no audit shows."""
+        stated = str((self.guarantee or {}).get("sentence", ""))
+        caveat = FIGURES_NOT_COVERED if self.guaranteed else ""
+        return [note for note in (stated, caveat, _CAVEAT) if note]
 
     def verdict(self) -> pd.DataFrame:
         """Return the findings: a question a row, its answer, the figures, and how to read them."""
@@ -127,9 +144,9 @@ class Audit:
         return texts_table(self.verdict(), title="Privacy audit", notes=[_CAVEAT])
 
     def __repr__(self) -> str:
-        return "\n".join(
-            f"{row.question} {row.answer} ({row.figures})" for row in self.verdict().itertuples()
-        )
+        rows = self.verdict().itertuples()
+        lines = [f"{row.question} {row.answer} ({row.figures})" for row in rows]
+        return "\n".join([*lines, *self.notes])
 
 
 _CAVEAT = (
@@ -178,9 +195,10 @@ def audit(
 
     Notes
     -----
-    Texts that are in both train and holdout are left out of the comparisons. Train and holdout
-    must be of one distribution: split at random, not by time or source, or the attacks find the
-    difference between the two.
+    Texts that are in both train and holdout are left out of the comparisons, and each text counts
+    once; case, spaces and marks make no difference. A stated ε is put to the test by the texts
+    alone that stand in train once. Train and holdout must be of one distribution: split at random,
+    not by time or source, or the attacks find the difference between the two.
 
     References
     ----------
@@ -196,7 +214,7 @@ def audit(
 
     made = made_texts(synthesis)
     everything = plain_texts(train, "train")
-    inside, outside = _apart(everything, plain_texts(holdout, "holdout"))
+    inside, outside, once = _apart(everything, plain_texts(holdout, "holdout"))
     if not made or min(len(inside), len(outside)) < 20:
         msg = (
             f"An audit of {len(made)} synthetic texts with {len(inside)} training and "
@@ -206,7 +224,7 @@ def audit(
         raise DataError(msg)
     encoder = BertEncoder() if encoder is None else encoder
     texts = {"made": made, "in": inside, "out": outside}
-    vectors = {part: encoder.encode(each, progress=progress) for part, each in texts.items()}
+    vectors = {part: unit(encoder.encode(each, progress=progress)) for part, each in texts.items()}
     info = getattr(synthesis, "info", None)
     stated = None if info is None else stated_in(info)
     attacks = membership(texts, vectors, delta=float((stated or {}).get("delta") or 0.0))
@@ -214,12 +232,14 @@ def audit(
     found: dict[str, int] = {}
     if reconstruction:
         found = _geometry(synthesis, everything, vectors["made"], encoder)
-    runs = [pd.Series(longest_runs(each, made)) for each in (inside, outside)]
+    shared = [passages(each, made) for each in (inside, outside)]
+    runs, long = ([pd.Series(each) for each in some] for some in zip(*shared, strict=True))
     cosines = [pd.Series(nearest[name][0]) for name in ("in", "out")]
     return Audit(
         attacks,
         disclosures(made, inside, outside),
         pd.DataFrame({"train": runs[0], "holdout": runs[1]}).fillna(0).astype(int),
+        {"train": int(long[0].sum()), "holdout": int(long[1].sum())},
         found,
         find_personal(made),
         _worst(
@@ -227,6 +247,7 @@ def audit(
         ),
         pd.DataFrame({"train": cosines[0], "holdout": cosines[1]}),
         {"synthetic": len(made), "train": len(inside), "holdout": len(outside)},
+        once,
         stated,
     )
 
@@ -244,7 +265,7 @@ def _geometry(synthesis: Any, train: list[str], made: np.ndarray, encoder: Any) 
             "texts that the synthesis was made from, or reconstruction=False."
         )
         raise DataError(msg)
-    real = encoder.encode([train[parent] for parent in parents])
+    real = np.asarray(encoder.encode([train[parent] for parent in parents]))
     place = {parent: at for at, parent in enumerate(parents)}
     points = np.stack(
         [
@@ -253,6 +274,7 @@ def _geometry(synthesis: Any, train: list[str], made: np.ndarray, encoder: Any) 
         ]
     )
     points /= np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
+    real = unit(real)
     return {
         "parents": len(parents),
         "recovered_from_points": int(recovered(reconstruct(points), real).sum()),
@@ -284,11 +306,14 @@ def made_texts(synthesis: Any) -> list[str]:
     return plain_texts(synthesis if accepted is None else accepted["text"], "synthesis")
 
 
-def _apart(train: list[str], holdout: list[str]) -> tuple[list[str], list[str]]:
-    """Return each text once, and none that is in both."""
-    both = set(train) & set(holdout)
-    first, second = (
-        [text for text in dict.fromkeys(texts) if text not in both and text.strip()]
-        for texts in (train, holdout)
-    )
-    return first, second
+def _apart(train: list[str], holdout: list[str]) -> tuple[list[str], list[str], np.ndarray]:
+    """Return each text once and none that is in both, and which stood in train once."""
+    keys = [[fold(text) or text.strip() for text in texts] for texts in (train, holdout)]
+    times = [Counter(each) for each in keys]
+    kept: list[dict[str, str]] = [{}, {}]
+    for part, texts in enumerate((train, holdout)):
+        for key, text in zip(keys[part], texts, strict=True):
+            if key and key not in times[1 - part]:
+                kept[part].setdefault(key, text)
+    once = np.array([times[0][key] == 1 for key in kept[0]], bool)
+    return list(kept[0].values()), list(kept[1].values()), once

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import secrets
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from smotext_lab.errors import BudgetError, ParameterError
 from smotext_lab.privacy.accounting import check, composed, delta_of, epsilon_of, mu_of
 from smotext_lab.privacy.guarantee import Guarantee, Neighbouring, Unit
+from smotext_lab.privacy.records import keep
 
 __all__ = ["PrivacyBudget"]
 
@@ -27,7 +27,9 @@ class PrivacyBudget:
     can share it and none finds it half written.
 
     The budget is of a collection: one file for each, kept with it. Mechanisms cannot see whether
-    the same texts are used with another file.
+    the same texts are used with another file: a name without a folder is another file, and a whole
+    new budget, where another folder is the current one. An older copy of the file that is put back
+    has forgotten what was spent since.
 
     Parameters
     ----------
@@ -77,16 +79,15 @@ class PrivacyBudget:
                 raise ParameterError(msg)
             check(epsilon, delta)
             kind = Guarantee(epsilon, delta, neighbouring or "add_or_remove", unit or "text")
-            self._write(
-                {
-                    "version": _VERSION,
-                    "epsilon": float(epsilon),
-                    "delta": float(delta),
-                    "neighbouring": kind.neighbouring,
-                    "unit": kind.unit,
-                    "spent": [],
-                }
-            )
+            state: dict[str, Any] = {
+                "version": _VERSION,
+                "epsilon": float(epsilon),
+                "delta": float(delta),
+                "neighbouring": kind.neighbouring,
+                "unit": kind.unit,
+                "spent": [],
+            }
+            keep(self.path, state)
 
     @property
     def epsilon(self) -> float:
@@ -164,7 +165,7 @@ class PrivacyBudget:
                     f"ε = {self.left:.4g}."
                 )
                 raise BudgetError(msg)
-            self._write(state)
+            keep(self.path, state)
         return name
 
     def draw(self, name: str, turn: int) -> None:
@@ -192,7 +193,7 @@ class PrivacyBudget:
                 )
                 raise BudgetError(msg)
             entry["drawn"] = turn + 1
-            self._write(state)
+            keep(self.path, state)
 
     def __repr__(self) -> str:
         return (
@@ -237,17 +238,6 @@ class PrivacyBudget:
             )
             raise BudgetError(msg) from error
         return state
-
-    def _write(self, state: dict[str, Any]) -> None:
-        part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.part")
-        try:
-            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                json.dump(state, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(self.path)
-        finally:
-            part.unlink(missing_ok=True)
 
 
 def _total(state: dict[str, Any]) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from smotext_lab.errors import DataError
+from smotext_lab.guards.cosines import unit
 from smotext_lab.privacy.attacks import CONFIDENCE, membership
 from smotext_lab.privacy.auditing import made_texts
 from smotext_lab.privacy.bounds import Interval
@@ -139,7 +140,8 @@ def canary_audit(
 
     encoder = BertEncoder() if encoder is None else encoder
     made = canaries or Canaries.of(texts, labels, n, random_state=random_state)
-    vectors = {"in": encoder.encode(made.inside), "out": encoder.encode(made.outside)}
+    parts = {"in": made.inside, "out": made.outside}
+    vectors = {part: unit(encoder.encode(each)) for part, each in parts.items()}
     rows = []
     for times in repetitions:
         result = generate([*texts, *(made.inside * times)], [*labels, *(made.labels * times)])
@@ -150,8 +152,8 @@ def canary_audit(
             )
             raise DataError(msg)
         best = membership(
-            {"made": new, "in": made.inside, "out": made.outside},
-            vectors | {"made": encoder.encode(new)},
+            parts | {"made": new},
+            vectors | {"made": unit(encoder.encode(new))},
         )[0]
         bits = exposure(WordModel(new), made)
         rows.append(_row(times, best.auc, best.name, bits))

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from smotext_lab.errors import ParameterError
 from smotext_lab.models import DEFAULT_LLM, fingerprint, load_llm
 from smotext_lab.privacy.accounting import check, mu_of
 from smotext_lab.privacy.budget import PrivacyBudget
-from smotext_lab.privacy.guarantee import Guarantee, Neighbouring
+from smotext_lab.privacy.guarantee import Guarantee, Neighbouring, stated_with
 from smotext_lab.privacy.noise import GRID, add_noise, on_grid
 from smotext_lab.privacy.reading import (
     PUBLIC,
@@ -134,7 +135,11 @@ class DPProjector:
         return change * self.clip * math.sqrt(self.epochs) / mu_of(self.epsilon, self.delta)
 
     def guarantee(self) -> Guarantee:
-        """Return what is guaranteed about the bridge that `fit` returned, or would return."""
+        """Return what this training guarantees about the bridge, or would.
+
+        Of a bridge that starts from another one of private texts, the card and the facts state both
+        trainings together.
+        """
         return self._promised if hasattr(self, "_promised") else self._promise()
 
     def _promise(self) -> Guarantee:
@@ -181,9 +186,11 @@ class DPProjector:
         BudgetError
             If the budget does not cover it. Nothing was trained then.
         ParameterError
-            If it was fitted before and there is no budget to count with.
+            If it was fitted before and there is no budget to count with, or `out` cannot be written
+            to, or the encoder refuses long texts.
         KeyboardInterrupt
-            After what was trained so far is saved: fewer steps are covered all the same.
+            After what was trained so far is saved, if a step was made: fewer steps are covered all
+            the same.
         """
         if hasattr(self, "_promised") and self.budget is None:
             msg = (
@@ -193,6 +200,7 @@ class DPProjector:
             raise ParameterError(msg)
         public, texts = plain_texts(public, "public"), plain_texts(texts, "texts")
         given = read_private(texts, [0] * len(texts), users, self.texts_per_user).texts
+        _check_folder(Path(out))
         encoder = self.encoder or BertEncoder()
         model, tokenizer = load_llm(self.llm, device="cpu")
         start = load_bridge(self.bridge)
@@ -205,27 +213,27 @@ class DPProjector:
         with start.lora.applied(model) if start.lora else nullcontext():
             trainer = BridgeTrainer(model, start, recipe, end)
             before = _measured(trainer, public, encoder, tokenizer)
+            rows = _batch(given, encoded_alone(encoder, given, progress=self.progress), tokenizer)
             promised = replace(self._promise(), release=secrets.token_hex(8))
+            stated = stated_with(promised, start)
             if self.budget is not None:  # once all that may fail has not
                 self.budget.spend(promised, promised.mechanism, name=promised.release)
             self._promised = promised
             try:
-                self._train(trainer, given, encoder, tokenizer)
+                self._train(trainer, rows)
             finally:
-                after = _measured(trainer, public, encoder, tokenizer)
-                told = {"public_loss_before": before, "public_loss_after": after}
-                self._save(start, Path(out), told if public else {})
+                if trainer.optimizer.state:  # a step was made
+                    after = _measured(trainer, public, encoder, tokenizer)
+                    told = {"public_loss_before": before, "public_loss_after": after}
+                    _save(start, Path(out), stated, told if public else {})
         return start
 
-    def _train(
-        self, trainer: BridgeTrainer, texts: list[str], encoder: Any, tokenizer: Any
-    ) -> None:
-        rows = _batch(texts, encoded_alone(encoder, texts, progress=self.progress), tokenizer)
-        total = self.epochs * len(texts)
+    def _train(self, trainer: BridgeTrainer, rows: Batch) -> None:
+        total = self.epochs * len(rows.ids)
         bar = tqdm(total=total, disable=not self.progress, bar_format=SHARE_ONLY, leave=False)
         with bar:
             for _ in range(self.epochs):
-                place = _lots(len(texts), self.n_batches)
+                place = _lots(len(rows.ids), self.n_batches)
                 for number in range(self.n_batches):
                     inside = np.flatnonzero(place == number).tolist()
                     gradients = (_gradient(trainer, rows, row) for row in inside)
@@ -244,14 +252,6 @@ class DPProjector:
             start += parameter.numel()
         trainer.optimizer.step()
         trainer.optimizer.zero_grad(set_to_none=True)
-
-    def _save(self, bridge: Bridge, out: Path, told: dict[str, float]) -> None:
-        """Save the bridge with its guarantee; nothing else that was seen in training."""
-        promised = self.guarantee()
-        bridge.facts = replace(bridge.facts, training=told | {"guarantee": promised.described()})
-        bridge.save(out)
-        note = f"## Guarantee\n\n{promised.sentence}\n"
-        write_card(bridge, out, corpus=["private texts, under the guarantee below"], notes=note)
 
 
 def noisy_sum(
@@ -285,6 +285,29 @@ def noisy_sum(
     return add_noise(total, step, sigma)
 
 
+def _check_folder(out: Path) -> None:
+    """Refuse a folder that a bridge cannot be saved in; one that is not there stays so."""
+    new = not out.exists()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=out):
+            pass
+        if new:
+            out.rmdir()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        msg = f"The folder {out} cannot be written to ({reason}): give another one as out."
+        raise ParameterError(msg) from error
+
+
+def _save(bridge: Bridge, out: Path, stated: dict[str, Any], told: dict[str, float]) -> None:
+    """Save the bridge with its guarantee; nothing else that was seen in training."""
+    bridge.facts = replace(bridge.facts, training=told | {"guarantee": stated})
+    bridge.save(out)
+    note = f"## Guarantee\n\n{stated['sentence']}\n"
+    write_card(bridge, out, corpus=["private texts, under the guarantee below"], notes=note)
+
+
 def _lots(n: int, n_batches: int) -> np.ndarray:
     """Draw a batch for each text, independent of the others, from the system's entropy."""
     words = np.frombuffer(os.urandom(8 * n), np.uint64)
@@ -292,7 +315,8 @@ def _lots(n: int, n_batches: int) -> np.ndarray:
 
 
 def _batch(texts: Sequence[str], vectors: np.ndarray, tokenizer: Any) -> Batch:
-    ids = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    # verbose: it would log how long a text is
+    ids = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
     cut = [np.asarray(row[:_MOST_TOKENS], np.int32) for row in ids]
     return Batch.of(texts, vectors, cut, split_words)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.guards import Guards
 from smotext_lab.privacy.accounting import check, mu_of
 from smotext_lab.privacy.budget import PrivacyBudget
-from smotext_lab.privacy.guarantee import Guarantee, Neighbouring
+from smotext_lab.privacy.guarantee import Guarantee, Neighbouring, bridge_of, stated_with
 from smotext_lab.privacy.reading import (
     PUBLIC,
     check_classes,
@@ -28,6 +27,7 @@ from smotext_lab.privacy.reading import (
     plain_texts,
     read_private,
 )
+from smotext_lab.privacy.records import keep
 from smotext_lab.privacy.votes import noisy_votes, votes_sensitivity
 from smotext_lab.privacy.writing import Points, Told, check_guidance, synthesis_of, write_between
 from smotext_lab.synthesis import Synthesis
@@ -191,7 +191,8 @@ class PrivateEvolution:
         -------
         Synthesis
             As many texts of each class as it began with. Columns that could tell of private texts
-            are empty.
+            are empty. Where the decoder's bridge is one of `DPProjector`, the statement is of both
+            together.
 
         Raises
         ------
@@ -247,7 +248,8 @@ class PrivateEvolution:
                 *self._winners(self.rounds_[-1], start, self.n_rounds), strict=True
             )
         ]
-        return synthesis_of(rows, promised, {"decoder": repr(decoder)})
+        stated = stated_with(promised, bridge_of(decoder))
+        return synthesis_of(rows, stated, {"decoder": repr(decoder)})
 
     def _next(
         self,
@@ -333,14 +335,8 @@ class PrivateEvolution:
         return state
 
     def _write(self, state: dict[str, Any]) -> None:
-        if self.checkpoint is None:
-            return
-        part = self.checkpoint.with_name(f".{self.checkpoint.name}.part")
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self.checkpoint)
+        if self.checkpoint is not None:
+            keep(self.checkpoint, state)
 
 
 def _first(

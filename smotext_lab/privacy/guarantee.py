@@ -10,7 +10,15 @@ from typing import Any, Literal
 from smotext_lab.errors import DataError, ParameterError, did_you_mean
 from smotext_lab.privacy.accounting import composed, epsilon_of
 
-__all__ = ["FIGURES_NOT_COVERED", "Guarantee", "Neighbouring", "Unit", "stated_in"]
+__all__ = [
+    "FIGURES_NOT_COVERED",
+    "Guarantee",
+    "Neighbouring",
+    "Unit",
+    "bridge_of",
+    "stated_in",
+    "stated_with",
+]
 
 FIGURES_NOT_COVERED = (
     "The figures were computed from the real texts without noise: the guarantee covers the new "
@@ -176,6 +184,38 @@ def stated_in(info: Mapping[str, Any]) -> dict[str, Any]:
     # what has no name may be a release of its own
     named = {each.get("release") or str(row): each for row, each in enumerate(found)}
     return _together(list(named.values())) if named else {}
+
+
+def bridge_of(decoder: Any) -> Any:
+    """Return the bridge that a decoder writes through; None for one that has none."""
+    return decoder.loaded_bridge() if hasattr(decoder, "loaded_bridge") else None
+
+
+def stated_with(guarantee: Guarantee, bridge: Any) -> dict[str, Any]:
+    """Return what is stated about what a mechanism made with a bridge.
+
+    A bridge of `DPProjector` may have read the same texts, so that its cost adds up with the
+    mechanism's; with a sentence alone where the two are of kinds that cannot be added up.
+
+    Parameters
+    ----------
+    guarantee : Guarantee
+        The mechanism's own.
+    bridge : Bridge or None
+
+    Returns
+    -------
+    dict
+        As `Guarantee.described` has it.
+
+    Raises
+    ------
+    DataError
+        If what the bridge states cannot be read.
+    """
+    own = guarantee.described()
+    before = {} if bridge is None else bridge.facts.training.get("guarantee")
+    return _together([own, _checked(before)]) if before else own
 
 
 def _checked(stated: Any) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """Personal data of structured kinds: found by their form, put out of sight before encoding.
 
-Regular expressions find what has a form: addresses, numbers, dates. They do not find names in
-running text; a list of those can be given. Masking lowers what can get out and guarantees nothing.
+Regular expressions find what has a form: e-mail, web and IP addresses, IBANs, card and phone
+numbers, numbers of three or more digits, dates in digits. They find no postal addresses, and no
+names in running text; a list of those can be given. Masking lowers what can get out and guarantees
+nothing.
 """
 
 from __future__ import annotations

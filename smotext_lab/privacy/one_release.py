@@ -17,7 +17,7 @@ from smotext_lab.guards import Guards
 from smotext_lab.privacy.accounting import check, mu_of
 from smotext_lab.privacy.anchors import Anchors
 from smotext_lab.privacy.budget import PrivacyBudget
-from smotext_lab.privacy.guarantee import Guarantee, Neighbouring
+from smotext_lab.privacy.guarantee import Guarantee, Neighbouring, bridge_of, stated_with
 from smotext_lab.privacy.reading import (
     PUBLIC,
     Private,
@@ -185,7 +185,8 @@ class OneRelease(ABC):
         Synthesis
             Texts and labels; columns that could tell of private texts are empty. Also kept as
             `synthesis_`. If interrupted, with what was finished by then, a warning, and
-            ``interrupted`` in its `info`.
+            ``interrupted`` in its `info`. Where the decoder's bridge is one of `DPProjector`,
+            which may have read the same texts, the statement is of both together.
 
         Raises
         ------
@@ -206,6 +207,7 @@ class OneRelease(ABC):
         asked = {str(label): int(count) for label, count in wanted.items()}
         facts: dict[str, Any] = {"decoder": repr(decoder), "asked": asked}
         made: list[dict[str, Any]] = []
+        stated = stated_with(self.guarantee(), bridge_of(decoder))
         try:
             self._written(
                 points,
@@ -229,7 +231,7 @@ class OneRelease(ABC):
             error.add_note("What was finished is in the mechanism's synthesis_.")
             raise
         finally:
-            self.synthesis_ = synthesis_of(made, self.guarantee(), facts)
+            self.synthesis_ = synthesis_of(made, stated, facts)
         self._account(sum(asked.values()))
         return self.synthesis_
 

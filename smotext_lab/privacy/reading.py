@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,7 +119,7 @@ def read_private(
     Raises
     ------
     DataError
-        If there is not one user a text, or one is missing.
+        If there is not one user a text in their order, or one is missing.
     ParameterError
         If users are given and not capped, or the other way round.
     """
@@ -134,6 +134,12 @@ def read_private(
         raise ParameterError(msg)
     if users is None or texts_per_user is None:
         return Private(whole, given.labels)
+    if isinstance(users, (str, pd.DataFrame, Mapping, Set)):  # the cap would count something else
+        msg = (
+            f"users is a {type(users).__name__}: give one user a text, as a list or a column of a "
+            "frame."
+        )
+        raise DataError(msg)
     if len(users) != len(given.texts):
         msg = f"There are {len(given.texts)} texts but {len(users)} users: give one each."
         raise DataError(msg)

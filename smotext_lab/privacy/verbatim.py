@@ -7,17 +7,27 @@ such phantoms too. How many, the holdout tells, from which nothing can have come
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
 import pandas as pd
 
+from smotext_lab.guards.words import fold, longest_runs
 from smotext_lab.privacy.likelihood import words_of
 from smotext_lab.privacy.masking import find_personal
 
-__all__ = ["disclosures"]
+__all__ = ["LEAST_RUN", "LONG_RUN", "disclosures", "passages"]
 
-_NAME = re.compile(r"(?<=[a-z,;:] )[A-Z][\w’'-]+(?: [A-Z][\w’'-]+)*")
+LONG_RUN = 8  # words in a row: as in the guard against copies
+LEAST_RUN = 3  # shorter texts are in others by chance
+# Chinese, Japanese, Thai, Lao, Burmese, Khmer: a character each, as words are not spaced
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff]"
+)
+
+_WORD = re.compile(r"[^\W\d_][\w’'-]+")
 
 
 def disclosures(
@@ -32,12 +42,13 @@ def disclosures(
     Returns
     -------
     DataFrame
-        A row a kind (phrases of 3 and 5 words, names, numbers, e-mail addresses): how many stand
-        in training texts only and how many of them were `disclosed`; the same for the holdout
-        (`phantoms`, which cannot have come from there); how many texts they are of
-        (`disclosed_texts`, `phantom_texts`); and `p_value`, the chance of so many more texts with
-        something disclosed than with phantoms, if it is all chance (Fisher's exact test of the
-        texts that have something of the kind: phrases of one text go together, texts do not).
+        A row a kind (phrases of 3 and 5 words, names, numbers, e-mail addresses; case makes no
+        difference, but that names are told by their capitals): how many stand in training texts
+        only and how many of them were `disclosed`; the same for the holdout (`phantoms`, which
+        cannot have come from there); how many texts they are of (`disclosed_texts`,
+        `phantom_texts`); and `p_value`, the chance of so many more texts with something disclosed
+        than with phantoms, if it is all chance (Fisher's exact test of the texts that have
+        something of the kind: phrases of one text go together, texts do not).
 
     References
     ----------
@@ -52,12 +63,39 @@ def disclosures(
     kinds: dict[str, Callable[[str], Iterable[object]]] = {
         "phrases of 3 words": lambda text: _grams(text, 3),
         "phrases of 5 words": lambda text: _grams(text, 5),
-        "names": lambda text: set(_NAME.findall(text)),
+        "names": _names,
         "numbers": lambda text: set(re.findall(r"\d{3,}", text)),
-        "e-mail addresses": lambda text: set(find_personal([text], ["email"])["found"]),
+        "e-mail addresses": lambda text: set(find_personal([text.casefold()], ["email"])["found"]),
     }
     rows = {kind: _counted(parts, synthetic, train, holdout) for kind, parts in kinds.items()}
     return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def passages(texts: Sequence[str], others: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the longest run of words of each text in one of the others, and whether it is long.
+
+    Eight words in a row are long, and so are all words of a shorter text of at least three. In
+    scripts without spaces a character counts as a word.
+
+    Parameters
+    ----------
+    texts, others : sequence of str
+
+    Returns
+    -------
+    runs : ndarray of int64, shape (n,)
+    long : ndarray of bool, shape (n,)
+
+    Examples
+    --------
+    >>> runs, long = passages(["Rain fell today.", "Rain fell on us."], ["Now: rain fell today"])
+    >>> runs.tolist(), long.tolist()
+    ([3, 2], [True, False])
+    """
+    spaced = [[_UNSPACED.sub(r" \g<0> ", fold(text)) for text in some] for some in (texts, others)]
+    runs = longest_runs(*spaced)
+    words = np.array([len(text.split()) for text in spaced[0]], np.int64)
+    return runs, runs >= words.clip(LEAST_RUN, LONG_RUN)
 
 
 def _counted(
@@ -89,6 +127,26 @@ def _counted(
         "phantom_texts": table[1][0],
         "p_value": float(fisher_exact(table, alternative="greater")[1]),
     }
+
+
+def _names(text: str) -> set[str]:
+    """Return words with capitals that begin no sentence, in folded case; those in a row as one."""
+    text = unicodedata.normalize("NFC", text)
+    names: list[list[str]] = []
+    end = 0
+    for word in _WORD.finditer(text):
+        start = word.start()
+        if not word.group()[0].isupper() or text[start - 1 : start] != " ":
+            continue
+        before = text[start - 2 : start - 1]
+        if names and start == end + 1:
+            names[-1].append(word.group())
+        elif before in (",", ";", ":") or before.islower():
+            names.append([word.group()])
+        else:
+            continue
+        end = word.end()
+    return {" ".join(name).casefold() for name in names}
 
 
 def _grams(text: str, n: int) -> set[tuple[str, ...]]:

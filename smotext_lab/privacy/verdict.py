@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from smotext_lab.privacy.attacks import CONFIDENCE
-from smotext_lab.privacy.bounds import proportion
+from smotext_lab.privacy.bounds import epsilon_at_least, epsilon_could_show, proportion
 from smotext_lab.privacy.guarantee import FIGURES_NOT_COVERED
+from smotext_lab.privacy.verbatim import LEAST_RUN, LONG_RUN
 
 if TYPE_CHECKING:
     from smotext_lab.privacy.auditing import Audit
 
 __all__ = ["verdict"]
 
-_LONG_RUN = 8  # words in a row: as in the guard against copies
 _NEAR = 0.95  # cosine
 _BY_CAPITALS = " Names are told by their capitals: in texts of small letters none are found."
 
@@ -80,14 +80,15 @@ def _about_membership(audit: Audit) -> list[tuple[str, str, str, str]]:
 
 
 def _about_words(audit: Audit) -> tuple[str, str, str, str]:
-    train, holdout = (audit.runs[name].to_numpy() for name in ("train", "holdout"))
-    long = [int((runs >= _LONG_RUN).sum()) for runs in (train, holdout)]
+    longest = audit.runs.max()
+    long = audit.passages["train"], audit.passages["holdout"]
     return (
         "Are there passages word for word?",
         "Yes." if _more(audit, *long) else "Not more than by chance.",
-        f"{_LONG_RUN} or more words in a row: {_shares(audit, *long)}; "
-        f"longest {train.max()} and {holdout.max()} words",
-        "Stock phrases are in both; what training texts have more of than chance was copied.",
+        f"{LONG_RUN} words in a row, or all of a shorter text of at least {LEAST_RUN}: "
+        f"{_shares(audit, *long)}; longest {longest['train']} and {longest['holdout']} words",
+        "Stock phrases are in both; what training texts have more of than chance was copied. In "
+        "scripts without spaces a character counts as a word.",
     )
 
 
@@ -96,7 +97,7 @@ def _about_phrases(audit: Audit) -> list[tuple[str, str, str, str]]:
     return [
         (
             f"Did {kind} of single texts get out?",
-            "Yes." if row["p_value"] * m < 1 - CONFIDENCE else "Not more than by chance.",
+            _got_out(row, m),
             f"{row['disclosed']:.0f} of {row['in_train_only']:.0f} in one training text only; "
             f"phantoms: {row['phantoms']:.0f} of {row['in_holdout_only']:.0f}; "
             f"p = {row['p_value']:.3g}",
@@ -106,6 +107,12 @@ def _about_phrases(audit: Audit) -> list[tuple[str, str, str, str]]:
         for kind, row in audit.disclosures.iterrows()
         if row["in_train_only"] or kind == "names"
     ]
+
+
+def _got_out(row: pd.Series, kinds: int) -> str:
+    if not row["in_train_only"] and not row["in_holdout_only"]:
+        return "None could be told apart."
+    return "Yes." if row["p_value"] * kinds < 1 - CONFIDENCE else "Not more than by chance."
 
 
 def _about_geometry(audit: Audit) -> list[tuple[str, str, str, str]]:
@@ -129,7 +136,8 @@ def _about_personal(audit: Audit) -> tuple[str, str, str, str]:
         "Is personal data of a fixed form in the synthetic texts?",
         "Yes, real or made up." if len(counts) else "None found.",
         ", ".join(f"{kind} {n}" for kind, n in counts.items()) or "0",
-        "Regular expressions for addresses, numbers and dates; names are not among them.",
+        "Regular expressions find e-mail, web and IP addresses, IBANs, card and phone numbers, "
+        "numbers of three or more digits, and dates in digits; no postal addresses, no names.",
     )
 
 
@@ -165,13 +173,35 @@ def _about_guarantee(audit: Audit) -> tuple[str, str, str, str]:
                 told.get("sentence") or "What was not found today may be found by a better attack."
             ),
         )
-    broken = audit.epsilon_at_least > stated
+    shown, most = _put_to_test(audit, float(told.get("delta") or 0.0))
+    answer = "Stated, and not contradicted."
+    if shown > stated:
+        answer = "The attack contradicts the statement."
+    elif most <= stated:
+        answer = "Stated; so few texts cannot test it."
+    n, m = int(audit.once.sum()), len(audit.once)
+    by = "" if n == m else f", by the {n} of {m} training texts that stand there once"
     return (
         question,
-        "The attack contradicts the statement." if broken else "Yes.",
-        f"stated ε = {stated:g}, shown ε ≥ {audit.epsilon_at_least:.2f}",
-        f"{told.get('sentence', '')} {FIGURES_NOT_COVERED}",
+        answer,
+        f"stated ε = {stated:g}, shown ε ≥ {shown:.2f} of at most {most:.2f}{by}",
+        f"{told.get('sentence', '')} {FIGURES_NOT_COVERED} The statement is what came with the "
+        "texts; no audit can check who wrote it.",
     )
+
+
+def _put_to_test(audit: Audit, delta: float) -> tuple[float, float]:
+    """Return the ε that texts which stand in train once show, and the most so many could.
+
+    What is stated for one text is less than what one does that stands there several times.
+    """
+    n = int(audit.once.sum())
+    if n < 2:
+        return 0.0, 0.0
+    attacks = audit.attacks
+    terms: dict[str, Any] = {"delta": delta, "confidence": 1 - (1 - CONFIDENCE) / len(attacks)}
+    shown = [epsilon_at_least(each.members[audit.once], each.others, **terms) for each in attacks]
+    return max(shown), epsilon_could_show(n, len(attacks[0].others), **terms)
 
 
 def _more(audit: Audit, inside: int, outside: int) -> bool:

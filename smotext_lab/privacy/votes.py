@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from smotext_lab.guards.cosines import unit
 from smotext_lab.privacy.guarantee import Neighbouring
 from smotext_lab.privacy.noise import GRID, add_noise, finite, one_by_one
 
@@ -37,7 +38,8 @@ def noisy_votes(
 ) -> np.ndarray:
     """Return the number of private texts nearest to each candidate of their class, with noise.
 
-    Of candidates of a class that are equal, the first gets the votes of all.
+    The nearest is that of the largest cosine. Of candidates of a class that are equal, the first
+    gets the votes of all.
 
     Parameters
     ----------
@@ -81,7 +83,7 @@ def votes_cast(
     step = 1.0 / math.ceil(GRID / max(sigma, 1.0))  # so that one vote is a whole number of steps
     votes = np.zeros(len(candidates), np.int64)
     vectors = finite(np.asarray(vectors, np.float64))
-    candidates = np.asarray(candidates, np.float64) + 0.0  # no -0, whose bytes are others
+    candidates = unit(candidates).astype(np.float64) + 0.0  # no -0, whose bytes are others
     public = _rows_of(candidate_labels)
     for label, rows in _rows_of(labels).items():
         places = public.get(label)

@@ -14,7 +14,6 @@ from smotext_lab.forms import TextForm
 from smotext_lab.guards import Guards
 from smotext_lab.guards.judge import Judge
 from smotext_lab.interpolators import Interpolator, SMOTEInterpolator
-from smotext_lab.privacy.guarantee import Guarantee
 from smotext_lab.privacy.habits import Manner
 from smotext_lab.sampler.counts import plain
 from smotext_lab.sampler.generation import Generation, Source
@@ -166,13 +165,13 @@ def write_between(
 
 
 def synthesis_of(
-    records: list[dict[str, Any]], guarantee: Guarantee, info: Mapping[str, Any]
+    records: list[dict[str, Any]], stated: Mapping[str, Any], info: Mapping[str, Any]
 ) -> Synthesis:
-    """Return texts and labels; what else is known of them is withheld."""
+    """Return texts and labels with what is stated about them; what else is known is withheld."""
     rows = [{"text": r["text"], "label": r["label"], "status": "accepted"} for r in records]
     facts = {
-        "privacy": guarantee.sentence,
-        "guarantee": guarantee.described(),
+        "privacy": stated["sentence"],
+        "guarantee": dict(stated),
         "withheld": [*WITHHELD, "rejected texts"],
         "guards": "copies of private texts are not looked for; released vectors judge labels",
         **info,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +15,13 @@ import pandas as pd
 from smotext_lab.charts import show
 from smotext_lab.charts.privacy import epsilon_chart, roc_chart
 from smotext_lab.datasets import load_dataset
+from smotext_lab.datasets.labelled import with_roles
+from smotext_lab.datasets.readers import read_file
 from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.evaluation.classifiers import Remembering, text_classifier
 from smotext_lab.evaluation.statistics import retention
 from smotext_lab.evaluation.training import TrainingTexts
+from smotext_lab.guards.words import fold
 from smotext_lab.markup import texts_table
 from smotext_lab.privacy.guarantee import FIGURES_NOT_COVERED
 from smotext_lab.synthesis import Synthesis
@@ -47,12 +52,19 @@ def read_three(
 ) -> tuple[Synthesis | list[str], pd.DataFrame, pd.DataFrame]:
     """Return synthetic, training and holdout texts from their files.
 
-    A file of `Synthesis.to_parquet` gives the synthesis, with what it tells of its making.
+    A file of `Synthesis.to_parquet` gives the synthesis, with what it tells of its making. Files
+    need no labels; where there are some, rows without one are left out, as when texts are made. The
+    synthetic texts may stand in a column of another name.
 
     Raises
     ------
     ParameterError
         If one of the files is not named.
+
+    Warns
+    -----
+    UserWarning
+        If the synthesis was made from another number of texts than train has.
     """
     if train is None or holdout is None:
         msg = (
@@ -63,9 +75,37 @@ def read_three(
     if metadata_of(synthetic) is not None:
         made: Synthesis | list[str] = Synthesis.from_parquet(synthetic)
     else:
-        made = load_dataset(synthetic, text=text, label=label)["text"].tolist()
-    real, kept_out = (load_dataset(name, text=text, label=label) for name in (train, holdout))
+        made = _synthetic(synthetic, text, label)
+    real, kept_out = (_labelled_or_not(name, text, label) for name in (train, holdout))
+    read = made.info.get("texts") if isinstance(made, Synthesis) else None
+    if read not in (None, len(real)):
+        msg = (
+            f"{Path(synthetic).name} was made from {read} texts, and {Path(train).name} has "
+            f"{len(real)}: give those it was made from and no others, such as the rows of one "
+            "split; else what the attacks find means little."
+        )
+        warnings.warn(msg, UserWarning, stacklevel=2)
     return made, real, kept_out
+
+
+def _synthetic(name: str, text: str | None, label: str | None) -> list[str]:
+    try:
+        frame = _labelled_or_not(name, text, label)
+    except DataError:
+        if (text is None and label is None) or not Path(name).expanduser().is_file():
+            raise
+        frame = _labelled_or_not(name, None, None)  # the columns named may be those of the others
+    found: list[str] = frame["text"].tolist()
+    return found
+
+
+def _labelled_or_not(name: str, text: str | None, label: str | None) -> pd.DataFrame:
+    try:
+        return load_dataset(name, text=text, label=label)
+    except DataError:
+        if label is not None or not Path(name).expanduser().is_file():
+            raise
+    return with_roles(read_file(name), Path(name).name, {"text": text})
 
 
 def halves(
@@ -73,12 +113,15 @@ def halves(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return two samples of different texts with the same number of each class, drawn at random.
 
+    Texts that differ by case, spaces and marks alone are one text.
+
     Raises
     ------
     DataError
         If no class has four texts.
     """
-    rows = frame.drop_duplicates("text").sample(frac=1, random_state=random_state)
+    once = frame[~frame["text"].map(fold).duplicated()]
+    rows = once.sample(frac=1, random_state=random_state)
     sizes = rows.groupby("label")["text"].transform("size")
     rows = rows[sizes >= 4]
     if not len(rows):
