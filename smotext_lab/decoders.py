@@ -18,8 +18,9 @@ from smotext_lab.encoders import BertEncoder, Encoder
 from smotext_lab.engines.base import Sampling
 from smotext_lab.engines.transformers import MOST_ROWS
 from smotext_lab.engines.vllm import outside, save_merged
-from smotext_lab.errors import DataError, ParameterError, did_you_mean
+from smotext_lab.errors import ParameterError, did_you_mean
 from smotext_lab.forms import TextForm
+from smotext_lab.given import Rows, forms_of, guidance_of, keys_of, lengths_of, vectors_of
 from smotext_lab.loading import LazyWeights
 from smotext_lab.models import DEFAULT_LLM
 from smotext_lab.search import Search
@@ -125,6 +126,11 @@ class XRAGDecoder(LazyWeights):
         if prompt is not None and prompt.count(PLACEHOLDER) != 1:
             msg = f"prompt must hold {PLACEHOLDER} exactly once: {prompt!r}"
             raise ParameterError(msg)
+        try:
+            np.random.SeedSequence(random_state)
+        except (TypeError, ValueError) as error:
+            msg = f"random_state must be None or a whole number, 0 or more, not {random_state!r}"
+            raise ParameterError(msg) from error
         if engine != "transformers":
             outside(engine)  # refuses what is none
         self.llm = llm
@@ -243,11 +249,11 @@ class XRAGDecoder(LazyWeights):
     @overload
     def decode(
         self,
-        vectors: np.ndarray,
+        vectors: Rows,
         *,
         seeds: Sequence[int] | np.ndarray | None = ...,
-        forms: Sequence[TextForm | None] | None = ...,
-        lengths: Sequence[int | None] | None = ...,
+        forms: Sequence[TextForm | None] | TextForm | None = ...,
+        lengths: Sequence[int | None] | int | None = ...,
         progress: bool = ...,
         candidates_trace: Literal[False] = ...,
     ) -> list[str]: ...
@@ -255,22 +261,22 @@ class XRAGDecoder(LazyWeights):
     @overload
     def decode(
         self,
-        vectors: np.ndarray,
+        vectors: Rows,
         *,
         seeds: Sequence[int] | np.ndarray | None = ...,
-        forms: Sequence[TextForm | None] | None = ...,
-        lengths: Sequence[int | None] | None = ...,
+        forms: Sequence[TextForm | None] | TextForm | None = ...,
+        lengths: Sequence[int | None] | int | None = ...,
         progress: bool = ...,
         candidates_trace: Literal[True],
     ) -> pd.DataFrame: ...
 
     def decode(
         self,
-        vectors: np.ndarray,
+        vectors: Rows,
         *,
         seeds: Sequence[int] | np.ndarray | None = None,
-        forms: Sequence[TextForm | None] | None = None,
-        lengths: Sequence[int | None] | None = None,
+        forms: Sequence[TextForm | None] | TextForm | None = None,
+        lengths: Sequence[int | None] | int | None = None,
         progress: bool = False,
         candidates_trace: bool = False,
     ) -> list[str] | pd.DataFrame:
@@ -279,14 +285,15 @@ class XRAGDecoder(LazyWeights):
         Parameters
         ----------
         vectors : ndarray of float32, shape (n, d)
-            Those of length 1 are directions for an encoder that does not normalise: they are made
-            as long as its texts' vectors usually are (`SFREncoder.usual_length`).
+            Or a tensor, or n rows in a list or Series. Those of length 1 are directions for an
+            encoder that does not normalise: they are made as long as its texts' vectors usually
+            are (`SFREncoder.usual_length`).
         seeds : array of uint64, shape (n,), optional
             A row's random key: same vector and seed, same text.
         forms : sequence of TextForm or None, length n, optional
-            See `decode_rows`.
+            Or one for all. See `decode_rows`.
         lengths : sequence of int or None, length n, optional
-            About how many words each text should have.
+            About how many words each text should have, or one number for all.
         progress : bool, default=False
         candidates_trace : bool, default=False
             Return every candidate with its scores instead of the best one's text.
@@ -299,6 +306,7 @@ class XRAGDecoder(LazyWeights):
         """
         from tqdm.auto import tqdm
 
+        vectors = vectors_of(vectors, self.encoder.dim)
         rows = self.decode_rows(vectors, seeds=seeds, forms=forms, lengths=lengths)
         found = list(tqdm(rows, "decode", len(vectors), disable=not progress, unit="text"))
         if not candidates_trace:
@@ -311,11 +319,11 @@ class XRAGDecoder(LazyWeights):
 
     def decode_rows(
         self,
-        vectors: np.ndarray,
+        vectors: Rows,
         *,
         seeds: Sequence[int] | np.ndarray | None = None,
-        forms: Sequence[TextForm | None] | None = None,
-        lengths: Sequence[int | None] | None = None,
+        forms: Sequence[TextForm | None] | TextForm | None = None,
+        lengths: Sequence[int | None] | int | None = None,
         guidance: np.ndarray | None = None,
         agreement: Agreement | None = None,
         steering: Steering | None = None,
@@ -327,17 +335,18 @@ class XRAGDecoder(LazyWeights):
         Parameters
         ----------
         vectors : ndarray of float32, shape (n, d)
-            Those of length 1 are directions for an encoder that does not normalise: they are made
-            as long as its texts' vectors usually are (`SFREncoder.usual_length`).
+            Or a tensor, or n rows in a list or Series. Those of length 1 are directions for an
+            encoder that does not normalise: they are made as long as its texts' vectors usually
+            are (`SFREncoder.usual_length`).
         seeds : array of uint64, shape (n,), optional
             A row's random key: same vector and seed, same text.
         forms : sequence of TextForm or None, length n, optional
             The form each text should have: the LLM is told, as far as the bridge has learnt to;
             the case, which many encoders do not see, is put right; and candidates of another
-            kind (question, statement, …) count for less.
+            kind (question, statement, …) count for less. One is for all.
         lengths : sequence of int or None, length n, optional
             About how many words each text should have (None: as the vector says), as far as
-            the bridge has learnt lengths.
+            the bridge has learnt lengths. One number is for all.
         guidance : ndarray of float32, shape (n, d), optional
             What each vector, at length 1, is moved by before the LLM reads it (see `SMOTExT`,
             ``guidance_scale``). Texts are still ranked by the vector itself, and corrections are
@@ -357,22 +366,22 @@ class XRAGDecoder(LazyWeights):
         Raises
         ------
         DataError
-            If the vectors are not finite or not of the encoder's length.
+            If the vectors are no numbers, not finite or not of the encoder's length.
         ParameterError
-            If there is not one seed, form, length or guidance a vector, or a word is none of the
-            bridge's.
+            If there is not one seed, form, length or guidance a vector, or one of them or a word
+            is none that the decoder or the bridge knows.
         BridgeError
             If bridge, encoder and LLM do not fit.
         """
         vectors = self._checked(vectors)
         keys = self._keys(len(vectors), seeds)
-        forms = _one_each("forms", forms, len(vectors))
-        lengths = _one_each("lengths", lengths, len(vectors))
         how = self.n_candidates, self.corrections, self.batch_size
         search = Search(self._writer(), self.encoder, self.sampling, *how)
         steering = steering or Steering()
-        guidance = None if guidance is None else self._guidance(guidance, len(vectors))
-        wanted = Wanted(vectors, keys, forms, lengths, guidance, agreement, steering, written)
+        if guidance is not None:
+            guidance = guidance_of(guidance, *vectors.shape)
+        asked = forms_of(forms, len(vectors)), lengths_of(lengths, len(vectors))
+        wanted = Wanted(vectors, keys, *asked, guidance, agreement, steering, written)
         size = self.rows_together
         for start in range(0, len(vectors), size):
             if cancelled is not None and cancelled.is_set():
@@ -391,12 +400,15 @@ class XRAGDecoder(LazyWeights):
         batches = 1 if self.corrections else _BATCHES
         return max(1, batches * (self.batch_size or MOST_ROWS) // self.n_candidates)
 
-    def explain(self, vectors: np.ndarray, top: int = 8) -> list[list[tuple[str, float]]]:
+    def explain(self, vectors: Rows, top: int = 8) -> list[list[tuple[str, float]]]:
         """Return the words each vector stands for, with their probabilities (0 to 1).
 
         Most telling first: by ``p · log(p / share of texts that hold the word)``. Empty
         lists for a bridge without words.
         """
+        if int(top) != top or top < 0:
+            msg = f"top must be a whole number of words, 0 or more, not {top!r}"
+            raise ParameterError(msg)
         return self._writer().bridge.explain(torch.from_numpy(self._checked(vectors)), top)
 
     def save_llm(self, folder: str | Path) -> Path:
@@ -448,16 +460,8 @@ class XRAGDecoder(LazyWeights):
             )
         return cast("Writer", self._loaded)
 
-    def _checked(self, vectors: np.ndarray) -> np.ndarray:
-        vectors = np.ascontiguousarray(vectors, np.float32)
-        if vectors.ndim != 2 or vectors.shape[1] != self.encoder.dim:
-            msg = f"vectors have shape {vectors.shape}; expected (n, {self.encoder.dim})"
-            raise DataError(msg)
-        bad = ~np.isfinite(vectors).all(axis=1)
-        if bad.any():
-            msg = f"vector {int(bad.argmax())} holds NaN or infinity"
-            raise DataError(msg)
-        return self._as_long_as_texts(vectors)
+    def _checked(self, vectors: Rows) -> np.ndarray:
+        return self._as_long_as_texts(vectors_of(vectors, self.encoder.dim))
 
     def _as_long_as_texts(self, vectors: np.ndarray) -> np.ndarray:
         """Return directions (length 1) as long as texts' vectors, if the encoder's are longer."""
@@ -465,29 +469,7 @@ class XRAGDecoder(LazyWeights):
         usual = getattr(self.encoder, "usual_length", None) if directions.any() else None
         return vectors if usual is None else np.where(directions[:, None], vectors * usual, vectors)
 
-    def _guidance(self, guidance: np.ndarray, n: int) -> np.ndarray:
-        moves = np.asarray(guidance, np.float32)
-        if moves.shape != (n, self.encoder.dim):
-            msg = f"guidance has shape {moves.shape}; expected ({n}, {self.encoder.dim})"
-            raise ParameterError(msg)
-        if not np.isfinite(moves).all():
-            msg = "guidance holds NaN or infinity: guidance_scale must be a finite number"
-            raise ParameterError(msg)
-        return moves
-
     def _keys(self, n: int, seeds: Sequence[int] | np.ndarray | None) -> np.ndarray:
         if seeds is None:
             return np.random.SeedSequence(self.random_state).generate_state(n, np.uint64)
-        keys = np.asarray(seeds, np.uint64)
-        if keys.shape != (n,):
-            msg = f"seeds have shape {keys.shape}; expected ({n},), one a vector"
-            raise ParameterError(msg)
-        return keys
-
-
-def _one_each(name: str, given: Sequence[Any] | None, n: int) -> list[Any]:
-    asked = [None] * n if given is None else list(given)
-    if len(asked) != n:
-        msg = f"there are {len(asked)} {name} for {n} vectors: give one each"
-        raise ParameterError(msg)
-    return asked
+        return keys_of(seeds, n)

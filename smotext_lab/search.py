@@ -218,7 +218,8 @@ def candidate_keys(keys: np.ndarray, tries: np.ndarray) -> np.ndarray:
 
 
 def _best_first(candidates: list[Candidate]) -> list[Candidate]:
-    return sorted(candidates, key=lambda candidate: -candidate.score)
+    # NaN, where an encoder makes nothing of a text, is neither more nor less than a number
+    return sorted(candidates, key=lambda c: np.inf if np.isnan(c.score) else -c.score)
 
 
 def _in_order(made: Iterator[Generated], n: int) -> Iterator[list[list[Generated]]]:

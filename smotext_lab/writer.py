@@ -145,6 +145,8 @@ class Writer:
     def read(self, soft: torch.Tensor, texts: Sequence[str]) -> list[Generated]:
         """Return `texts` as if the LLM had written them, with the likelihood that it gives them.
 
+        Of a text for which the LLM has not enough positions: the likelihood of what fits.
+
         Parameters
         ----------
         soft : Tensor of float32, shape (n, k, hidden)
@@ -152,24 +154,28 @@ class Writer:
         texts : sequence of str, length n
         """
         ids = [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
-        lengths = np.array([len(each) for each in ids])
+        room = positions(self.model) - soft.shape[1]
+        targets = [[*each, self.end][: room + 1] for each in ids]  # the last one is not read
+        lengths = np.array([len(each) for each in targets])
         sums = np.zeros(len(texts))
         order = np.argsort(lengths, kind="stable")
         lora = self.bridge.lora
         for start in range(0, len(order), _READ):
             rows = order[start : start + _READ]
+            some = [targets[row] for row in rows]
             with self.lock, lora.applied(self.model) if lora else nullcontext():
-                sums[rows] = self._read(soft[torch.from_numpy(rows)], [ids[row] for row in rows])
+                sums[rows] = self._read(soft[torch.from_numpy(rows)], some)
+        means = (sums / lengths).tolist()
         return [
-            Generated(row, np.array(each, np.int64), float(sums[row]) / (len(each) + 1), ended=True)
+            Generated(row, np.array(each, np.int64), means[row], ended=True)
             for row, each in enumerate(ids)
         ]
 
     def _read(self, soft: torch.Tensor, ids: list[list[int]]) -> np.ndarray:
-        """Return the summed log-probabilities of token ids and their end tokens."""
+        """Return the summed log-probabilities of token ids."""
         embedding = self.model.get_input_embeddings().weight
         targets = nn.utils.rnn.pad_sequence(
-            [torch.tensor([*each, self.end]) for each in ids], batch_first=True, padding_value=-1
+            [torch.tensor(each) for each in ids], batch_first=True, padding_value=-1
         ).to(embedding.device)
         # padding stands at the right, where a causal model's real tokens never look
         inputs = torch.cat([soft.to(embedding), embedding[targets[:, :-1].clamp(min=0)]], dim=1)

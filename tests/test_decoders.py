@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 import pickle
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from smotext_lab import search
 from smotext_lab.bridges import BridgeFacts, LexicalBridge, load_bridge
@@ -56,6 +59,24 @@ def test_the_best_candidate_is_kept_and_the_trace_tells_all(make: Any) -> None:
         again = decoder.encoder.encode([decoded.text])[0]
         np.testing.assert_allclose(decoded.vector, again, atol=1e-5)
         assert decoded.cosine == pytest.approx(float(again @ vectors[decoded.row]), abs=1e-5)
+
+
+def test_a_candidate_that_the_encoder_makes_nothing_of_comes_last(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoder = make(n_candidates=3)
+    vectors = decoder.encoder.encode(TEXTS[:1])
+    tried = decoder.decode(vectors, candidates_trace=True)["text"].tolist()
+    encode = decoder.encoder.encode
+    for lost in tried:
+
+        def without(texts: list[str], lost: str = lost) -> np.ndarray:
+            gone = np.array([text == lost for text in texts])[:, None]
+            return np.where(gone, np.nan, encode(texts))
+
+        monkeypatch.setattr(decoder.encoder, "encode", without)
+        found = decoder.decode(vectors, candidates_trace=True)["text"].tolist()
+        assert found == [text for text in tried if text != lost] + [lost]
 
 
 def test_same_vector_and_seed_give_the_same_text_in_any_company(make: Any) -> None:
@@ -353,10 +374,11 @@ def test_the_llm_is_left_as_it_was(make: Any, tiny_llm: Path) -> None:
 def test_a_bridge_for_other_models_is_refused(
     make: Any, tiny_llm: Path, tmp_path: Path, tiny_bridge: Path
 ) -> None:
-    import shutil
-
     other = tmp_path / "other-llm"
     shutil.copytree(tiny_llm, other)
+    llm = AutoModelForCausalLM.from_pretrained(other)
+    torch.nn.init.zeros_(llm.model.norm.weight)
+    llm.save_pretrained(other)
     decoder = make()
     decoder.llm = str(other)
     with pytest.raises(BridgeError, match="not for other-llm"):
@@ -369,19 +391,79 @@ def test_a_bridge_for_other_models_is_refused(
         (np.zeros((2, 5), np.float32), r"shape \(2, 5\); expected \(n, 16\)"),
         (np.zeros(16, np.float32), r"shape \(16,\)"),
         (np.full((1, 16), np.nan, np.float32), "vector 0 holds NaN"),
+        (["a text"], "numbers in rows of 16"),
+        ([[1.0] * 16, [1.0] * 15], "numbers in rows of 16"),
     ],
 )
-def test_vectors_that_cannot_be_decoded_are_named(
-    make: Any, vectors: np.ndarray, message: str
-) -> None:
+def test_vectors_that_cannot_be_decoded_are_named(make: Any, vectors: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         make().decode(vectors)
+    with pytest.raises(DataError, match=message):
+        make().explain(vectors)
+
+
+def test_vectors_may_come_as_tensors_or_row_by_row(make: Any) -> None:
+    decoder = make()
+    vectors = decoder.encoder.encode(TEXTS)
+    texts = decoder.decode(vectors)
+    tensor = torch.from_numpy(vectors)
+    for same in (
+        tensor.clone().requires_grad_(),
+        tensor.double(),
+        list(tensor),
+        vectors.tolist(),
+        pd.DataFrame({"vector": list(vectors)})["vector"],
+    ):
+        assert decoder.decode(same) == texts
+    assert len(decoder.decode(tensor.bfloat16())) == 4
 
 
 def test_seeds_must_be_one_a_vector(make: Any) -> None:
     decoder = make()
     with pytest.raises(ParameterError, match=r"shape \(1,\); expected \(4,\)"):
         decoder.decode(decoder.encoder.encode(TEXTS), seeds=[1])
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"seeds": [-1]}, "seeds must be whole numbers from 0 to 2.* not -1"),
+        ({"seeds": np.array([-1])}, "not -1"),
+        ({"seeds": [2**64]}, "not 18446744073709551616"),
+        ({"seeds": [0.5]}, "not 0.5"),
+        ({"forms": ["question"]}, "forms must be .*TextForm.* not 'question'"),
+        ({"forms": "question"}, "forms must be .*TextForm.* not 'question'"),
+        ({"lengths": ["twelve"]}, "lengths must be .* not 'twelve'"),
+        ({"lengths": [np.nan]}, "lengths must be .* not nan"),
+    ],
+)
+def test_what_is_asked_of_a_text_and_cannot_be_understood_is_named(
+    make: Any, asked: dict[str, Any], message: str
+) -> None:
+    decoder = make()
+    with pytest.raises(ParameterError, match=message):
+        decoder.decode(decoder.encoder.encode(TEXTS[:1]), **asked)
+
+
+def test_a_random_state_that_is_none_is_refused_before_anything_is_decoded(make: Any) -> None:
+    for wrong in (-1, 0.5, "seed"):
+        with pytest.raises(ParameterError, match="random_state must be None or a whole number"):
+            make(random_state=wrong)
+
+
+@pytest.mark.parametrize("top", [-1, 2.5])
+def test_a_number_of_words_that_is_none_is_refused(make: Any, top: Any) -> None:
+    decoder = make()
+    with pytest.raises(ParameterError, match=f"top must be a whole number.* not {top}"):
+        decoder.explain(decoder.encoder.encode(TEXTS), top)
+
+
+def test_one_form_or_length_is_asked_of_all(make: Any, tiny_encoder: Path, tiny_llm: Path) -> None:
+    decoder = make()
+    decoder.bridge = taught(tiny_encoder, tiny_llm)
+    vectors, asked = decoder.encoder.encode(TEXTS), TextForm("question", "upper")
+    each = decoder.decode(vectors, lengths=[30] * 4, forms=[asked] * 4)
+    assert decoder.decode(vectors, lengths=30, forms=asked) == each != decoder.decode(vectors)
 
 
 def test_no_vectors_give_no_texts(make: Any) -> None:

@@ -90,6 +90,33 @@ def test_the_llm_finds_a_text_as_likely_when_it_reads_it_as_when_it_wrote_it(
         assert read.log_likelihood == pytest.approx(each.log_likelihood, abs=1e-4)
 
 
+def test_a_text_is_read_no_further_than_the_llm_has_positions(decoder: XRAGDecoder) -> None:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    writer = decoder._writer()
+    torch.manual_seed(0)
+    shape = {"n_positions": 8, "n_embd": 16, "n_layer": 1, "n_head": 2, "vocab_size": 60}
+    shape |= {"bos_token_id": 1, "eos_token_id": 1}
+    short = replace(writer, model=GPT2LMHeadModel(GPT2Config(**shape)).eval())
+    texts = ["rain snow wind goal match", "rain snow wind goal", "rain snow wind goal bank share"]
+    soft = torch.randn(1, 4, 16).expand(3, -1, -1)  # which leaves places for four words
+    longer, whole, other = short.read(soft, texts)
+    assert [short.text(each.ids) for each in (longer, whole, other)] == texts
+    assert longer.log_likelihood == pytest.approx(_mean(short, soft, texts[0], 5), abs=1e-5)
+    assert whole.log_likelihood == pytest.approx(_mean(short, soft, texts[1], 5), abs=1e-5)
+    assert longer.log_likelihood != pytest.approx(other.log_likelihood, abs=1e-3)
+
+
+def _mean(writer: Any, soft: torch.Tensor, text: str, first: int) -> float:
+    """Return the mean log-probability of the first tokens of a text and its end."""
+    ids = [*writer.tokenizer(text, add_special_tokens=False)["input_ids"], writer.end][:first]
+    read = writer.model.get_input_embeddings().weight[ids[:-1]]
+    with torch.inference_mode():
+        logits = writer.model(inputs_embeds=torch.cat([soft[0], read])[None]).logits[0]
+    steps = logits[soft.shape[1] - 1 :].log_softmax(-1)
+    return float(steps[range(len(ids)), ids].mean())
+
+
 def edited(
     decoder: XRAGDecoder, texts: list[str], *, cut: bool = False, **asked: Any
 ) -> list[Candidate]:

@@ -47,7 +47,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 }
 
 
-def tiny(name: str, dtype: torch.dtype = torch.float32) -> Any:
+def tiny(name: str, dtype: torch.dtype = torch.float32, **more: Any) -> Any:
     """Return a random model whose logits differ enough that some texts end."""
     shape = {"vocab_size": 60, "bos_token_id": END, "eos_token_id": END, "pad_token_id": END}
     if name != "gpt2":
@@ -55,7 +55,7 @@ def tiny(name: str, dtype: torch.dtype = torch.float32) -> Any:
         shape |= {"num_hidden_layers": 2, "num_attention_heads": 4}
     torch.manual_seed(0)
     kind = name.partition(",")[0]
-    config = transformers.AutoConfig.for_model(kind, **(shape | SHAPES[name]))
+    config = transformers.AutoConfig.for_model(kind, **(shape | SHAPES[name] | more))
     model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
     with torch.no_grad():
         for weight in model.parameters():
@@ -120,6 +120,29 @@ def test_the_loop_of_our_own_runs_what_it_fits() -> None:
     sliding = tiny("mistral")
     sliding.model.layers[0].self_attn.sliding_window = 4
     assert not Llama.fits(sliding)
+
+
+@pytest.mark.parametrize("window", [6, 15])
+@pytest.mark.parametrize(
+    ("name", "more"), [("mistral", {}), ("qwen2", {"use_sliding_window": True})]
+)
+def test_a_text_longer_than_the_window_of_a_layer_is_read_through_it(
+    name: str, more: dict[str, Any], window: int, soft: torch.Tensor
+) -> None:
+    windowed = tiny(name, sliding_window=window, max_window_layers=1, **more)
+    assert windowed.config.sliding_window == window
+    ours = run(windowed, soft, GREEDY, size=9)
+    assert ours == greedy_by_transformers(windowed, soft, 12)
+    whole = run(tiny(name), soft, GREEDY, size=9)
+    assert (ours == whole) == (window == 15), "3 soft tokens and 12 more are within a window of 15"
+
+
+def test_within_its_window_a_model_is_run_by_the_loop_of_our_own(
+    soft: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = counted(monkeypatch, "read", lambda weights, soft: len(soft))
+    run(tiny("mistral", sliding_window=15), soft, GREEDY)
+    assert sum(read) == len(soft)
 
 
 def test_greedy_ids_equal_generate(llm: Any, soft: torch.Tensor) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from benchmarks.inversion import bridges, curve, decoding, goals, overlap, scori
 from benchmarks.inversion.sets import LabelledSet, names_of, read_set
 from benchmarks.inversion.summary import Estimate, jackknife, over_sets, ratio
 from smotext_lab.bridges import load_bridge
+from smotext_lab.datasets import DataWarning
 from smotext_lab.encoders import BertEncoder
 from smotext_lab.errors import DataError
 
@@ -167,9 +169,117 @@ def test_sets_of_one_file_name_are_told_apart() -> None:
         names_of([Path("a.csv"), Path("./a.csv")])
 
 
-def test_a_set_that_is_too_small_says_what_to_ask_for(labelled: Path, tiny_encoder: Path) -> None:
-    with pytest.raises(DataError, match="0 for judges to learn from"):
-        read_set(labelled, BertEncoder(str(tiny_encoder)), 500, 0, name="small")
+def test_of_a_set_without_a_test_part_half_is_decoded_at_most_and_that_is_said(
+    labelled: Path, tiny_encoder: Path
+) -> None:
+    with pytest.warns(DataWarning, match="small has no test part: 30 of its 60 texts are decoded"):
+        of = read_set(labelled, BertEncoder(str(tiny_encoder)), 500, 0, name="small")
+    assert len(of.texts) == len(of.train_texts) == 30
+
+
+@pytest.mark.parametrize(
+    ("labels", "split", "said"),
+    [
+        (["a"] * 6, None, "6 texts of it with words in them, all of them a: judges need two"),
+        ([1] * 4 + [2] * 2, ["train", "train", "train", *["test"] * 3], "all of them 1: judges"),
+        (["a", "b"] * 3, ["Test"] * 6, "it has a test part, but no train part"),
+        (["a", "b"] * 3, ["train"] * 5 + ["test"], "it has 1 text to decode"),
+        (["a", "b"], None, "it has 1 text to decode"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::smotext_lab.datasets.DataWarning")
+def test_a_set_that_cannot_be_judged_says_why(
+    word_encoder: Any, tmp_path: Path, labels: list[Any], split: list[str] | None, said: str
+) -> None:
+    texts = ["rain", "snow", "wind", "goal", "match", "team"][: len(labels)]
+    path = tmp_path / "set.csv"
+    frame = pd.DataFrame({"text": texts, "label": labels})
+    (frame if split is None else frame.assign(split=split)).to_csv(path, index=False)
+    with pytest.raises(DataError, match=said):
+        read_set(path, word_encoder, 500, 0, name="it")
+
+
+def test_texts_that_stand_in_both_parts_leave_judges_nothing_to_learn_from(
+    word_encoder: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "set.jsonl"
+    frame = pd.DataFrame({"text": ["rain", "goal"] * 2, "label": ["a", "b", "b", "a"]})
+    frame.assign(split=["train"] * 2 + ["test"] * 2).to_json(path, orient="records", lines=True)
+    nothing = "0 texts of it that judges would learn from: judges need"
+    with pytest.warns(DataWarning), pytest.raises(DataError, match=nothing):
+        read_set(path, word_encoder, 500, 0, name="it")
+
+
+@pytest.mark.parametrize(("train", "test"), [("Train", "Test "), ("training", "TESTING")])
+def test_parts_are_known_however_they_are_written(
+    labelled: Path, word_encoder: Any, tmp_path: Path, train: str, test: str
+) -> None:
+    frame = pd.read_csv(labelled)
+    path = tmp_path / "set.parquet"
+    frame.assign(part=[train] * 50 + [test] * 10).to_parquet(path)
+    of = read_set(path, word_encoder, 500, 0, name="it", split="part")
+    assert (len(of.texts), len(of.train_texts)) == (10, 50)
+
+
+def test_help_says_what_a_set_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        benchmark.main(["--help"])
+    said = capsys.readouterr().out
+    for told in ("Parquet", "columns text and label", "--label COLUMN", "half of the set"):
+        assert told in said
+
+
+def test_a_set_with_other_columns_is_measured_once_they_are_named(
+    run: Run, labelled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pd.read_csv(labelled).rename(columns={"text": "tweet_text", "label": "stars"})
+    frame.assign(stars=frame["stars"].str.len()).to_csv(labelled, index=False)
+    quick = ["--searches", "greedy", "--forms", "left"]
+    with pytest.raises(SystemExit, match="2"):
+        run(labelled.parent / "unnamed", *quick)
+    said = capsys.readouterr().err
+    assert "label= one of 'tweet_text', 'stars'" in said or "text= one of" in said
+    assert "Traceback" not in said
+    found = run(labelled.parent / "named", *quick, "--text", "tweet_text", "--label", "stars")
+    assert found["sets"]["tiny"]["vector"] == 6
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--check-overlap", "missing.csv"], "missing.csv cannot be read"),
+        (["--corpus", "missing.csv"], "missing.csv cannot be read"),
+        (["--out", "."], "--out . is a folder"),
+        (["--n", "1"], "from 2 to"),
+        (["--random-state", "-1"], "from 0 to 4294967295"),
+        (["--bridge", "tiny=default"], "two bridges have one name"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_anything_is_decoded(
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    more: list[str],
+    said: str,
+) -> None:
+    monkeypatch.delattr(decoding.BridgeRun, "write")
+    with pytest.raises(SystemExit, match="2"):
+        run(tmp_path, *more)
+    assert said in capsys.readouterr().err
+
+
+def test_a_missing_package_is_told_before_anything_is_decoded(
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, "sacrebleu.metrics", None)
+    monkeypatch.delattr(decoding.BridgeRun, "write")
+    with pytest.raises(SystemExit, match="2"):
+        run(tmp_path)
+    assert "smotext-lab[evaluation]" in capsys.readouterr().err
 
 
 def test_the_test_split_is_decoded_where_there_is_one(
@@ -183,6 +293,22 @@ def test_the_test_split_is_decoded_where_there_is_one(
     of = read_set(path, BertEncoder(str(tiny_encoder)), 500, 0, name="it")
     assert set(of.texts) == set(frame["text"][12:])
     assert set(of.train_texts) == set(frame["text"][1:12])
+
+
+def test_ratings_gaps_repeats_and_other_languages_end_in_figures(
+    run: Run, labelled: Path, tmp_path: Path
+) -> None:
+    texts = [f"今天天气很好{i}" for i in range(10)] + [f"rain {i}" for i in range(10)]
+    texts += ["rain 1", "rain 2"]
+    ratings = [4.5] * 10 + [2.0] * 10 + [2.0, 4.5]
+    frame = pd.DataFrame({"text": texts, "label": ratings})
+    frame.loc[3, "text"] = frame.loc[13, "label"] = None
+    frame.to_csv(labelled, index=False)
+    with pytest.warns(DataWarning):
+        found = run(tmp_path, "--searches", "greedy", "--forms", "left")
+    assert found["sets"]["tiny"]["vector"] == 6
+    vectors = [row for row in found["rows"] if row["of"] == "vector"]
+    assert all(row[name] is not None for row in vectors for name in ("cosine", "kept_tfidf"))
 
 
 def test_seven_words_in_a_row_are_found_whatever_their_case_and_marks(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from smotext_lab import evaluation
 from smotext_lab.errors import DataError, ModelError
-from smotext_lab.evaluation import metrics
+from smotext_lab.evaluation import log_likelihoods, metrics
 from smotext_lab.evaluation.metrics import (
     TfidfJudge,
     cosines,
@@ -24,6 +25,7 @@ from smotext_lab.evaluation.metrics import (
     token_f1,
 )
 from smotext_lab.forms import FUNCTION_WORDS
+from smotext_lab.models import load_llm
 
 
 def test_the_cosine_does_not_depend_on_lengths_and_a_zero_vector_has_none() -> None:
@@ -160,6 +162,24 @@ def test_without_held_out_texts_nothing_is_compared() -> None:
         nearest_real(np.ones((1, 3)), np.ones((2, 3)), np.ones((0, 3)))
     nothing = nearest_real(np.ones((0, 3)), np.ones((2, 3)), np.ones((2, 3)))
     assert np.isnan(nothing.nearer_to_train)
+
+
+@pytest.mark.parametrize(("places", "read"), [(8, 7), (2048, 512)])
+def test_of_a_long_text_as_much_is_read_as_the_llm_has_positions_for_and_512_tokens_at_most(
+    tiny_llm: Path, places: int, read: int
+) -> None:
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    tokenizer = load_llm(tiny_llm, "float32")[1]
+    torch.manual_seed(0)
+    shape = {"n_positions": places, "n_embd": 8, "n_layer": 1, "n_head": 2, "vocab_size": 60}
+    llm = GPT2LMHeadModel(GPT2Config(**shape, bos_token_id=1, eos_token_id=1)).eval()
+    long = "rain snow wind goal bank " * 150
+    first = " ".join(long.split()[:read])
+    sums, tokens = log_likelihoods(llm, tokenizer, [long, first, "rain"])
+    assert tokens.tolist() == [read, read, 1]
+    assert sums[0] == pytest.approx(sums[1], abs=1e-3)
 
 
 def test_every_measure_is_listed_where_they_are_explained_and_can_be_had_from_the_package() -> None:

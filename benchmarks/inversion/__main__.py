@@ -1,9 +1,13 @@
 """How much of a text comes back from its vector, and of a blend from its point.
 
-Each SET is a file with columns text and label (and, where it has one, split: the test part is
-decoded, judges learn from the train part). "vector" rows decode the texts' own vectors, "blend"
-rows the points half way between neighbours of a class. Rows are kept in the folder of --cache as
-they are written, so the same command goes on where it was stopped.
+Each SET is a file of labelled texts: CSV, TSV, JSON Lines or Parquet, compressed by gzip or not,
+with columns text and label (others: --text, --label) and, where it has one, split (--split): the
+test part is decoded, judges learn labels from the train part. Without a test part judges learn from
+the texts that are not drawn, and no more than half of the set are drawn.
+
+"vector" rows decode the texts' own vectors, "blend" rows the points half way between neighbours of
+a class. Rows are kept in the folder of --cache as they are written, so the same command goes on
+where it was stopped.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +32,8 @@ from benchmarks.inversion.sets import LabelledSet, Points, names_of, read_set
 from benchmarks.inversion.summary import Estimate, flat, over_sets, summarise
 from benchmarks.machine import described
 from smotext_lab import BertEncoder
-from smotext_lab.errors import ParameterError
+from smotext_lab.errors import ParameterError, SmotextError
+from smotext_lab.evaluation.bleu import bleu_of_sentences
 from smotext_lab.models import DEFAULT_ENCODER, DEFAULT_LLM
 
 _SHOWN = (
@@ -36,15 +41,31 @@ _SHOWN = (
     "case_kept form_kept form_given length_ratio perplexity perplexity_ratio distinct_2 seconds"
 )
 
+_STATES = 2**32
+"""Random states that there are."""
+
 Way = tuple[str, str, str]
 """Bridge, search, form."""
 
 
 def main(arguments: list[str] | None = None) -> None:
-    given = _parser().parse_args(arguments)
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    try:
+        _measure(given)
+    except SmotextError as error:
+        parser.exit(2, f"Error: {error}\n")
+
+
+def _measure(given: argparse.Namespace) -> None:
+    bleu_of_sentences()  # what is missing is told now, not once a set has been decoded
+    if given.out.is_dir():
+        msg = f"--out {given.out} is a folder: give a file name in it"
+        raise ParameterError(msg)
     encoder = BertEncoder(given.encoder)
+    columns = {"text": given.text, "label": given.label, "split": given.split}
     sets = [
-        read_set(path, encoder, given.n, given.random_state, name=name)
+        read_set(path, encoder, given.n, given.random_state, name=name, **columns)
         for path, name in zip(given.sets, names_of(given.sets), strict=True)
     ]
     overlap = check_overlap(sets, given.check_overlap) if given.check_overlap else None
@@ -86,9 +107,16 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "python -m benchmarks.inversion", description=__doc__.partition("\n")[0]
+        "python -m benchmarks.inversion",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("sets", nargs="+", type=Path, metavar="SET")
+    parser.add_argument(
+        "sets", nargs="+", type=Path, metavar="SET", help="a file of labelled texts, see above"
+    )
+    for role in ("text", "label", "split"):
+        said = f"what the column {role} is called in the sets"
+        parser.add_argument(f"--{role}", metavar="COLUMN", help=said)
     parser.add_argument(
         "--bridge",
         action="append",
@@ -96,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=FOLDER",
         help="a bridge to measure, again for each; by default the one that ships",
     )
-    parser.add_argument("--n", type=int, default=500, help="texts, and blends, of each set")
+    parser.add_argument("--n", type=_from(2), default=500, help="texts, and blends, of each set")
     parser.add_argument("--searches", nargs="+", choices=SEARCHES, default=list(SEARCHES))
     parser.add_argument(
         "--forms",
@@ -109,10 +137,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--check-overlap", nargs="+", type=Path, metavar="CORPUS")
     parser.add_argument("--encoder", default=DEFAULT_ENCODER)
     parser.add_argument("--llm", default=DEFAULT_LLM)
-    parser.add_argument("--random-state", type=int, default=0)
+    parser.add_argument("--random-state", type=_from(0), default=0)
     parser.add_argument("--cache", type=Path, default=Path("out/inversion"))
     parser.add_argument("--out", type=Path, default=Path("inversion.json"))
     return parser
+
+
+def _from(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isdecimal() or not least <= int(text) < _STATES:
+            msg = f"{text!r} is not a whole number from {least} to {_STATES - 1}"
+            raise argparse.ArgumentTypeError(msg)
+        return int(text)
+
+    return number
 
 
 def _named(text: str) -> tuple[str, str]:

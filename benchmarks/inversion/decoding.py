@@ -140,8 +140,8 @@ def _forms(points: Points, of: LabelledSet) -> list[TextForm]:
 def _road() -> str:
     """Return what stands for the code that decodes: other code, other rows."""
     package = Path(smotext_lab.__file__).parent
-    searching = ("decoders", "wanted", "search", "candidates", "edits", "drafts", "guards/words")
-    writing = ("writer", "forms", "lora", "encoders")
+    searching = ("wanted", "search", "candidates", "edits", "drafts", "guards/words")
+    writing = ("decoders", "given", "writer", "forms", "lora", "encoders")
     files = [package / f"{name}.py" for name in searching + writing]
     for folder in ("bridges", "engines"):
         files += sorted((package / folder).glob("*.py"))

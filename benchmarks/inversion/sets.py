@@ -15,6 +15,7 @@ import pandas as pd
 
 from smotext_lab import SMOTEInterpolator, load_dataset
 from smotext_lab.bridges import split_words
+from smotext_lab.datasets import DataWarning
 from smotext_lab.encoders import Encoder
 from smotext_lab.errors import DataError
 from smotext_lab.sampler.counts import shares
@@ -113,25 +114,30 @@ def _called(path: Path, folders: int) -> str:
 
 
 def read_set(
-    path: str | Path, encoder: Encoder, n: int, random_state: int, *, name: str
+    path: str | Path,
+    encoder: Encoder,
+    n: int,
+    random_state: int,
+    *,
+    name: str,
+    **columns: str | None,
 ) -> LabelledSet:
     """Read a labelled file and draw `n` of its test texts and as many pairs of neighbours.
 
-    Where the file has no test split, the texts that are not drawn are those judges learn from.
+    Where the file has no test part, judges learn from the texts that are not drawn: half of them
+    at least. `columns` are ``text``, ``label`` and ``split`` of `load_dataset`.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, or does not hold what is decoded and what judges learn from.
     """
-    frame = load_dataset(path, duplicates="drop")
+    frame = load_dataset(path, duplicates="drop", **columns)
     frame = frame[[bool(split_words(text)) for text in frame["text"]]]
-    test = frame[frame["split"] == "test"]
-    drawn = (test if len(test) else frame).sample(frac=1, random_state=random_state)[:n]
-    train = frame[frame["split"] == "train"].drop(index=drawn.index, errors="ignore")
-    # a text that stands in both parts would be its own judge
-    train = train[~train["text"].isin(set(drawn["text"]))]
-    if len(drawn) < 2 or train["label"].nunique() < 2:
-        msg = (
-            f"{name} leaves {len(drawn)} texts to decode and {len(train)} for judges to learn from "
-            f"(--n {n}): ask for fewer with --n, or give a file with a test split"
-        )
-        raise DataError(msg)
+    frame = frame.assign(label=frame["label"].astype(str))  # scikit-learn takes 4.5 for no class
+    _refuse_one_class(f"texts of {name} with words in them", frame["label"])
+    drawn, train = _parts(frame, n, random_state, name)
+    _refuse_one_class(f"texts of {name} that judges would learn from", train["label"])
     texts, labels = drawn["text"].tolist(), drawn["label"].to_numpy()
     vectors = encoder.encode(texts)
     points = [Points("vector", vectors, labels, np.arange(len(texts))[:, None])]
@@ -140,6 +146,41 @@ def read_set(
     return LabelledSet(
         name, texts, labels, tuple(points), train["text"].tolist(), train["label"].to_numpy()
     )
+
+
+def _refuse_one_class(what: str, labels: pd.Series) -> None:
+    if labels.nunique() < 2:
+        classes = "".join(f", all of them {label}" for label in labels.unique())
+        msg = f"there are {len(labels)} {what}{classes}: judges need two classes to tell apart"
+        raise DataError(msg)
+
+
+def _parts(
+    frame: pd.DataFrame, n: int, random_state: int, name: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the texts that are decoded, and those that judges learn from."""
+    part = frame["split"].map(_part)
+    test, train = frame[part == "test"], frame[part == "train"]
+    if not len(test):
+        half = len(frame) // 2
+        if n > half:
+            msg = f"{name} has no test part: {half} of its {len(frame)} texts are decoded"
+            warnings.warn(msg, DataWarning, stacklevel=3)
+        test, train, n = frame, frame, min(n, half)
+    elif not len(train):
+        msg = f"{name} has a test part, but no train part for judges to learn from"
+        raise DataError(msg)
+    drawn = test.sample(frac=1, random_state=random_state)[:n]
+    if len(drawn) < 2:
+        msg = f"{name} has {len(drawn)} text to decode: two are needed"
+        raise DataError(msg)
+    # a text that stands in both parts would be its own judge
+    return drawn, train[~train["text"].isin(set(drawn["text"]))]
+
+
+def _part(said: Any) -> str:
+    name = str(said).strip().casefold()
+    return {"training": "train", "testing": "test"}.get(name, name)
 
 
 def _halves(vectors: np.ndarray, labels: np.ndarray, n: int, random_state: int) -> Points:

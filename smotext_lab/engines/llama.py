@@ -13,6 +13,7 @@ What differs from the modules of transformers (the arithmetic is the same up to 
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -122,6 +123,11 @@ class Llama:
     ----------
     llm : PreTrainedModel
         For which `fits` holds.
+
+    Attributes
+    ----------
+    window : int
+        Places of a row that may be read: beyond them the model would no longer see the first.
     """
 
     def __init__(self, llm: Any) -> None:
@@ -132,22 +138,23 @@ class Llama:
         self.groups = config.num_key_value_heads
         self.per_group = config.num_attention_heads // config.num_key_value_heads
         self.width = llm.model.layers[0].self_attn.head_dim
+        self.window = getattr(config, "sliding_window", None) or sys.maxsize  # Mistral's
         self.eps = config.rms_norm_eps * config.hidden_size
         self._laid_out: OrderedDict[tuple[tuple[int, int], ...], Weights] = OrderedDict()
 
     @staticmethod
     def fits(llm: Any) -> bool:
-        """Return whether `llm` is built as this loop runs it."""
+        """Return whether `llm` is built as this loop runs it, for rows within its `window`."""
         if type(llm).__name__ not in _KNOWN:
             return False
         config = llm.config
-        attention = llm.model.layers[0].self_attn
+        attentions = [layer.self_attn for layer in llm.model.layers]
         return (
             type(llm).__module__.startswith("transformers.")
             and config.hidden_act == "silu"
             and llm.model.rotary_emb.rope_type in _ROTARY
-            and getattr(attention, "sliding_window", None) is None
-            and attention.head_dim % 2 == 0
+            and all(getattr(each, "sliding_window", None) is None for each in attentions)
+            and attentions[0].head_dim % 2 == 0
             and all(isinstance(layer, torch.nn.Linear) for layer in _linear(llm))
             and all(layer.weight.is_floating_point() for layer in _linear(llm))  # not quantized
         )

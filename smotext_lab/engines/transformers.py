@@ -26,8 +26,9 @@ class TransformersEngine:
     """Decode soft tokens with a transformers model.
 
     A Llama (or Mistral, or Qwen2) is run by a loop of our own, in which waiting rows take the
-    places of finished ones. Any other architecture is run through transformers and its cache,
-    batch by batch; a row that has ended leaves its batch at once.
+    places of finished ones. Any other architecture, and rows that may outgrow a sliding window,
+    are run through transformers and its cache, batch by batch; a row that has ended leaves its
+    batch at once.
 
     Several threads may call `generate`: the engine makes one step at a time.
 
@@ -73,7 +74,8 @@ class TransformersEngine:
         task = Task(soft_tokens, owners, sampling, seeds, self.eos_token_ids)
         most = batch_size or self.rows_at_once(soft_tokens.shape[1], sampling)
         size = max(1, min(len(owners), most))
-        if self._llama is None:
+        places = soft_tokens.shape[1] + sampling.max_new_tokens
+        if self._llama is None or places > self._llama.window:
             return self._batches(task, size, cancelled, watch)
         with self._lock:
             weights = self._llama.weights()

@@ -9,6 +9,9 @@ import numpy as np
 
 __all__ = ["log_likelihoods", "perplexity"]
 
+_MOST = 512
+"""Tokens that are read of a text: each takes a float32 for every word of the vocabulary."""
+
 
 def log_likelihoods(
     llm: Any, tokenizer: Any, texts: Sequence[str], *, batch_tokens: int = 1024
@@ -16,7 +19,8 @@ def log_likelihoods(
     """Return each text's log-likelihood and how many tokens it is of.
 
     ``Σ log p(token | tokens before)``, natural logarithm, after the tokenizer's start token
-    (its end token where it has no start token). Give the LLM as it was loaded: a bridge's
+    (its end token where it has no start token). Of a longer text the first 512 tokens are read,
+    or as many as the LLM has positions for. Give the LLM as it was loaded: a bridge's
     LoRA is on only inside ``lora.applied``, and would judge its own texts kindly.
 
     Parameters
@@ -32,7 +36,7 @@ def log_likelihoods(
     -------
     sums : ndarray of float64, shape (n,)
     tokens : ndarray of int64, shape (n,)
-        0 for a text without tokens.
+        Those that were read: 0 for a text without tokens.
 
     Examples
     --------
@@ -42,9 +46,12 @@ def log_likelihoods(
     >>> bool(sums[0] > sums[1])
     True
     """
+    from smotext_lab.writer import positions
+
+    most = min(positions(llm) - 1, _MOST)  # the start token takes a place
     start = tokenizer.bos_token_id
     start = tokenizer.eos_token_id if start is None else start
-    ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+    ids = [tokenizer(text, add_special_tokens=False)["input_ids"][:most] for text in texts]
     tokens = np.array([len(row) for row in ids], np.int64)
     sums = np.zeros(len(ids))
     order = [int(row) for row in np.argsort(-tokens, kind="stable") if tokens[row]]
