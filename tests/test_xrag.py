@@ -434,7 +434,7 @@ METRICS = "application/vnd.smotext-lab.metrics+json"
 REPORTS = {
     "qualitative": {"n": 1, "steps": 3, "new_per_class": 1, "n_candidates": 1},
     "privacy_audit": {"per_class": 10, "n": 8, "n_canaries": 3},
-    "differential_privacy": {"per_class": 10, "n_per_class": 8, "epsilons": [300.0], "n_draws": 2},
+    "differential_privacy": {"per_class": 10, "n_per_class": 3, "epsilons": [300.0], "n_draws": 2},
     "synthetic_only": {"quick": True, "ks": [4]},
     "few_shot": {"quick": True, "ks": [4]},
     "class_imbalance": {"quick": True, "most": 8, "ratios": [4]},
