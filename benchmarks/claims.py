@@ -59,27 +59,35 @@ class Goal:
     wanted: int
     what: str
     sets: int = 5
+    weaker: str = ""  # a claim against fewer controls: where that fails, this does
 
 
 _ABOVE = "above every control, intervals clear of 0"
 _UNWRITTEN = "above every control that no language model writes for, clear of 0"
+_BY_WORDS = "the same, by words"
 GOALS = (
     Goal("retention, k = 50", "embedding-logreg", 4, "≥ 97%, under 1% of texts near a real one"),
     Goal("retention, k = 10", "embedding-logreg", 4, "≥ 92%, under 1% of texts near a real one"),
+    Goal("retention, k = 50", "tfidf-logreg", 4, _BY_WORDS),
+    Goal("retention, k = 10", "tfidf-logreg", 4, _BY_WORDS),
     Goal(FEW, "finetuned-bert", 3, f"{_ABOVE}, by this one or tfidf-logreg"),
     Goal(FEW, "tfidf-logreg", 3, f"{_ABOVE}, by this one or finetuned-bert"),
     Goal(NO_WORSE, "tfidf-logreg", 5, "not below duplication by more than the interval"),
-    Goal(imbalance(RATIO), "embedding-logreg", 3, _ABOVE),
+    Goal(imbalance(RATIO), "embedding-logreg", 3, _ABOVE, 5, unwritten(imbalance(RATIO))),
     Goal(unwritten(imbalance(RATIO)), "embedding-logreg", 3, _UNWRITTEN),
+    Goal(imbalance(RATIO), "tfidf-logreg", 3, _BY_WORDS, 5, unwritten(imbalance(RATIO))),
+    Goal(unwritten(imbalance(RATIO)), "tfidf-logreg", 3, _BY_WORDS),
     # three of the five sets have classes half as large as others, or smaller
-    Goal(OWN, "embedding-logreg", 1, f"as the data have it: {_ABOVE}", 3),
+    Goal(OWN, "embedding-logreg", 1, f"as the data have it: {_ABOVE}", 3, unwritten(OWN)),
     Goal(unwritten(OWN), "embedding-logreg", 1, f"the same, {_UNWRITTEN}", 3),
+    Goal(OWN, "tfidf-logreg", 1, _BY_WORDS, 3, unwritten(OWN)),
+    Goal(unwritten(OWN), "tfidf-logreg", 1, _BY_WORDS, 3),
     Goal("robustness", "tfidf-logreg", 4, "smaller relative loss under noise"),
     Goal(
         DISTILLED, "tfidf-logreg", 3, "above the few real texts, by their labels or the teacher's"
     ),
     Goal(unwritten(DISTILLED), "tfidf-logreg", 3, _UNWRITTEN),
-    Goal(DISTILLED_MOST, "tfidf-logreg", 3, _ABOVE),
+    Goal(DISTILLED_MOST, "tfidf-logreg", 3, _ABOVE, 5, unwritten(DISTILLED)),
     Goal(DISTILLED_REAL, "tfidf-logreg", 3, "not below as many real texts that the teacher labels"),
 )
 """Distillation has no goal in the paper or its summaries; what is asked of it is asked here."""
@@ -91,9 +99,10 @@ macro-F1 above guessing of a classifier that saw new texts alone, as a share of 
 the real ones; *robustness* is how much less of the accuracy noise takes; all other figures are
 differences of macro-F1, to the best of what is compared with. In brackets: 95%, by a bootstrap
 over resamples and test texts. A verdict counts the sets; where several runs measured the same, with
-another number of new texts or other settings too, the one named last counts. *Not measured* is also
-said where some sets are missing that could still decide. How it is measured, and what the controls
-are: `docs/evidence.md`.
+another number of new texts or other settings too, the one named last counts. One control that is
+not beaten settles a set, whatever others were run there. *Not measured* is also said where some
+sets are missing that could still decide. How it is measured, and what the controls are:
+`docs/evidence.md`.
 """
 
 _LIMITS = """Means over the resamples, of as many new texts for each real one as the run asked for.
@@ -149,8 +158,7 @@ def _place(found: tuple[Claim, Run]) -> tuple[str, ...]:
 def _verdicts(claims: Sequence[Claim]) -> list[str]:
     lines = ["| claim | classifier | goal | holds on | verdict |", "|---|---|---|---|---|"]
     for goal in GOALS:
-        asked = (goal.claim, goal.classifier)
-        held = {c.dataset: c.holds for c in claims if (c.claim, c.classifier) == asked}
+        held = _held(goal, claims)
         yes, missing = sum(held.values()), max(0, goal.sets - len(held))
         if yes >= goal.wanted:
             verdict = "met"
@@ -161,6 +169,13 @@ def _verdicts(claims: Sequence[Claim]) -> list[str]:
             f"{goal.wanted} of {goal.sets} wanted | {verdict} |"
         )
     return lines
+
+
+def _held(goal: Goal, claims: Sequence[Claim]) -> dict[str, bool]:
+    """Return on which sets it holds; what fails against fewer controls fails against all."""
+    told = [claim for claim in claims if claim.classifier == goal.classifier]
+    failed = {c.dataset: False for c in told if c.claim == goal.weaker and not c.holds}
+    return failed | {c.dataset: c.holds for c in told if c.claim == goal.claim}
 
 
 def _told(run: Run, folder: Path) -> str:

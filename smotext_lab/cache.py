@@ -26,7 +26,7 @@ __all__ = ["CacheInfo", "clear", "code_key", "content_key", "folder", "info", "k
 
 _VARIABLE = "SMOTEXT_LAB_RESULTS"
 _OURS = re.compile(r"[0-9a-f]{32}(\.parquet|(-\w+)?\.part)")
-_ROAD = ("interpolators", "bridges", "engines", "guards", "sampler")
+_ROAD = ("interpolators", "bridges", "engines", "guards", "models", "sampler")
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,10 @@ def test_claims_are_measured_and_held_against_their_goals(run: Any, folder: Path
     assert 0 < again.pop("texts") < told["plan"]["texts"]  # of fewer protocols
     assert again.pop("hours") < told["plan"]["hours"]
     assert again == {name: told["plan"][name] for name in again}
+    fewer = ["--protocols", "few_shot", "--controls", "duplication", "--ks", 4, "--times", 2]
+    run(paper, *asked, *told_again, *fewer, "--out", other)
+    again = json.loads((other / "paper.json").read_text())["plan"]
+    assert (again["ks"], again["times"]) == ([4], 2)
     like = {row["method"]: row for row in told["texts"] if "kept, tfidf-logreg" in row}
     assert set(like) == {"smotext", "paraphrase", "duplication"}
     assert like["duplication"]["near_real"] == like["duplication"]["made"] == 1
@@ -205,8 +209,10 @@ def test_runs_are_joined_and_the_last_named_counts(run: Any, tmp_path: Path) -> 
         return {**what, **ends, "holds": holds}
 
     first = [kept(name, True) for name in "abcd"] + [kept("a", False, "imbalance, 1:50")]
+    fewer = claims.unwritten("imbalance, 1:50")
+    third = [kept("b", False, fewer), kept("c", False, fewer), kept("d", True, fewer)]
     second = [kept("d", False), kept("e", False), *(kept(n, False, "few-shot") for n in "abcde")]
-    for name, found in (("first", first), ("second", second)):
+    for name, found in (("first", first), ("second", second), ("third", third)):
         told = {**shared, "wordnet": "WordNet 3.0" if name == "second" else None, "claims": found}
         (tmp_path / f"{name}.json").write_text(json.dumps(told))
     both = [tmp_path / "first.json", tmp_path / "second.json"]
@@ -229,6 +235,10 @@ def test_runs_are_joined_and_the_last_named_counts(run: Any, tmp_path: Path) -> 
     assert page.count("from: WordNet 3.0") == page.count("from: none") == 1
     run(paper, "--join", *reversed(both), "--out", out)
     assert verdict("retention, k = 10") == "met |"
+    run(paper, "--join", *both, tmp_path / "third.json", "--out", out)
+    assert verdict("imbalance, 1:50") == "missed |"  # what fewer controls settle is settled
+    assert "| imbalance, 1:50 | embedding-logreg | above every control" in out.read_text()
+    assert "0 of 3 measured, 3 of 5 wanted | missed |" in out.read_text()
 
 
 @pytest.mark.parametrize("per_part", [40, 0])

@@ -127,7 +127,7 @@ def test_trained_students_take_part_in_protocols_with_hard_and_soft_labels(
     texts, labels = topics(weather=20, money=20)
     split = Split.read(pd.DataFrame({"text": texts, "label": labels}), "topics")
     models = Models(BertEncoder(str(tiny_encoder)), decoder=None)
-    setup = Setup(split, models, [classifier], resamples=2, progress=False)
+    setup = Setup(split, models, [classifier], resamples=1, progress=False)
 
     def found(protocol: Callable[..., Any]) -> pd.DataFrame:
         results = protocol(setup, ks=[6], times=[1], methods=["eda"])
@@ -138,5 +138,5 @@ def test_trained_students_take_part_in_protocols_with_hard_and_soft_labels(
         pd.testing.assert_frame_equal(found(protocol), frame)
         scores = frame[frame["metric"] == "macro_f1"]
         assert set(scores["classifier"]) == {classifier}
-        assert scores.groupby(["method", "times"])["resample"].nunique().eq(2).all()
+        assert set(scores["method"]) >= {"real", "eda"}
         assert scores["value"].mean() > 0.6  # guessing: 0.5

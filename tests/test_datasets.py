@@ -265,7 +265,21 @@ def test_format_can_be_named(write):
 def test_split_column_is_used_where_there_is_one():
     given = pd.DataFrame({"text": ["a", "b"], "label": [1, 2], "fold": ["dev", "train"]})
     assert load_dataset(given, split="fold")["split"].tolist() == ["dev", "train"]
-    assert load_dataset(given)["split"].tolist() == ["train", "train"]
+    assert load_dataset(given)["split"].tolist() == ["train", "train"]  # no test texts
+
+
+def test_a_column_that_says_train_and_test_is_the_split_whatever_its_name():
+    given = pd.DataFrame(
+        {"text": ["a", "b", "c"], "label": [1, 2, 1], 0: ["Train ", "test", None], "n": [1, 2, 3]}
+    )
+    assert load_dataset(given)["split"].tolist()[:2] == ["Train ", "test"]
+    for other in (
+        given.assign(again=["train", "test", "dev"]),  # which of the two?
+        given.drop(columns=0).assign(where=["train", "test", "bus"]),
+    ):
+        assert load_dataset(other)["split"].tolist() == ["train"] * 3
+    named = given.drop(columns=0).assign(partition=["dev", "train", "x"])
+    assert load_dataset(named)["split"].tolist() == ["dev", "train", "x"]
 
 
 def test_unknown_name_is_refused_with_the_near_one():

@@ -14,9 +14,9 @@ from sklearn.metrics import f1_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
-from smotext_lab import cache
+from smotext_lab import BertEncoder, cache
 from smotext_lab.errors import DataError, ParameterError
-from smotext_lab.evaluation import methods, prompting, protocols, statistics
+from smotext_lab.evaluation import classifiers, methods, prompting, protocols, statistics
 from smotext_lab.evaluation.cells import Cell, Cells
 from smotext_lab.evaluation.classifiers import text_classifier
 from smotext_lab.evaluation.finetuning import FinetunedBert
@@ -96,6 +96,56 @@ def test_a_run_killed_twice_gives_the_table_of_an_unbroken_one(split, models, tm
     pd.testing.assert_frame_equal(resumed.frame.drop(columns="seconds"), whole)
     read_again = quick(split, models, store=tmp_path / "cells").frame
     pd.testing.assert_frame_equal(read_again, resumed.frame)
+
+
+@pytest.mark.parametrize("after", [5, 9, 14, 23])
+def test_vectors_that_depend_on_the_texts_beside_them_change_no_resumed_table(
+    split, models, tmp_path, after
+):
+    class Batched(type(models.encoder)):
+        left = -1
+
+        def encode(self, texts, *, progress=False):
+            self.left -= 1
+            if not self.left:
+                raise KeyboardInterrupt
+            bits = np.random.default_rng(len(texts)).normal(size=self.dim)
+            return super().encode(texts) + np.float32(1e-2) * bits.astype(np.float32)
+
+    def run(left: int, store: Path) -> pd.DataFrame:
+        asked = replace(models, encoder=Batched())
+        asked.encoder.left = left
+        judges = ("embedding-logreg",)
+        frame = quick(split, asked, classifiers=judges, times=[1, 2], store=store).frame
+        return frame.drop(columns="seconds")
+
+    with pytest.raises(KeyboardInterrupt):
+        run(after, tmp_path / "cells")
+    resumed = run(-1, tmp_path / "cells")
+    cache.clear()
+    pd.testing.assert_frame_equal(resumed, run(-1, tmp_path / "whole"), check_exact=True)
+
+
+def test_a_list_of_texts_is_encoded_once_and_forgotten_before_there_are_too_many(
+    word_encoder, monkeypatch
+):
+    monkeypatch.setattr(classifiers, "_REMEMBERED", 5)
+    encoder = classifiers.Remembering(word_encoder)
+    first = encoder.encode(["sun", "rain", "sun"])
+    assert first.shape == (3, 48)
+    assert (first[0] == first[2]).all()
+    first[:] = 0  # whoever got them may change them
+    assert (encoder.encode(["sun", "rain", "sun"]) != 0).any()
+    assert word_encoder.calls == 1
+    assert encoder.encode([]).shape == (0, 48)
+    encoder.encode(["rain", "sun"])
+    encoder.encode(["sun", "rain", "sun"])
+    assert word_encoder.calls == 3
+    encoder.encode(["goal"])  # one too many: what was asked least lately goes
+    encoder.encode(["sun", "rain", "sun"])
+    assert word_encoder.calls == 4
+    encoder.encode(["rain", "sun"])
+    assert word_encoder.calls == 5
 
 
 def test_a_pool_that_was_half_written_goes_on_where_it_was_killed(split, models, results):
@@ -335,6 +385,39 @@ def test_wrong_labels_lose(split, models, monkeypatch):
     assert losses > wins
 
 
+def test_the_way_that_the_docs_show_loses(split, models, monkeypatch):
+    page = (Path(__file__).parents[1] / "docs" / "evidence.md").read_text(encoding="utf-8")
+    [code] = [part.split("```")[0] for part in page.split("```python\n") if "shuffled" in part]
+    monkeypatch.setattr(methods, "METHODS", METHODS | {})
+    exec(code, {})
+    found = quick(split, models, controls=["shuffled"], times=[8], resamples=6)
+    assert found.gain(Arm("shuffled", 8), Arm(), "tfidf-logreg", 4).high < 0
+
+
+def test_a_way_of_ones_own_is_imported_by_its_name(split, models, monkeypatch, tmp_path):
+    code = "def told(real, n, models, random_state):\n    return real\n\nnone = 0\n"
+    (tmp_path / "own_ways.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    found = quick(split, models, controls=["own_ways:told"])
+    assert "own_ways:told" in set(found.frame["method"])
+    for name, said in {
+        "own_ways:lacking": "'own_ways:lacking' cannot be imported: module 'own_ways' has no",
+        "no_ways:told": "'no_ways:told' cannot be imported: No module named 'no_ways'",
+        "own_ways:none": "'own_ways:none' is a int, no function",
+    }.items():
+        with pytest.raises(ParameterError, match=said):
+            method(name)
+
+
+def test_what_is_kept_goes_by_how_an_encoder_reads(tiny_encoder):
+    first, second, third = (
+        methods.identity_of(BertEncoder(str(tiny_encoder), **asked))
+        for asked in ({}, {"pooling": "cls"}, {})
+    )
+    assert first == third != second
+    assert methods.identity_of(classifiers.Remembering(BertEncoder(str(tiny_encoder)))) == first
+
+
 def test_test_texts_in_the_training_part_are_refused(topics):
     texts, labels = topics(weather=20, money=20)
     frame = pd.DataFrame({"text": texts, "label": labels, "split": ["train"] * 20 + ["test"] * 20})
@@ -437,6 +520,19 @@ def test_rare_classes_are_cut_and_filled_up_again(split, models):
     assert set(vectors["classifier"]) == {"embedding-logreg"}
 
 
+def test_classes_that_cannot_be_made_rarer_are_told(topics, models):
+    texts, labels = topics(weather=5, money=5)
+    small = Split.read(pd.DataFrame({"text": texts, "label": labels}), "few")
+    setup = Setup(small, models, ("tfidf-logreg",), 2, progress=False)
+    with pytest.raises(DataError, match=r"few: no class can be made rarer .* left 2 texts"):
+        protocols.class_imbalance(setup, ratios=[2], most=2)
+
+
+def test_nothing_to_repeat_is_no_fault(models):
+    nothing = METHODS["duplication"](TrainingTexts(["a"], np.array(["x"])), {}, models, 0)
+    assert (nothing.texts, len(nothing.labels)) == ([], 0)
+
+
 def test_a_ratio_of_1_fills_up_the_classes_that_are_rare_as_they_are(split, models):
     left = {label: 12 // 2**i for i, label in enumerate(split.classes.tolist())}  # 12, 6, 3
     rows = np.concatenate([np.flatnonzero(split.train_labels == c)[:n] for c, n in left.items()])
@@ -493,6 +589,20 @@ def test_a_finetuned_bert_learns_and_is_the_same_twice(tiny_encoder, topics):
         found.append(model.predict_proba(texts))
     assert np.array_equal(*found)
     assert np.mean(classes[found[0].argmax(axis=1)] == labels) > 0.9
+
+
+def test_a_finetuned_bert_learns_layers_and_head_and_leaves_the_word_table(tiny_encoder, topics):
+    from transformers import BertModel
+
+    texts, labels = topics(weather=4, money=4)
+    model = FinetunedBert(str(tiny_encoder), steps=2)
+    model.fit(TrainingTexts(texts, np.array(labels)), np.array(["money", "weather"]))
+    start = BertModel.from_pretrained(tiny_encoder).state_dict()
+    after = model._body.state_dict()
+    same = {name for name in start if name in after and (after[name] == start[name]).all()}
+    assert "embeddings.word_embeddings.weight" in same
+    assert not {name for name in same if name.endswith("dense.weight") and "layer" in name}
+    assert all(str(weight.dtype) == "torch.float32" for weight in after.values())
 
 
 def test_any_estimator_of_texts_serves_as_classifier(split, models):

@@ -36,7 +36,8 @@ HEADLINES = {
         f"drop_{name}{end}"
         for name in ("real", "augmented", "difference")
         for end in ("", "_low", "_high")
-    ],
+    ]
+    + ["accuracy_difference", "accuracy_difference_low", "accuracy_difference_high"],
 }
 
 
@@ -256,6 +257,43 @@ def test_a_bridge_of_one_token_is_compared_with_where_it_is_given(given, shown, 
     given |= {"times": [1], "resamples": 2, "n_candidates": 1}
     names, _ = executed("synthetic_only", given)
     assert set(names["retained"]["trained on"]) == {"1 × eda", "1 × single token"}
+
+
+def test_robustness_of_vectors_alone_is_told_by_the_classifier_that_reads_them(given, shown):
+    given |= {"ks": [4], "methods": ["smote on vectors"], "times": [1], "resamples": 2}
+    given |= {"classifiers": ["tfidf-logreg", "embedding-logreg"]}
+    executed("robustness", given)
+    found = headline_of(shown)
+    assert found["classifier"] == "embedding-logreg"
+    assert "drop_difference_tfidf" not in found
+
+
+def test_the_part_that_a_column_of_any_name_says_is_kept(topics, tmp_path):
+    texts, labels = topics(weather=20, money=20)
+    parts = ["Train"] * 20 + ["Test"] * 20
+    frame = pd.DataFrame({"text": texts, "label": labels, "where": parts})
+    leaky = pd.concat([frame, frame.tail(2).assign(where="Train")])
+    leaky.to_csv(tmp_path / "own.csv", index=False)
+    asked = {"text": None, "label": None, "test_rows": 50, "overlap": "error", "random_state": 0}
+    with pytest.raises(DataError, match="own: 2 of 20 test texts stand in the training part"):
+        evidence.prepared(str(tmp_path / "own.csv"), max_classes=None, **asked)
+    named = evidence.prepared(
+        str(tmp_path / "own.csv"), max_classes=None, split="where", **asked | {"overlap": "drop"}
+    )
+    assert named.overlap == 2
+
+
+def test_the_page_says_which_classes_are_beyond_and_how_alike_resamples_are(topics, tmp_path):
+    texts, labels = topics(weather=20, money=20, sport=10)
+    pd.DataFrame({"text": texts, "label": labels}).to_csv(tmp_path / "own.csv", index=False)
+    asked = {"text": None, "label": None, "test_rows": 50, "overlap": "error", "random_state": 0}
+    split = evidence.prepared(str(tmp_path / "own.csv"), max_classes=2, **asked)
+    told = evidence.about(split, 10, "models", drawn=10)
+    assert "the 2 largest of 3 classes; " in told
+    assert "10 of the 12 training texts of a class are drawn each time: resamples are much" in told
+    told = evidence.about(split.only(split.classes), 10, "models", drawn=6)
+    assert "the 2 largest of 3 classes; " in told
+    assert "drawn each time" not in told
 
 
 def test_a_method_without_texts_needs_a_classifier_of_vectors(studied):

@@ -157,5 +157,27 @@ def test_the_claim_has_the_interval_of_the_difference(results):
     assert claim.holds
     other = results.drop(Arm("smotext", 1), "tfidf-logreg", 5).value
     told = f"with new texts, {other:.1%} with real + 1 × smotext, the least of 1 others; clear of 0"
-    assert claim.told.endswith(told)
+    assert told in claim.told
+    right = results.noisy_gain(Arm("smotext", 4), Arm(), "tfidf-logreg", 5)
+    assert claim.told.endswith(
+        f"accuracy under noise {right.value:+.3f} [{right.low:+.3f}, {right.high:+.3f}]"
+    )
+    assert 0 < right.low < right.value < right.high
     assert claim.claim == "robustness, k = 5"
+
+
+def test_who_says_one_class_always_loses_nothing_and_is_not_spared(results):
+    ours = (Arm("smotext", 4), "tfidf-logreg", 5)
+    constant = [0] * len(results.truth)
+    results.cells[ours] = [
+        Cell(cell.rows, dict.fromkeys(cell.predicted, constant)) for cell in results.cells[ours]
+    ]
+    assert results.drop(*ours).value == 0
+    claim = paper._spared(results, "tfidf-logreg", 5, 4)
+    assert claim.value > 0
+    assert not claim.holds
+    right = results.noisy_gain(Arm("smotext", 4), Arm(), "tfidf-logreg", 5)
+    noisy = [results.predicted(Arm(), "tfidf-logreg", 5, test) for test in NOISES]
+    before, now = np.mean(noisy == results.truth), np.mean(results.truth == 0)
+    assert right.value == pytest.approx(now - before)
+    assert right.high < 0

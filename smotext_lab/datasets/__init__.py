@@ -119,8 +119,9 @@ def load_dataset(
     text, label : str, optional
         Names of the columns. Guessed by usual names only where just one fits.
     split : str, optional
-        Name of the column that says train, test and so on; by default ``"split"`` where
-        there is one, else every row is ``"train"``.
+        Name of the column that says train, test and so on; by default ``"split"``,
+        ``"partition"`` or ``"subset"`` where there is one, or the one column of whatever name
+        that says train and test; else every row is ``"train"``.
     file_format : {"csv", "tsv", "jsonl", "parquet"}, optional
         By default what the file's name says, for standard input what its start suggests.
     encoding : str, default "utf-8"

@@ -24,8 +24,9 @@ _USUAL = {
         *("label", "class", "category", "topic", "target", "intent", "sentiment", "queue"),
         *("labels", "tag"),
     ),
-    "split": ("split",),
+    "split": ("split", "partition", "subset"),
 }
+_PARTS = {"train", "training", "test", "testing", "dev", "val", "valid", "validation", "eval"}
 # what a text may consist of and still say nothing: space, controls, invisible marks
 _BLANK = re.compile(
     "[\\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]*",
@@ -58,6 +59,9 @@ def with_roles(
         msg = f"{name} has columns in several levels; flatten them first."
         raise DataError(msg)
     chosen = {role: _column(frame, name, role, wanted[role]) for role in wanted}
+    if "split" in chosen and chosen["split"] is None:
+        used = [column for column in chosen.values() if column is not None]
+        chosen["split"] = _split_by_values(frame.loc[:, ~frame.columns.isin(used)])
     roles = {column: role for role, column in chosen.items() if column is not None}
     if len(roles) < sum(column is not None for column in chosen.values()):
         named = ", ".join(f"{role}={column!r}" for role, column in chosen.items() if column)
@@ -99,6 +103,25 @@ def _guess(columns: Sequence[Hashable], name: str, role: str) -> Hashable | None
     which = f"could be {_listed(usual)}" if usual else "has none of the usual names"
     msg = f"The {role} column of {name} {which}; say {role}= one of {_listed(columns)}."
     raise DataError(msg)
+
+
+def _split_by_values(frame: pd.DataFrame) -> Hashable | None:
+    """Return the one column that names parts, training and test among them, whatever it is called.
+
+    One that is passed over lets test texts be learnt from.
+    """
+    found = []
+    for place, column in enumerate(frame.columns):
+        values = frame.iloc[:, place]
+        if _parts_in(values.head(1000)) <= _PARTS:  # most columns are done with
+            said = _parts_in(values)
+            if said <= _PARTS and said & {"train", "training"} and said & {"test", "testing"}:
+                found.append(column)
+    return found[0] if len(found) == 1 else None
+
+
+def _parts_in(values: pd.Series) -> set[str]:
+    return {str(value).strip().casefold() for value in values.dropna().astype(str).unique()}
 
 
 def _listed(columns: Sequence[Hashable]) -> str:

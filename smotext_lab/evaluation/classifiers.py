@@ -22,6 +22,7 @@ ClassifierName = Literal["tfidf-logreg", "bag-of-embeddings", "embedding-logreg"
 
 _MARKS = r"\w+|[?!]"  # marks are words too: a question is known by its mark
 _WEIGHTS = "sample_weight"
+_REMEMBERED = 65_536  # texts, of the lists that were asked last: 100 MB of MiniLM's vectors
 _STRENGTHS = (0.1, 1.0, 10.0, 100.0)  # of the inverse regularisation that is chosen among
 
 
@@ -113,7 +114,11 @@ def _seeded(estimator: Any, random_state: int) -> Any:
 
 
 class Remembering:
-    """An encoder that encodes each text once.
+    """An encoder that encodes a list of texts once.
+
+    The list as a whole: the last bits of a text's vector depend on the texts beside it, and what
+    was asked before must not change them. So a run that goes on from kept results gives what an
+    unbroken one gives.
 
     Parameters
     ----------
@@ -123,15 +128,21 @@ class Remembering:
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
         self.name, self.fingerprint, self.dim = encoder.name, encoder.fingerprint, encoder.dim
-        self._known: dict[str, np.ndarray] = {}
+        self._known: dict[tuple[str, ...], np.ndarray] = {}
 
     def encode(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
         """Return float32 vectors, shape (n, dim)."""
-        new = [text for text in dict.fromkeys(texts) if text not in self._known]
-        if new:
-            self._known |= dict(zip(new, self.encoder.encode(new, progress=progress), strict=True))
-        empty = np.empty((0, self.dim), np.float32)
-        return np.stack([self._known[text] for text in texts]) if len(texts) else empty
+        asked = tuple(texts)
+        found = self._known.pop(asked, None)
+        if found is None:
+            once = list(dict.fromkeys(asked))
+            rows = dict(zip(once, self.encoder.encode(once, progress=progress), strict=True))
+            empty = np.empty((0, self.dim), np.float32)
+            found = np.stack([rows[text] for text in asked]) if asked else empty
+        self._known[asked] = found  # the last one now
+        while len(self._known) > 1 and sum(map(len, self._known)) > _REMEMBERED:
+            del self._known[next(iter(self._known))]
+        return found.copy()
 
 
 class _Estimator:

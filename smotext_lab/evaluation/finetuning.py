@@ -10,13 +10,17 @@ import numpy as np
 
 from smotext_lab.errors import DataError
 from smotext_lab.evaluation.training import TrainingTexts
+from smotext_lab.machine import has_bf16
 from smotext_lab.models import DEFAULT_ENCODER
 
 __all__ = ["FinetunedBert", "batches"]
 
 
 class FinetunedBert:
-    """An encoder with a linear head on its mean vector, all weights trained.
+    """An encoder with a linear head on its mean vector, both trained.
+
+    The table of word vectors stays as it is: few texts touch few of its rows, weight decay would
+    pull at all of them, and with it a step moves twice as many weights.
 
     The number of optimiser steps is fixed, so that more training texts are not also longer
     training: gains of augmentation that come from steps alone would vanish.
@@ -83,12 +87,15 @@ class FinetunedBert:
 
         target = torch.from_numpy(train.targets(classes)).float()
         weights = torch.from_numpy(train.weights_or_ones()).float()
+        self._body.get_input_embeddings().requires_grad_(False)
+        learning = [weight for weight in self._body.parameters() if weight.requires_grad]
         optimizer = torch.optim.AdamW(
             [
-                {"params": self._body.parameters(), "lr": self.learning_rate},
+                {"params": learning, "lr": self.learning_rate},
                 {"params": self._head.parameters(), "lr": 10 * self.learning_rate},
             ],
             weight_decay=0.01,
+            fused=True,
         )
         warm = max(1, self.steps // 10)
         schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -99,7 +106,7 @@ class FinetunedBert:
             logits = self._logits([train.texts[row] for row in rows])
             loss = torch.nn.functional.cross_entropy(logits, target[rows], reduction="none")
             (loss * weights[rows]).mean().backward()
-            torch.nn.utils.clip_grad_norm_(self._body.parameters(), 1.0)
+            torch.nn.utils.clip_grad_norm_(learning, 1.0)
             optimizer.step()
             schedule.step()
             optimizer.zero_grad(set_to_none=True)
@@ -118,11 +125,15 @@ class FinetunedBert:
         return found
 
     def _logits(self, texts: list[str]) -> Any:
+        import torch
+
         read = self._tokenizer(
             texts, padding=True, truncation=True, max_length=self.max_length, return_tensors="pt"
         )
-        states = self._body(**read).last_hidden_state
-        mask = read["attention_mask"][..., None].to(states.dtype)
+        # the weights stay float32: bfloat16 only where it is multiplied, and only if that is native
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_bf16()):
+            states = self._body(**read).last_hidden_state.float()
+        mask = read["attention_mask"][..., None].float()
         return self._head((states * mask).sum(dim=1) / mask.sum(dim=1))
 
 

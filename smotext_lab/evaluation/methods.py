@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,7 @@ from smotext_lab import cache
 from smotext_lab.encoders import Encoder
 from smotext_lab.errors import ParameterError, did_you_mean
 from smotext_lab.evaluation import recalling
+from smotext_lab.evaluation.classifiers import Remembering
 from smotext_lab.evaluation.prompting import prompted, prompting_code
 from smotext_lab.evaluation.recalling import RecallingDecoder
 from smotext_lab.evaluation.training import TrainingTexts
@@ -26,7 +28,16 @@ from smotext_lab.interpolators import RandomPairInterpolator, SMOTEInterpolator
 from smotext_lab.interpolators.neighborhoods import Labelled
 from smotext_lab.interpolators.planning import BaseInterpolator, Draw
 
-__all__ = ["METHODS", "WRITTEN", "Method", "Models", "ParaphraseInterpolator", "check", "method"]
+__all__ = [
+    "METHODS",
+    "WRITTEN",
+    "Method",
+    "Models",
+    "ParaphraseInterpolator",
+    "check",
+    "identity_of",
+    "method",
+]
 
 _KEPT = ["text", "label", "reason"]  # columns in the cache: refused texts have a reason
 
@@ -90,8 +101,22 @@ class ParaphraseInterpolator(BaseInterpolator):
             yield Draw.pairs(code, np.stack([chosen, chosen], axis=1), np.zeros(count))
 
 
+def identity_of(encoder: Encoder) -> tuple[str, Any]:
+    """Return what stands for an encoder: its weights and, of ours, how it reads with them.
+
+    Of one of the user's own, whose ``repr`` may be another in every process, the weights' alone.
+    """
+    inner = encoder.encoder if isinstance(encoder, Remembering) else encoder
+    return inner.fingerprint, described(inner).get("parameters")
+
+
 def method(name: str) -> Method:
-    """Return a way of making training texts by its name; see `METHODS`.
+    """Return a way of making training texts by its name.
+
+    Parameters
+    ----------
+    name : str
+        One of `METHODS`, or ``"module:function"`` for one of your own, which is imported.
 
     Raises
     ------
@@ -99,9 +124,25 @@ def method(name: str) -> Method:
         If there is none of that name.
     """
     if name not in METHODS:
+        module, _, function = name.partition(":")
+        if function:
+            return _own(module, function)
         msg = f"no method {name!r}{did_you_mean(name, METHODS)}: use one of {', '.join(METHODS)}"
         raise ParameterError(msg)
     return METHODS[name]
+
+
+def _own(module: str, function: str) -> Method:
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        msg = f"the method '{module}:{function}' cannot be imported: {error}"
+        raise ParameterError(msg) from error
+    if not callable(found):
+        msg = f"the method '{module}:{function}' is a {type(found).__name__}, no function"
+        raise ParameterError(msg)
+    made: Method = found
+    return made
 
 
 def check(name: str, models: Models) -> None:
@@ -125,9 +166,8 @@ def _duplicated(
 ) -> TrainingTexts:
     del models
     rng = np.random.default_rng(random_state)
-    rows = np.concatenate(
-        [rng.choice(np.flatnonzero(real.labels == label), count) for label, count in n.items()]
-    ).astype(int)
+    drawn = [rng.choice(np.flatnonzero(real.labels == label), count) for label, count in n.items()]
+    rows = np.concatenate([np.empty(0, int), *drawn])
     return TrainingTexts([real.texts[row] for row in rows], real.labels[rows])
 
 
@@ -225,7 +265,7 @@ def _from_cache(
     models: Models,
     write: Callable[[Path | None], pd.DataFrame],
 ) -> TrainingTexts:
-    own = (described(models.decoder), models_of(models.decoder), models.encoder.fingerprint)
+    own = (described(models.decoder), models_of(models.decoder), identity_of(models.encoder))
     texts = (real.texts, real.labels.tolist())
     key = cache.content_key(_KEPT, asked, texts, dict(n), own, cache.code_key())
     found = cache.kept(key, lambda: write(cache.unfinished(key)))

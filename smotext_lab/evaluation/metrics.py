@@ -260,7 +260,8 @@ def distinct_2(texts: Sequence[str], *, split: _Split = split_words) -> float:
     """Return the share of different pairs of neighbouring words among all such pairs.
 
     Distinct bigrams over bigrams, of all texts together, in lower case. Range 0 to 1; NaN
-    where no text has two words. Low where a decoder goes on writing the same phrases.
+    where no text has two words. Low where a decoder goes on writing the same phrases. (The
+    source [1]_ divides by all words; by bigrams, texts of any length can reach 1.)
 
     It falls as texts are added, so compare only as many texts of the same length; and noise
     scores high.

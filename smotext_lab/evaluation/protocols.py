@@ -361,6 +361,12 @@ def _cut(
             break
     few = max(2, round(max(n for c, n in counts.items() if c not in rare) / ratio))
     counts |= {str(label): min(counts[str(label)], few) for label in rare}
+    if len(set(counts.values())) == 1:
+        msg = (
+            f"{split.name}: no class can be made rarer than the others: a rare one is left "
+            f"{few} texts, and none has more; give more training texts of a class, or raise `most`"
+        )
+        raise DataError(msg)
     return counts, np.sort(rare)
 
 

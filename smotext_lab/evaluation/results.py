@@ -18,6 +18,7 @@ from smotext_lab.evaluation.statistics import (
     drop,
     drop_difference,
     drop_win_tie_loss,
+    noisy_difference,
     retention,
     win_tie_loss,
 )
@@ -163,6 +164,17 @@ class Results:
         """
         both = [self._under(None, each, classifier, k) for each in (arm, over)]
         return drop_difference(self.truth, both[0], both[1])
+
+    def noisy_gain(self, arm: Arm, over: Arm, classifier: str, k: Any) -> Effect:
+        """Return how much more accurate `arm` is under all noises than `over`: paired.
+
+        Raises
+        ------
+        DataError
+            If nothing was tested under noise.
+        """
+        both = [self._under(None, each, classifier, k) for each in (arm, over)]
+        return noisy_difference(self.truth, both[0], both[1])
 
     def drop_wins(self, arm: Arm, over: Arm, classifier: str, k: Any) -> tuple[int, int, int]:
         """Return in how many resamples `arm` loses less under all noises, as much, more."""

@@ -47,7 +47,9 @@ def macro_f1(truth: np.ndarray, predicted: np.ndarray, n_classes: int) -> float:
 
 
 def accuracy(truth: np.ndarray, predicted: np.ndarray) -> float:
-    """Return the share of right predictions.
+    """Return the share of right predictions, 0 to 1.
+
+    Where classes are rare it hardly tells of them: who never says them loses little.
 
     Examples
     --------
@@ -72,11 +74,15 @@ def balanced_recalls(truth: np.ndarray, predicted: np.ndarray, n_classes: int) -
 
 
 def g_mean(truth: np.ndarray, predicted: np.ndarray, n_classes: int) -> float:
-    """Return the geometric mean of the classes' recalls: 0 as soon as one class is never found.
+    """Return the geometric mean of the classes' recalls, 0 to 1.
+
+    ``(Π_c R_c)^(1/C)``: 0 as soon as one class is never found, however well the others are. What
+    is said too often is not counted against it.
 
     References
     ----------
-    .. [1] Kubat and Matwin, "Addressing the curse of imbalanced training sets", ICML 1997.
+    .. [1] Kubat and Matwin, "Addressing the curse of imbalanced training sets", ICML 1997: of two
+       classes; of more the same mean is taken here.
 
     Examples
     --------
@@ -91,7 +97,9 @@ def g_mean(truth: np.ndarray, predicted: np.ndarray, n_classes: int) -> float:
 def minority_recall(
     truth: np.ndarray, predicted: np.ndarray, n_classes: int, minority: np.ndarray
 ) -> float:
-    """Return the mean recall of the classes that had few training texts.
+    """Return the mean recall of the classes that had few training texts, 0 to 1.
+
+    It does not say how often they are said where they are not: macro-F1 does.
 
     Examples
     --------
@@ -104,7 +112,14 @@ def minority_recall(
 def pr_auc(truth: np.ndarray, probabilities: np.ndarray) -> float:
     """Return the mean over classes of average precision, one class against the rest.
 
-    ``Σ_i (R_i - R_{i-1}) P_i`` over the thresholds; a guess gives the share of the class.
+    ``Σ_i (R_i - R_{i-1}) P_i`` over the thresholds, 0 to 1; a guess gives the share of the class.
+    It judges the order of the probabilities, not how right they are: `calibration_error` does.
+
+    References
+    ----------
+    .. [1] Saito and Rehmsmeier, "The precision-recall plot is more informative than the ROC plot
+       when evaluating binary classifiers on imbalanced datasets", PLOS ONE 2015; the formula is
+       that of scikit-learn's ``average_precision_score``.
 
     Examples
     --------

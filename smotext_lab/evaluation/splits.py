@@ -33,6 +33,8 @@ class Split:
         Test texts that were left out because they stand in the training part.
     too_small : tuple of str
         Classes of the data that were left out because there are too few texts of them.
+    beyond : int
+        Classes of the data that were left out because others are larger.
 
     Raises
     ------
@@ -48,6 +50,7 @@ class Split:
     classes: np.ndarray
     overlap: int = 0
     too_small: tuple[str, ...] = ()
+    beyond: int = 0
 
     def __post_init__(self) -> None:
         learnt = {_same(text) for text in self.train_texts}
@@ -77,7 +80,7 @@ class Split:
             count once.
         name : str
         test_rows : int, default=500
-            At most so many test texts, drawn within classes.
+            About so many test texts at most, drawn within classes, of each at least two.
         test_share : float, default=0.4
         overlap : {"error", "drop"}, default="error"
             What happens to test texts that also stand in the given training part, up to case,
@@ -155,6 +158,7 @@ class Split:
             kept,
             self.overlap,
             self.too_small,
+            self.beyond,
         )
 
     def with_texts(self, least: int) -> Split:
@@ -182,7 +186,8 @@ def _same(text: str) -> str:
 
 
 def _part(said: Any) -> str:
-    return str(said).strip().casefold()
+    name = str(said).strip().casefold()
+    return {"training": "train", "testing": "test"}.get(name, name)
 
 
 def _leak(name: str, both: int, tested: int, first: str) -> str:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from smotext_lab.cache import code_key, content_key
 from smotext_lab.errors import ParameterError
-from smotext_lab.evaluation import scores
+from smotext_lab.evaluation import methods, scores
 from smotext_lab.evaluation.cells import Cell, Cells
 from smotext_lab.evaluation.classifiers import Remembering, text_classifier
 from smotext_lab.evaluation.diversity import compression_ratio
@@ -26,7 +26,7 @@ from smotext_lab.evaluation.splits import Split
 from smotext_lab.evaluation.thesaurus import wordnet
 from smotext_lab.evaluation.training import TrainingTexts
 from smotext_lab.guards.words import fold
-from smotext_lab.identity import described, models_of
+from smotext_lab.identity import described, dtypes_of, models_of
 
 __all__ = ["CLEAN", "OTHERS", "Arm", "Resample", "Results", "Setup", "Study", "identity_of"]
 
@@ -185,8 +185,8 @@ class Study:
         found = self.store.get(key)
         if found is not None:
             return found
-        start = perf_counter()
         train = pools.training(arm)
+        start = perf_counter()  # other cells share what was written for this one
         known = _classes_in(train)
         if arm.makes and not arm.with_real and train.shares is None and len(known) < 2:
             model = _Constant(known)
@@ -229,12 +229,14 @@ class Study:
         return (
             code_key("evaluation"),
             self.protocol,
+            self.split.name,
             self.split.digest,
             self.setup.random_state,
             self.models.k_neighbors,
-            self.models.encoder.fingerprint,
+            methods.identity_of(self.models.encoder),
             described(decoder),
             models_of(decoder),
+            dtypes_of(decoder),
             None if single is None else (described(single), models_of(single)),
             {name: content_key(texts) for name, texts in self.tests.items()},
             None if self.teacher is None else repr(self.teacher),
@@ -420,7 +422,7 @@ def _code_of(arm: Arm) -> str | None:
     if not arm.makes or arm.method == OTHERS:
         return None
     made = method(arm.method)
-    if getattr(made, "__module__", "").startswith(f"{__package__}."):
+    if str(getattr(made, "__module__", "")).startswith(f"{__package__}."):
         return None
     try:
         return inspect.getsource(made)

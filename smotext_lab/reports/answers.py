@@ -16,7 +16,17 @@ from smotext_lab.evaluation.statistics import Effect
 from smotext_lab.evaluation.study import Arm, Results
 from smotext_lab.reports.evidence import effect_figures
 
-__all__ = ["by_classifier", "changes", "gains", "kept", "leading", "share", "shares", "verdicts"]
+__all__ = [
+    "by_classifier",
+    "changes",
+    "gains",
+    "kept",
+    "leading",
+    "share",
+    "shares",
+    "trained",
+    "verdicts",
+]
 
 
 def leading(methods: Sequence[str]) -> str:
@@ -32,15 +42,22 @@ def gains(results: Results, arm: Arm, over: Arm, k: Any) -> dict[str, Effect]:
     DataError
         If none was.
     """
-    return {name: results.gain(arm, over, name, k) for name in _trained(results, arm, k)}
+    return {name: results.gain(arm, over, name, k) for name in trained(results, arm, k)}
 
 
 def kept(results: Results, arm: Arm, over: Arm, k: Any) -> dict[str, Effect]:
     """Return the share of macro-F1 above guessing that is kept; see `gains`."""
-    return {name: results.kept(arm, over, name, k) for name in _trained(results, arm, k)}
+    return {name: results.kept(arm, over, name, k) for name in trained(results, arm, k)}
 
 
-def _trained(results: Results, arm: Arm, k: Any) -> list[str]:
+def trained(results: Results, arm: Arm, k: Any) -> list[str]:
+    """Return which classifiers were trained so, in the order asked.
+
+    Raises
+    ------
+    DataError
+        If none was: of vectors alone some learn nothing.
+    """
     found = [name for there, name, at in results.cells if (there, at) == (arm, k)]
     if not found:
         msg = (

@@ -96,6 +96,7 @@ def prepared(
     overlap: Literal["error", "drop"],
     random_state: int,
     train_rows: int | None = None,
+    split: str | None = None,
 ) -> Split:
     """Read a data set and split it; the largest `max_classes` classes are kept.
 
@@ -110,7 +111,8 @@ def prepared(
     from smotext_lab import load_dataset
 
     # nothing is dropped while reading: a test text that is in the training part must be seen
-    frame = load_dataset(dataset, text=text, label=label)
+    frame = load_dataset(dataset, text=text, label=label, split=split)
+    every = frame["label"].nunique()
     if max_classes is not None:
         if max_classes < 2:
             msg = f"max_classes must be 2 or more, not {max_classes}"
@@ -118,8 +120,9 @@ def prepared(
         largest = frame["label"].value_counts().index[:max_classes]
         frame = frame[frame["label"].isin(largest)]
     name = dataset.rsplit("/", 1)[-1].partition(".")[0]
-    split = Split.read(frame, name, test_rows=test_rows, overlap=overlap, random_state=random_state)
-    return split if train_rows is None else _thinned(split, train_rows, random_state)
+    whole = Split.read(frame, name, test_rows=test_rows, overlap=overlap, random_state=random_state)
+    whole = replace(whole, beyond=every - frame["label"].nunique())
+    return whole if train_rows is None else _thinned(whole, train_rows, random_state)
 
 
 def _thinned(split: Split, rows: int, random_state: int) -> Split:
@@ -203,7 +206,13 @@ def names_of(decoder: XRAGDecoder) -> str:
 
 
 def about(
-    split: Split, resamples: int, models: str, *, left_out: Collection[int] = (), k: str = "k"
+    split: Split,
+    resamples: int,
+    models: str,
+    *,
+    left_out: Collection[int] = (),
+    k: str = "k",
+    drawn: int = 0,
 ) -> str:
     """Return on what a report's figures were measured.
 
@@ -216,17 +225,26 @@ def about(
     left_out : collection of int
         Numbers of texts of each class, or what else `k` says they are, that there are too few
         texts for.
+    drawn : int, default=0
+        Texts of each class that a resample draws.
     """
     found = wordnet()
+    n = len(split.classes)
     told = [
         f"{len(split.train_texts)} training texts of {split.name} to draw from, "
-        f"{len(split.classes)} classes",
+        + (f"the {n} largest of {n + split.beyond} classes" if split.beyond else f"{n} classes"),
         f"{len(split.test_texts)} real test texts",
         f"{resamples} resamples",
         "95% intervals by a bootstrap over resamples and test texts",
         models,
         f"synonyms from {found}" if found else "no synonyms in EDA and noise: WordNet is not there",
     ]
+    least = int(np.unique(split.train_labels, return_counts=True)[1].min())
+    if drawn > least / 2:
+        told.append(
+            f"{drawn} of the {least} training texts of a class are drawn each time: resamples are "
+            "much alike, and the intervals say little of what other training texts would give"
+        )
     if split.overlap:
         told.append(f"{split.overlap} test texts left out that stand in the training part")
     if split.too_small:
