@@ -98,7 +98,7 @@ def test_a_run_killed_twice_gives_the_table_of_an_unbroken_one(split, models, tm
     pd.testing.assert_frame_equal(read_again, resumed.frame)
 
 
-@pytest.mark.parametrize("after", [5, 9, 14, 23])
+@pytest.mark.parametrize("after", [5, 9, 14])
 def test_vectors_that_depend_on_the_texts_beside_them_change_no_resumed_table(
     split, models, tmp_path, after
 ):

@@ -245,7 +245,7 @@ def test_answers_name_every_classifier_with_its_own_verdict():
 
 
 def test_the_answer_is_on_smotext_where_it_is_named(given, shown):
-    given |= {"most": 8, "ratios": [2, 4], "methods": ["duplication", "smotext"]}
+    given |= {"most": 8, "methods": ["duplication", "smotext"], "resamples": 2}
     _, pages = executed("class_imbalance", given | {"ratios": [4, 2], "quick": False})
     assert any("At 1:4, filling the rare classes up (smotext) changes" in page for page in pages)
     assert headline_of(shown)["ratio"] == 4
