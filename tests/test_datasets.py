@@ -278,8 +278,10 @@ def test_a_column_that_says_train_and_test_is_the_split_whatever_its_name():
         given.drop(columns=0).assign(where=["train", "test", "bus"]),
     ):
         assert load_dataset(other)["split"].tolist() == ["train"] * 3
-    named = given.drop(columns=0).assign(partition=["dev", "train", "x"])
-    assert load_dataset(named)["split"].tolist() == ["dev", "train", "x"]
+    parts = given.drop(columns=[0, "label"]).assign(label=["train", "test", "train"])
+    assert load_dataset(parts)["split"].tolist() == ["train"] * 3  # the labels are no parts
+    back = load_dataset(given.assign(split_=["a"] * 3))
+    assert back.attrs["smotext_lab"]["renamed"]["split"] == 0
 
 
 def test_unknown_name_is_refused_with_the_near_one():

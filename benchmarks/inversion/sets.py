@@ -16,6 +16,7 @@ import pandas as pd
 from smotext_lab import SMOTEInterpolator, load_dataset
 from smotext_lab.bridges import split_words
 from smotext_lab.datasets import DataWarning
+from smotext_lab.datasets.labelled import part_of
 from smotext_lab.encoders import Encoder
 from smotext_lab.errors import DataError
 from smotext_lab.sampler.counts import shares
@@ -159,7 +160,7 @@ def _parts(
     frame: pd.DataFrame, n: int, random_state: int, name: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the texts that are decoded, and those that judges learn from."""
-    part = frame["split"].map(_part)
+    part = frame["split"].map(part_of)
     test, train = frame[part == "test"], frame[part == "train"]
     if not len(test):
         half = len(frame) // 2
@@ -176,11 +177,6 @@ def _parts(
         raise DataError(msg)
     # a text that stands in both parts would be its own judge
     return drawn, train[~train["text"].isin(set(drawn["text"]))]
-
-
-def _part(said: Any) -> str:
-    name = str(said).strip().casefold()
-    return {"training": "train", "testing": "test"}.get(name, name)
 
 
 def _halves(vectors: np.ndarray, labels: np.ndarray, n: int, random_state: int) -> Points:

@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 from smotext_lab.datasets import bbc
-from smotext_lab.datasets.labelled import ATTRS, with_roles, with_usable_rows
+from smotext_lab.datasets.labelled import ATTRS, split_by_values, with_roles, with_usable_rows
 from smotext_lab.datasets.readers import SUFFIXES, read_file, read_hub
 from smotext_lab.errors import DataError, ParameterError, did_you_mean
 
@@ -119,9 +119,9 @@ def load_dataset(
     text, label : str, optional
         Names of the columns. Guessed by usual names only where just one fits.
     split : str, optional
-        Name of the column that says train, test and so on; by default ``"split"``,
-        ``"partition"`` or ``"subset"`` where there is one, or the one column of whatever name
-        that says train and test; else every row is ``"train"``.
+        Name of the column that says train, test and so on; by default ``"split"`` where there
+        is one, or the one column of whatever name that says train and test; else every row is
+        ``"train"``.
     file_format : {"csv", "tsv", "jsonl", "parquet"}, optional
         By default what the file's name says, for standard input what its start suggests.
     encoding : str, default "utf-8"
@@ -169,7 +169,10 @@ def load_dataset(
         raise ParameterError(msg)
     frame, name = _read(name_or_path, file_format, encoding, config, revision)
     name = called or name
-    frame = with_roles(frame, name, {"text": text, "label": label, "split": split})
+    wanted = {"text": text, "label": label, "split": split}
+    given, frame = frame, with_roles(frame, name, wanted)
+    if "split" in frame.attrs[ATTRS]["added"] and (column := split_by_values(frame)) is not None:
+        frame = with_roles(given, name, wanted | {"split": column})
     frame, notes = with_usable_rows(frame, name, drop_repeats=duplicates == "drop")
     for note in notes:
         warnings.warn(f"{name}: {note}", DataWarning, stacklevel=2)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from smotext_lab.errors import DataError, ParameterError, did_you_mean
 
-__all__ = ["ATTRS", "with_roles", "with_usable_rows"]
+__all__ = ["ATTRS", "part_of", "split_by_values", "with_roles", "with_usable_rows"]
 
 ATTRS = "smotext_lab"
 """Key in ``DataFrame.attrs`` under which `with_roles` notes what it renamed and added."""
@@ -24,9 +24,9 @@ _USUAL = {
         *("label", "class", "category", "topic", "target", "intent", "sentiment", "queue"),
         *("labels", "tag"),
     ),
-    "split": ("split", "partition", "subset"),
+    "split": ("split",),
 }
-_PARTS = {"train", "training", "test", "testing", "dev", "val", "valid", "validation", "eval"}
+_PARTS = {"train", "test", "dev", "val", "valid", "validation", "eval"}
 # what a text may consist of and still say nothing: space, controls, invisible marks
 _BLANK = re.compile(
     "[\\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]*",
@@ -59,9 +59,6 @@ def with_roles(
         msg = f"{name} has columns in several levels; flatten them first."
         raise DataError(msg)
     chosen = {role: _column(frame, name, role, wanted[role]) for role in wanted}
-    if "split" in chosen and chosen["split"] is None:
-        used = [column for column in chosen.values() if column is not None]
-        chosen["split"] = _split_by_values(frame.loc[:, ~frame.columns.isin(used)])
     roles = {column: role for role, column in chosen.items() if column is not None}
     if len(roles) < sum(column is not None for column in chosen.values()):
         named = ", ".join(f"{role}={column!r}" for role, column in chosen.items() if column)
@@ -105,28 +102,47 @@ def _guess(columns: Sequence[Hashable], name: str, role: str) -> Hashable | None
     raise DataError(msg)
 
 
-def _split_by_values(frame: pd.DataFrame) -> Hashable | None:
-    """Return the one column that names parts, training and test among them, whatever it is called.
-
-    One that is passed over lets test texts be learnt from.
-    """
-    found = []
-    for place, column in enumerate(frame.columns):
-        values = frame.iloc[:, place]
-        if _parts_in(values.head(1000)) <= _PARTS:  # most columns are done with
-            said = _parts_in(values)
-            if said <= _PARTS and said & {"train", "training"} and said & {"test", "testing"}:
-                found.append(column)
-    return found[0] if len(found) == 1 else None
-
-
-def _parts_in(values: pd.Series) -> set[str]:
-    return {str(value).strip().casefold() for value in values.dropna().astype(str).unique()}
-
-
 def _listed(columns: Sequence[Hashable]) -> str:
     more = len(columns) - 30
     return ", ".join(map(repr, columns[:30])) + (f" and {more} more" if more > 0 else "")
+
+
+def split_by_values(frame: pd.DataFrame) -> Hashable | None:
+    """Return the one column that names parts, training and test among them, whatever it is called.
+
+    One that is passed over lets test texts be learnt from.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Of `with_roles`, which found no column called split.
+    """
+    found = []
+    for place, column in enumerate(frame.columns):  # a name may be there twice
+        values = frame.iloc[:, place]
+        if column in ("text", "label", "split"):
+            continue
+        if _parts_in(values.head(1000)) <= _PARTS:  # most columns are done with
+            said = _parts_in(values)
+            if {"train", "test"} <= said <= _PARTS:
+                found.append(column)
+    return frame.attrs[ATTRS]["renamed"].get(found[0], found[0]) if len(found) == 1 else None
+
+
+def part_of(said: Any) -> str:
+    """Return the name of a part as it is compared.
+
+    Examples
+    --------
+    >>> part_of(" Training"), part_of("dev")
+    ('train', 'dev')
+    """
+    name = str(said).strip().casefold()
+    return {"training": "train", "testing": "test"}.get(name, name)
+
+
+def _parts_in(values: pd.Series) -> set[str]:
+    return {part_of(value) for value in values.dropna().astype(str).unique()}
 
 
 def _new_names(columns: list[Hashable], roles: Mapping[Hashable, str]) -> list[Hashable]:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from smotext_lab.cache import content_key
+from smotext_lab.datasets.labelled import part_of
 from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.guards.words import fold
 
@@ -109,7 +110,7 @@ class Split:
             {
                 "text": frame["text"].astype(str),
                 "label": frame["label"].astype(str),
-                "split": frame.get("split", pd.Series("train", frame.index)).map(_part),
+                "split": frame.get("split", pd.Series("train", frame.index)).map(part_of),
             }
         ).reset_index(drop=True)  # frames put together may have a row's name twice
         data["same"] = data["text"].str.casefold().str.split().str.join(" ")
@@ -183,11 +184,6 @@ class Split:
 def _same(text: str) -> str:
     """Return what texts have in common that differ in case, spaces and marks alone."""
     return fold(text) or " ".join(text.split())  # of marks alone: they say something then
-
-
-def _part(said: Any) -> str:
-    name = str(said).strip().casefold()
-    return {"training": "train", "testing": "test"}.get(name, name)
 
 
 def _leak(name: str, both: int, tested: int, first: str) -> str:
