@@ -58,14 +58,22 @@ def equip(
             msg = f"{decoder!r} names no encoder: give encoder= too."
             raise ParameterError(msg)
         encoder = own
-    names = [getattr(each, "fingerprint", None) for each in (encoder, own)]
-    if None not in names and names[0] != names[1]:
+    ours, theirs = (getattr(each, "fingerprint", None) for each in (encoder, own))
+    if ours is not None and theirs is not None and not _same_weights(ours, theirs):
         msg = (
-            f"The encoder is {names[0]} but the decoder's is {names[1]}: leave encoder out, or "
+            f"The encoder is {ours} but the decoder's is {theirs}: leave encoder out, or "
             "give a decoder that was made for it."
         )
         raise ParameterError(msg)
     return _reading(encoder, long_texts), decoder
+
+
+def _same_weights(first: str, second: str) -> bool:
+    if first == second:
+        return True
+    from smotext_lab.bridges.base import weights_named  # with torch: not needed to be told so
+
+    return weights_named(first) == weights_named(second)
 
 
 def shared_decoder(

@@ -18,6 +18,8 @@ from smotext_lab.errors import BudgetError, DataError, ParameterError
 from smotext_lab.models import load_llm
 from smotext_lab.privacy import DPProjector, PrivacyBudget, dp_projector
 from smotext_lab.privacy.accounting import delta_of, epsilon_of, mu_of
+from smotext_lab.privacy.guarantee import trained_on
+from smotext_lab.training import train_bridge
 from smotext_lab.training.trainer import BridgeRecipe, BridgeTrainer
 
 TEXTS = ["bank rate share", "goal match team coach", "rain snow wind"] * 4
@@ -248,6 +250,24 @@ def test_a_bridge_that_starts_from_one_of_private_texts_states_both(
     last.fit(TEXTS, tmp_path / "fourth")
     told = load_bridge(tmp_path / "fourth").facts.training["guarantee"]
     assert "cannot be added up" in told["sentence"]
+
+
+def test_a_bridge_that_was_trained_on_names_those_texts_as_taken_for_public(
+    make: Any, tiny_encoder: Path, tiny_llm: Path, tmp_path: Path
+) -> None:
+    make(2.0).fit(TEXTS, tmp_path / "first")
+    corpus = tmp_path / "more.txt"
+    corpus.write_text("".join(f"rain snow wind storm {'rain ' * i}\n" for i in range(80)))
+    models = {"encoder": str(tiny_encoder), "llm": str(tiny_llm)}
+    asked = {"start_from": tmp_path / "first", "out": tmp_path / "second"}
+    recipe = BridgeRecipe(0, 1, rank=0, batch_size=16, steps=2)
+    train_bridge([corpus], kind="mlp2x_gelu", recipe=recipe, **models, **asked)
+    told = load_bridge(tmp_path / "second").facts.training["guarantee"]
+    assert told["epsilon"] == 2
+    assert "the texts that the bridge was trained on afterwards" in told["sentence"]
+    assert told["sentence"] in (tmp_path / "second" / "README.md").read_text()
+    alone = trained_on({"sentence": "These cannot be added up."})["sentence"]
+    assert alone.startswith("These cannot be added up. Taken as public: the texts that")
 
 
 def test_the_length_of_a_private_text_is_not_logged(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from smotext_lab import BertEncoder, SMOTExT, XRAGDecoder, equipment, models, shared_decoder
@@ -40,6 +42,13 @@ def test_the_same_models_are_loaded_once_whatever_the_settings(tiny, loads):
     assert len(shared_decoder(**tiny).decode(vectors)) == 2
     assert loads == [tiny["llm"]]
     assert (first.n_candidates, second.n_candidates) == (2, 1)
+
+
+def test_an_encoder_whose_folder_was_renamed_goes_with_the_decoder_made_for_it(tiny, tmp_path):
+    renamed = shutil.copytree(tiny["encoder"], tmp_path / "renamed")
+    decoder, encoder = shared_decoder(**tiny), BertEncoder(str(renamed))
+    assert encoder.fingerprint != decoder.encoder.fingerprint
+    assert equipment.equip(encoder, decoder)[0].fingerprint == encoder.fingerprint
 
 
 def test_settings_are_checked_as_ever(tiny):

@@ -165,6 +165,7 @@ def test_sets_of_one_file_name_are_told_apart() -> None:
     named = names_of([Path("a/test.csv"), Path("b/test.csv.gz"), Path("b/c/test.csv")])
     assert named == ["a/test", "b/test", "c/test"]
     assert names_of([Path("x/sst2.csv.gz"), Path("x/trec6.csv")]) == ["sst2", "trec6"]
+    assert names_of([Path("x/mean.csv")]) == ["x/mean"], "the row over all sets is called mean"
     with pytest.raises(DataError, match="named twice"):
         names_of([Path("a.csv"), Path("./a.csv")])
 
@@ -396,6 +397,19 @@ def test_too_few_losses_make_no_curve(tmp_path: Path) -> None:
     log.write_text('{"stage": "words", "loss": 60}\n')
     with pytest.raises(DataError, match="no line of stage 'tokens'"):
         curve.read_log(log)
+
+
+def test_what_cannot_be_measured_is_told_in_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        curve.main([str(tmp_path / "none.jsonl")])
+    assert capsys.readouterr().err.startswith("Error: ")
+    (tmp_path / "empty.txt").write_text("")
+    asked = f"--corpus {tmp_path / 'empty.txt'} --minutes 1 --out {tmp_path / 'bridges'}"
+    with pytest.raises(SystemExit, match="2"):
+        bridges.main(asked.split())
+    assert capsys.readouterr().err.startswith("Error: ")
 
 
 def test_bridges_to_compare_share_corpus_and_head_and_are_trained_once(

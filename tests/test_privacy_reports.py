@@ -64,6 +64,21 @@ def test_files_of_texts_alone_can_be_audited_whatever_their_columns_are_called(t
         privacy.read_three(*files.values(), "post", None)
 
 
+def test_of_a_file_that_says_train_and_test_each_part_is_taken_for_what_it_is(topics, tmp_path):
+    texts, labels = topics(money=9, sport=9)
+    parts = ["Training"] * 10 + ["test"] * 6 + ["dev"] * 2
+    real, new = tmp_path / "real.csv", str(tmp_path / "new.parquet")
+    pd.DataFrame({"text": texts, "label": labels, "split": parts}).to_csv(real, index=False)
+    rows = [{"text": texts[0], "label": "money", "status": "accepted"}]
+    Synthesis.from_rows(rows, info={"texts": 10}).to_parquet(new)
+    _, train, holdout = privacy.read_three(new, str(real), str(real), None, None)
+    assert (train["text"].tolist(), holdout["text"].tolist()) == (texts[:10], texts[10:16])
+    Synthesis.from_rows(rows, info={"texts": 18}).to_parquet(new)
+    assert len(privacy.read_three(new, str(real), str(real), None, None)[1]) == 18
+    pd.DataFrame({"text": texts, "label": labels, "split": "test"}).to_csv(real, index=False)
+    assert len(privacy.read_three(new, str(real), str(real), None, None)[1]) == 18
+
+
 def test_a_train_file_that_is_not_what_the_new_texts_were_made_of_is_told(topics, tmp_path):
     texts, labels = topics(money=9, sport=9)
     frame = pd.DataFrame({"text": texts, "label": labels})

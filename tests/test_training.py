@@ -25,6 +25,8 @@ from tokenizers import models as tokenizer_models
 from transformers import BertModel, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from typer.testing import CliRunner
 
+from benchmarks import training
+from benchmarks.training import packed_loss
 from smotext_lab.bridges import LexicalBridge, load_bridge, split_words
 from smotext_lab.bridges.files import DEFAULT_BRIDGE
 from smotext_lab.cli import app
@@ -35,10 +37,11 @@ from smotext_lab.models import load_llm
 from smotext_lab.training import RefiningRecipe, lexical, refine_bridge, stage, train_bridge
 from smotext_lab.training.checkpoints import load_checkpoint, save_checkpoint
 from smotext_lab.training.corpus import encode_corpus, read_corpus
+from smotext_lab.training.given import Ends
 from smotext_lab.training.lexical import LexicalRecipe
 from smotext_lab.training.log import TrainingLog
 from smotext_lab.training.loss import summed_loss
-from smotext_lab.training.trainer import Batches, BridgeRecipe
+from smotext_lab.training.trainer import Batch, Batches, BridgeRecipe, BridgeTrainer
 from smotext_lab.training.words import build_lexicon, word_ids
 from smotext_lab.writer import end_tokens
 
@@ -945,3 +948,33 @@ def test_lexicon_keeps_frequent_words_as_they_are_mostly_written() -> None:
     at, ids = word_ids(texts, lexicon, split_words).take(np.array([3, 1]))
     assert at.tolist() == [0, 0, 1]
     assert ids.tolist() == [0, 1, 1]
+
+
+def test_texts_that_share_a_row_see_themselves_alone(
+    tiny_encoder: Path, tiny_llm: Path, trained: Path
+) -> None:
+    bridge = load_bridge(trained)
+    texts = ["rain snow wind", "goal", "bank rate share bond market goal match"]
+    ends = Ends.load(str(tiny_encoder), str(tiny_llm))
+    ids = [np.array(row) for row in ends.tokenizer(texts)["input_ids"]]
+    batch = Batch.of(texts, ends.encoder.encode(texts), ids, split_words)
+    trainer = BridgeTrainer(ends.model, bridge, RECIPE.fitting(bridge), ends.end)
+    trainer.lora.merge()
+    apart, tokens = trainer.loss_of(torch.from_numpy(batch.vectors), batch.ids)
+    together, as_many, places = packed_loss(trainer, batch)
+    assert together.item() == pytest.approx(apart.item(), rel=1e-5)
+    assert (as_many, places) == (tokens, sum(map(len, ids)) + 3 * bridge.facts.n_tokens)
+
+
+def test_ways_of_training_are_timed_on_the_same_texts(
+    tiny_encoder: Path, tiny_llm: Path, trained: Path, corpus: Path, tmp_path: Path
+) -> None:
+    models = ["--encoder", tiny_encoder, "--llm", tiny_llm, "--bridge", trained]
+    out = tmp_path / "training.json"
+    asked = ["--corpus", corpus, *models, "--batch-size", 8, "--steps", 2, "--out", out]
+    training.main([str(each) for each in asked])
+    rows = {row["way"]: row for row in json.loads(out.read_text())["rows"]}
+    assert set(rows) == set(training.WAYS)
+    assert rows["packed"]["loss"] == pytest.approx(rows["not by length"]["loss"], rel=1e-3)
+    assert rows["packed"]["padding"] < rows["not by length"]["padding"]
+    assert rows["as it trains"]["padding"] < rows["not by length"]["padding"]

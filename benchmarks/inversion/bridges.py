@@ -20,6 +20,7 @@ from typing import Any
 from benchmarks.machine import described
 from smotext_lab import BertEncoder
 from smotext_lab.encoders import Encoder
+from smotext_lab.errors import SmotextError
 from smotext_lab.models import DEFAULT_ENCODER, DEFAULT_LLM
 from smotext_lab.training import BridgeRecipe, train_bridge
 from smotext_lab.training.corpus import encode_corpus, read_corpus
@@ -39,7 +40,15 @@ _SHARED = ("vectors.npy", "vectors.json", "head.safetensors")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    given = _parser().parse_args(arguments)
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    try:
+        _train(given)
+    except SmotextError as error:
+        parser.exit(2, f"Error: {error}\n")
+
+
+def _train(given: argparse.Namespace) -> None:
     encoder = BertEncoder(given.encoder)
     shared = given.out / "shared"
     texts = read_corpus(given.corpus)

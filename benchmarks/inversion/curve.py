@@ -26,7 +26,7 @@ import pandas as pd
 from scipy.optimize import OptimizeWarning, curve_fit
 
 from smotext_lab.charts import MUTED, PALETTE, label, plain_rows, styled, svg
-from smotext_lab.errors import DataError
+from smotext_lab.errors import DataError, SmotextError
 from smotext_lab.training.log import read_log as training_log
 
 __all__ = ["Fit", "fit_curve", "read_log"]
@@ -81,6 +81,9 @@ class Fit:
 
 def read_log(path: Path) -> pd.DataFrame:
     """Return ``texts_seen`` and ``unseen_loss`` of a training log, in the order of the texts."""
+    if not path.is_file():
+        msg = f"{path} is no file: name the log.jsonl that a training wrote beside its bridge"
+        raise DataError(msg)
     rows = [
         {"texts_seen": line["texts_seen"], "unseen_loss": line["unseen_loss"]}
         for line in training_log(path)
@@ -168,7 +171,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--most", type=int, help="texts after which nothing is fitted")
     parser.add_argument("--out", type=Path, default=Path("curve.svg"), help="and .json beside it")
     given = parser.parse_args(arguments)
-    points = pd.concat([read_log(path) for path in given.logs], ignore_index=True)
+    try:
+        points = pd.concat([read_log(path) for path in given.logs], ignore_index=True)
+        _fitted(points, given)
+    except SmotextError as error:
+        parser.exit(2, f"Error: {error}\n")
+
+
+def _fitted(points: pd.DataFrame, given: argparse.Namespace) -> None:
     points["log"] = [label(name, 48) for name in points["log"]]
     kept = points["texts_seen"].between(given.least, given.most or np.inf)
     fit = fit_curve(points["texts_seen"][kept], points["unseen_loss"][kept])

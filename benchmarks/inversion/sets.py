@@ -93,6 +93,8 @@ def digest(*parts: Any) -> str:
 def names_of(paths: Sequence[Path]) -> list[str]:
     """Return what the sets of some files are called: the stem, with folders where it comes again.
 
+    With folders too where it is "mean", as the row over all sets is called.
+
     Raises
     ------
     DataError
@@ -104,7 +106,7 @@ def names_of(paths: Sequence[Path]) -> list[str]:
         raise DataError(msg)
     for folders in range(max(len(path.parts) for path in whole)):
         names = [_called(path, folders) for path in whole]
-        if len(set(names)) == len(names):
+        if len({*names} - {"mean"}) == len(names):
             return names
     return [str(path) for path in whole]
 

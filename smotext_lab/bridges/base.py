@@ -19,7 +19,7 @@ from smotext_lab.errors import BridgeError, ParameterError
 from smotext_lab.lora import Lora
 from smotext_lab.steering import Steering
 
-__all__ = ["Bridge", "BridgeFacts", "sha256"]
+__all__ = ["Bridge", "BridgeFacts", "sha256", "weights_named"]
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ class Bridge(nn.Module, ABC):
                     f"Use that {role}, or train a bridge with `smotext-lab train-bridge`."
                 )
                 raise BridgeError(msg)
-            if made_for and _weights(made_for) != _weights(given):
+            if made_for and weights_named(made_for) != weights_named(given):
                 msg = (
                     f"the bridge was trained for the {role} {made_for}, not for {given}: the "
                     f"sizes agree, the meanings do not. Use that {role}, or train a bridge "
@@ -240,7 +240,7 @@ def _packed(value: torch.Tensor) -> torch.Tensor:
     return value.half() if value.is_floating_point() else value
 
 
-def _weights(fingerprint: str) -> str:
+def weights_named(fingerprint: str) -> str:
     """Return what a fingerprint says of the weights alone: a folder can be renamed."""
     digest = re.search(r"@([0-9a-f]{12})$", fingerprint)
     return digest[1] if digest else fingerprint

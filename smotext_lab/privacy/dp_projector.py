@@ -304,8 +304,7 @@ def _save(bridge: Bridge, out: Path, stated: dict[str, Any], told: dict[str, flo
     """Save the bridge with its guarantee; nothing else that was seen in training."""
     bridge.facts = replace(bridge.facts, training=told | {"guarantee": stated})
     bridge.save(out)
-    note = f"## Guarantee\n\n{stated['sentence']}\n"
-    write_card(bridge, out, corpus=["private texts, under the guarantee below"], notes=note)
+    write_card(bridge, out, corpus=["private texts, under the guarantee below"])
 
 
 def _lots(n: int, n_batches: int) -> np.ndarray:

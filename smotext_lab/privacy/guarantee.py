@@ -34,6 +34,8 @@ _CHANGES = {
     "replace": "putting one {unit} in another's place",
 }
 
+_AFTERWARDS = "the texts that the bridge was trained on afterwards"
+
 
 @dataclass(frozen=True)
 class Guarantee:
@@ -216,6 +218,27 @@ def stated_with(guarantee: Guarantee, bridge: Any) -> dict[str, Any]:
     own = guarantee.described()
     before = {} if bridge is None else bridge.facts.training.get("guarantee")
     return _together([own, _checked(before)]) if before else own
+
+
+def trained_on(stated: Any) -> dict[str, Any]:
+    """Return what a bridge of `DPProjector` states once it was trained on.
+
+    Whether the further texts were the same private ones cannot be told: they are named among what
+    is taken as public.
+
+    Raises
+    ------
+    DataError
+        If what it stated cannot be read.
+    """
+    before = _checked(stated)
+    if "public" not in before:
+        return before | {
+            "sentence": f"{before.get('sentence', '')} Taken as public: {_AFTERWARDS}."
+        }
+    values = {f.name: before[f.name] for f in fields(Guarantee) if f.name in before}
+    values["public"] = tuple(dict.fromkeys([*before["public"], _AFTERWARDS]))
+    return Guarantee(**values).described()
 
 
 def _checked(stated: Any) -> dict[str, Any]:

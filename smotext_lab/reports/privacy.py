@@ -15,7 +15,7 @@ import pandas as pd
 from smotext_lab.charts import show
 from smotext_lab.charts.privacy import epsilon_chart, roc_chart
 from smotext_lab.datasets import load_dataset
-from smotext_lab.datasets.labelled import with_roles
+from smotext_lab.datasets.labelled import part_of, with_roles
 from smotext_lab.datasets.readers import read_file
 from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.evaluation.classifiers import Remembering, text_classifier
@@ -54,7 +54,9 @@ def read_three(
 
     A file of `Synthesis.to_parquet` gives the synthesis, with what it tells of its making. Files
     need no labels; where there are some, rows without one are left out, as when texts are made. The
-    synthetic texts may stand in a column of another name.
+    synthetic texts may stand in a column of another name. Of a file with a split column that says
+    train and test, train is its training part (all of it, where the synthesis was made from as many
+    texts), holdout its test part.
 
     Raises
     ------
@@ -76,8 +78,11 @@ def read_three(
         made: Synthesis | list[str] = Synthesis.from_parquet(synthetic)
     else:
         made = _synthetic(synthetic, text, label)
-    real, kept_out = (_labelled_or_not(name, text, label) for name in (train, holdout))
     read = made.info.get("texts") if isinstance(made, Synthesis) else None
+    real = _labelled_or_not(train, text, label)
+    if read != len(real):
+        real = _part(real, "train")
+    kept_out = _part(_labelled_or_not(holdout, text, label), "test")
     if read not in (None, len(real)):
         msg = (
             f"{Path(synthetic).name} was made from {read} texts, and {Path(train).name} has "
@@ -106,6 +111,12 @@ def _labelled_or_not(name: str, text: str | None, label: str | None) -> pd.DataF
         if label is not None or not Path(name).expanduser().is_file():
             raise
     return with_roles(read_file(name), Path(name).name, {"text": text})
+
+
+def _part(frame: pd.DataFrame, part: str) -> pd.DataFrame:
+    """Return the rows of one part, where there are training and test rows."""
+    parts = frame["split"].map(part_of)
+    return frame[parts == part] if {"train", "test"} <= set(parts) else frame
 
 
 def halves(

@@ -11,7 +11,7 @@ from smotext_lab.bridges import Bridge
 __all__ = ["write_card"]
 
 
-def write_card(bridge: Bridge, folder: Path, *, corpus: Sequence[str], notes: str = "") -> Path:
+def write_card(bridge: Bridge, folder: Path, *, corpus: Sequence[str]) -> Path:
     """Write ``README.md`` into the bridge's folder.
 
     Parameters
@@ -20,8 +20,6 @@ def write_card(bridge: Bridge, folder: Path, *, corpus: Sequence[str], notes: st
     folder : Path
     corpus : sequence of str
         Names of what it was trained on.
-    notes : str, default=""
-        Markdown that follows the figures: sources, licence, limits.
 
     Returns
     -------
@@ -42,6 +40,9 @@ def write_card(bridge: Bridge, folder: Path, *, corpus: Sequence[str], notes: st
     rows += [(name.replace("_", " "), value) for name, value in flat.items()]
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
     text = f"# Bridge\n\n| | |\n|---|---|\n{table}\n"
+    stated = facts.training.get("guarantee")
+    if stated:
+        text += f"\n## Guarantee\n\n{stated['sentence']}\n"
     path = folder / "README.md"
-    path.write_text(text + (f"\n{notes}\n" if notes else ""), encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
     return path

@@ -291,6 +291,10 @@ class TokenStage:
         training |= {k: round(v, 4) for k, v in measured.items()}
         training |= {"unseen_texts": len(self.unseen), "version": __version__}
         training |= {"recipe": asdict(trainer.recipe), "corpus_texts": len(self.texts)}
+        if "guarantee" in training:  # imported here: its package trains bridges too
+            from smotext_lab.privacy.guarantee import trained_on
+
+            training["guarantee"] = trained_on(training["guarantee"])
         if trainer.lora:
             self.bridge.lora = Lora(trainer.lora.tensors(), self.recipe.lora_scale)
         scale = self.recipe.lora_scale if trainer.lora else 0.0
