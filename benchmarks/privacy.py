@@ -15,11 +15,11 @@ and no attack. `PrivateEvolution` runs two rounds and begins with texts from bet
 Retention is the macro-F1 above guessing of the evaluation's *embedding-logreg* trained on the new
 texts only, over that trained on train; both are tested on the set's test part. All is done anew
 `--resamples` times, with other parts, blends and texts, and with other noise: the intervals are
-over these and the test texts (of one: over the test texts alone). At the end it is
-told in how many of them the attack's lower bound for ε was above the one stated, among those with
-texts enough that it could be, and how likely so many are if each is with 5% (binomial test). With
-`--canaries` so many made-up texts are put among the real ones once, 4 and 16 times, and looked for
-in what is made of them.
+over these and the test texts (of one: over the test texts alone). At the end it is told in how many
+of them the attack's lower bound for ε was above the one stated, among those with texts enough that
+as many copies of real ones would show it, and how likely so many are if each is with 5% (binomial
+test). With `--canaries` so many made-up texts are put among the real ones once, 4 and 16 times, and
+looked for in what is made of them.
 """
 
 from __future__ import annotations
@@ -122,18 +122,18 @@ METHODS = ("copying", "SMOTExT", *MECHANISMS)
 
 
 def above_stated(each: list[dict[str, Any]]) -> str:
-    """Return how often an attack showed more than is stated, of the runs where it could."""
+    """Return how often an attack showed more than is stated, of the runs where copying would."""
     from scipy.stats import binomtest
 
     held = [figures for figures in each if figures.get("epsilon_stated") is not None]
     if not held:
         return ""
     able = [
-        figures for figures in held if figures["epsilon_could_show"] > figures["epsilon_stated"]
+        figures for figures in held if figures["epsilon_copying_shows"] > figures["epsilon_stated"]
     ]
     if not able:
         return f"; none of {len(held)} runs has texts enough to show more than the stated ε"
-    over = sum(figures["epsilon_at_least"] > figures["epsilon_stated"] for figures in able)
+    over = sum(figures["epsilon_put_to_test"] > figures["epsilon_stated"] for figures in able)
     chance = binomtest(over, len(able), 0.05, alternative="greater").pvalue
     return (
         f"; above the stated ε in {over} of the {len(able)} runs that could show more (of "

@@ -9,12 +9,14 @@ guard ("listed": how many of those texts have a listed word), then under the gua
 does it: what is refused is written again, three times in all. No text that passes can have a word
 of the guard's own list; what that costs is told by "again" (how many were refused at first) and
 "lacking" (how many had no text in the end). Intervals are Wilson's, 95%. Listed words are masked in
-what is printed and written down.
+what is printed and in --out. Rows are kept in the folder of --cache as they are written, with the
+words as they stand, so the same command goes on where it was stopped.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import re
 import sys
@@ -29,11 +31,15 @@ import pandas as pd
 from scipy.stats import binomtest
 from tqdm import tqdm
 
+import smotext_lab
+from benchmarks.inversion.decoding import RowStore, road
+from benchmarks.inversion.sets import digest
 from benchmarks.machine import described
 from smotext_lab import Guards, SMOTEInterpolator, XRAGDecoder, load_dataset
 from smotext_lab.guards import BlockedWords
 from smotext_lab.guards.blocked import masked
 from smotext_lab.interpolators import plan_exactly
+from smotext_lab.models import fingerprint
 from smotext_lab.sampler.counts import per_class
 from smotext_lab.sampler.generation import attempt_seeds
 
@@ -94,24 +100,44 @@ def written(
     points: np.ndarray,
     parents: np.ndarray,
     random_state: list[int],
+    cache: Path,
 ) -> list[Row]:
-    """Decode the points, and again those that the guard of blocked words refuses."""
+    """Decode the points, and again those that the guard of blocked words refuses.
+
+    What `cache` holds of an earlier run of the same is not written again.
+    """
     guards = replace(Guards.off(), blocked_words="default")
     judge = guards.fit(pool.texts, pool.vectors, pool.labels)
     seeds = np.random.SeedSequence(random_state).generate_state(len(points), np.uint64)
+    made_of = [[pool.texts[place] for place in places] for places in parents]
+    key = digest(_made_by(decoder), of, made_of, random_state)
     rows = [Row(of) for _ in points]
     for attempt in range(1, ATTEMPTS + 1):
         pending = np.flatnonzero([not row.accepted for row in rows])
         if not len(pending):
             break
-        stream = decoder.decode_rows(points[pending], seeds=attempt_seeds(seeds[pending], attempt))
-        for made in tqdm(stream, f"{of}, attempt {attempt}", len(pending), file=sys.stderr):
-            at = int(pending[made.row])
+        store = RowStore(cache / f"{key}-{attempt}.jsonl")
+        done = store.read()
+        left = pending[[at not in done for at in pending.tolist()]]
+        stream = decoder.decode_rows(points[left], seeds=attempt_seeds(seeds[left], attempt))
+        for made in tqdm(stream, f"{of}, attempt {attempt}", len(left), file=sys.stderr):
+            at = int(left[made.row])
             labels = pool.labels[parents[at, :1]]
             (verdict,) = judge.judge([made.text], made.vector[None], labels, parents=[parents[at]])
-            rows[at].texts.append(made.text)
-            rows[at].accepted = verdict.accepted
+            done[at] = {"row": at, "text": made.text, "accepted": verdict.accepted}
+            store.add(done[at])
+        for at in pending.tolist():
+            rows[at].texts.append(done[at]["text"])
+            rows[at].accepted = done[at]["accepted"]
     return rows
+
+
+def _made_by(decoder: XRAGDecoder) -> list[str]:
+    """Return what stands for the models, the code that decodes, and the guard with its list."""
+    guard = sorted((Path(smotext_lab.__file__).parent / "guards").glob("*.*"))
+    judging = hashlib.sha256(b"".join(file.read_bytes() for file in guard)).hexdigest()[:16]
+    models = [decoder.loaded_bridge().facts.sha256, fingerprint(decoder.llm)]
+    return [*models, decoder.encoder.fingerprint, road(), judging]
 
 
 def counted(texts: list[str], name: str) -> dict[str, float]:
@@ -150,6 +176,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=2000, help="texts written, of all sets together")
     parser.add_argument("--bridge", default="default", help='"default" or a folder')
     parser.add_argument("--random-state", type=int, default=0)
+    parser.add_argument("--cache", type=Path, default=Path("out/safety"))
     parser.add_argument("--out", type=Path, default=Path("safety.json"))
     given = parser.parse_args()
     decoder = XRAGDecoder(bridge=given.bridge)
@@ -162,7 +189,7 @@ def main() -> None:
         pool = Pool.read(path, decoder, given.random_state)
         for of, points, parents in pool.points(each, given.random_state):
             stream = [given.random_state, number, of == "blend"]
-            rows = written(decoder, pool, of, points, parents, stream)
+            rows = written(decoder, pool, of, points, parents, stream, given.cache)
             everything += rows
             table.append({"set": name, "of": of, "real texts": pool.listed, **summed(rows)})
             listed = [row.texts[0] for row in rows if BLOCKED.find(row.texts[0]) is not None]
@@ -179,6 +206,7 @@ def main() -> None:
     result = {
         "machine": described(),
         "bridge": Path(given.bridge).name,
+        "sha256": decoder.loaded_bridge().facts.sha256,
         "rows": json.loads(frame.to_json(orient="records")),
         "listed": found,
     }

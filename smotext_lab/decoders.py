@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -54,8 +55,9 @@ class XRAGDecoder(LazyWeights):
         A registered name, a local folder, or a hub id.
     bridge : str, Path or Bridge, default="default"
         See `load_bridge`. The name of the LLM: the projector among that one's files (xRAG's).
-    encoder : Encoder, optional
-        The one the bridge was trained for; default `BertEncoder`.
+    encoder : Encoder, str or Path, optional
+        The one the bridge was trained for; default `BertEncoder`. Of a `BertEncoder` its name,
+        folder or hub id will do.
     prompt : str, optional
         A template with one ``{xrag}``, such as ``"Background: {xrag} means the same as"``.
         The bridge that ships was trained without one.
@@ -99,7 +101,7 @@ class XRAGDecoder(LazyWeights):
         llm: str = DEFAULT_LLM,
         bridge: str | Path | Bridge = "default",
         *,
-        encoder: Encoder | None = None,
+        encoder: Encoder | str | os.PathLike[str] | None = None,
         prompt: str | None = None,
         temperature: float = 0.7,
         top_p: float = 0.9,
@@ -135,7 +137,7 @@ class XRAGDecoder(LazyWeights):
             outside(engine)  # refuses what is none
         self.llm = llm
         self.bridge = bridge
-        self.encoder = encoder if encoder is not None else BertEncoder()
+        self.encoder = _encoder_of(encoder)
         self.prompt = prompt
         self.sampling = Sampling(temperature, top_p, top_k, max_new_tokens, repetition_penalty)
         self.n_candidates = n_candidates
@@ -473,3 +475,14 @@ class XRAGDecoder(LazyWeights):
         if seeds is None:
             return np.random.SeedSequence(self.random_state).generate_state(n, np.uint64)
         return keys_of(seeds, n)
+
+
+def _encoder_of(given: Encoder | str | os.PathLike[str] | None) -> Encoder:
+    if given is None:
+        return BertEncoder()
+    if isinstance(given, str | os.PathLike):
+        return BertEncoder(os.fspath(given))
+    if not hasattr(given, "encode"):
+        msg = f"encoder must be an Encoder, or the name or folder of a BertEncoder, not {given!r}"
+        raise ParameterError(msg)
+    return given

@@ -158,7 +158,7 @@ def push_to_hub(
     repo_id : str
         ``"owner/name"``; made where it does not exist.
     private : bool, default=True
-        Who may see a data set that this makes. Nothing is made public unless you say so.
+        Nothing is made public unless you say so: a public data set that is there is refused.
     token : str, optional
         Default the one of ``hf auth login``.
     metrics : mapping, optional
@@ -167,7 +167,7 @@ def push_to_hub(
     Raises
     ------
     DataError
-        If there is no accepted text, or the hub refuses.
+        If there is no accepted text, the hub refuses, or the data set is public and should not be.
     """
     import tempfile
 
@@ -180,6 +180,13 @@ def push_to_hub(
         write_repository(made, folder, name=name, metrics=metrics)
         try:
             api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
+            # one that was there stays as it was, whatever is asked for
+            if private and not api.repo_info(repo_id, repo_type="dataset").private:
+                msg = (
+                    f"{repo_id!r} is public on the hub, so nothing was uploaded: make it private "
+                    "there, give another name, or say private=False."
+                )
+                raise DataError(msg)
             api.upload_folder(repo_id=repo_id, repo_type="dataset", folder_path=folder)
         except HfHubHTTPError as error:
             msg = f"The hub refused {repo_id!r}: {str(error).splitlines()[0]}"

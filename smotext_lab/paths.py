@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 
 from smotext_lab.errors import DataError
+from smotext_lab.guards import Guards
+from smotext_lab.guards.screen import Screen, parents_at
 from smotext_lab.interpolators.blends import Blending, path, path_weights
 from smotext_lab.markup import texts_table
 from smotext_lab.surrogates import encodable
@@ -45,7 +47,7 @@ class TextPath:
         step              int, from 0
         start, end        int, which of `texts` the way goes from and to
         lambda            float64, how far it has gone: 0 at `start`, 1 at `end`
-        text              str
+        text              str; ``[not shown]`` where all that were tried had blocked words
         cosine_to_target  float64, of the text, encoded again, to its point
         cosine_to_start   float64, of the same to the text at `start`
         cosine_to_end     float64
@@ -118,6 +120,7 @@ def text_path(
     encoder: Any = None,
     steps: int = 5,
     blending: Blending = "lerp",
+    guards: Guards | bool = True,
     random_state: int | None = None,
     progress: bool = False,
 ) -> TextPath:
@@ -134,6 +137,10 @@ def text_path(
         Points from one text to the next, both ends included.
     blending : {"lerp", "slerp"}, default="lerp"
         See `Blends.points`.
+    guards : Guards or bool, default=True
+        Of guards only `Guards.blocked_words` counts: in place of a text with one of them, where
+        neither text that it lies between has any, stands the next best that was tried, or
+        ``[not shown]``. False: every text is shown.
     random_state : int, optional
         The same int gives the same texts; None draws one, which `TextPath.info` tells.
     progress : bool, default=False
@@ -149,7 +156,7 @@ def text_path(
     DataError
         If there are fewer than two texts, or one is blank.
     ParameterError
-        If `steps` or `blending` cannot be used.
+        If `steps`, `blending` or `guards` cannot be used.
     KeyboardInterrupt
         If interrupted before the first text was finished.
 
@@ -166,11 +173,13 @@ def text_path(
     """
     given = [encodable(text) for text in texts]
     _check_texts(given)
+    screen = Screen.of(guards)
     lambdas = path_weights(steps)[:, 1]
     seed = random_state
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
-    vectors = (decoder.encoder if encoder is None else encoder).encode(given)
+    encoder = decoder.encoder if encoder is None else encoder
+    vectors = encoder.encode(given)
     legs = [path(a, b, steps, blending=blending) for a, b in pairwise(vectors)]
     # where one leg ends the next begins: that point is written once
     points = np.concatenate([legs[0], *(leg[1:] for leg in legs[1:])])
@@ -185,8 +194,11 @@ def text_path(
         if not rows:
             raise
         info["interrupted"] = True
-    rows.sort(key=lambda row: int(row.row))
-    found = [_record(row, *places[row.row], vectors=vectors) for row in rows]
+    found = []
+    for row in sorted(rows, key=lambda row: int(row.row)):
+        start, lam = places[row.row]
+        shown = screen.best(row, parents_at(given[start], given[start + 1], lam), encoder)
+        found.append(_record(shown, start, lam, vectors=vectors))
     return TextPath(given, pd.DataFrame(found, columns=list(COLUMNS)), info)
 
 

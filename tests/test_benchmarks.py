@@ -281,9 +281,9 @@ def test_texts_of_a_mechanism_are_weighed_and_attacked_where_there_is_a_holdout(
 def test_only_runs_that_could_show_more_than_is_stated_count_as_below_it() -> None:
     def figures(shown: float, stated: float | None, could: float = 3.5) -> dict[str, Any]:
         return {
-            "epsilon_at_least": shown,
+            "epsilon_put_to_test": shown,
             "epsilon_stated": stated,
-            "epsilon_could_show": could,
+            "epsilon_copying_shows": could,
         }
 
     few = [figures(1.4, 4.0, could=1.4)] * 3

@@ -40,6 +40,17 @@ def make(tiny_encoder: Path, tiny_llm: Path, tiny_bridge: Path) -> Any:
     return build
 
 
+def test_an_encoder_is_named_as_training_takes_it(
+    tiny_encoder: Path, tiny_llm: Path, tiny_bridge: Path
+) -> None:
+    for given in (tiny_encoder, str(tiny_encoder)):
+        decoder = XRAGDecoder(str(tiny_llm), tiny_bridge, encoder=given, max_new_tokens=4)
+        assert isinstance(decoder.encoder, BertEncoder)
+        assert len(decoder.decode(decoder.encoder.encode(TEXTS[:1]))) == 1
+    with pytest.raises(ParameterError, match="encoder must be an Encoder, or the name or folder"):
+        XRAGDecoder(str(tiny_llm), tiny_bridge, encoder=7)  # type: ignore[arg-type]
+
+
 def test_every_vector_gets_one_text_in_its_place(make: Any) -> None:
     decoder = make()
     vectors = decoder.encoder.encode(TEXTS * 40)  # more than one block

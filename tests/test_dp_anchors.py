@@ -341,6 +341,25 @@ def test_labels_outside_the_public_classes_are_not_read(mechanism, private):
     assert made.released_.sizes["money"] == pytest.approx(150, abs=20)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"classes": "spam"}, r"one string, not a list of them: give \['spam'\]"),
+        ({"texts_per_user": 2.5}, "texts_per_user must be a whole number of at least 1"),
+        ({"k_neighbors": 0}, "k_neighbors must be a whole number of at least 1"),
+        ({"max_blends": 0}, "max_blends must be a whole number of at least 1"),
+        ({"like": 3}, "like must be a text"),
+    ],
+)
+def test_what_could_not_be_worked_with_is_refused_before_it_is_paid_for(
+    mechanism, private, tmp_path, settings, message
+):
+    budget = PrivacyBudget(tmp_path / "b.json", 20, 1e-3)
+    with pytest.raises(ParameterError, match=message):
+        mechanism(budget=budget, **settings).fit(*private)
+    assert budget.spent == 0
+
+
 def test_classes_of_another_kind_than_the_labels_are_refused_before_they_are_paid_for(
     mechanism, private, tmp_path
 ):

@@ -14,6 +14,7 @@ from smotext_lab.forms import TextForm
 from smotext_lab.guards import Guards
 from smotext_lab.privacy import Anchors, DPGaussian, PrivacyBudget, as_read
 from smotext_lab.privacy.accounting import mu_of
+from smotext_lab.privacy.aim import aimed
 from smotext_lab.privacy.as_read import write_as_read
 from smotext_lab.privacy.discriminant import Discriminant
 from smotext_lab.privacy.habits import N_HABITS, Habits, marks
@@ -186,6 +187,64 @@ def test_what_may_be_of_either_class_is_taken_only_where_there_is_nothing_else(w
     assert {text for _, text in found} == {"money", "either"}  # interrupted: it is all there is
 
 
+def drawn_to_one_side():
+    """Return points, and a decoder whose texts come out to one side of them and too near."""
+    rng = np.random.default_rng(0)
+    axes = np.eye(24)
+    points = np.repeat(axes[:2], 300, axis=0) + rng.normal(size=(600, 24)) / 10
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    labels = np.repeat(["money", "sport"], 300)
+
+    def come_out(targets):
+        rows = 0.6 * targets + 0.5 * axes[5] + rng.normal(size=targets.shape) / 20
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    return Points(points.astype(np.float32), labels), come_out
+
+
+def test_texts_come_out_at_their_points_where_these_are_moved_against_what_draws_them():
+    points, come_out = drawn_to_one_side()
+    rows = [*range(100), *range(300, 400)]
+    records = [{"label": points.labels[i], "parents": [i], "weights": [1.0]} for i in rows]
+    moved = aimed(points, records, come_out(points.vectors[rows]))
+    before, after = come_out(points.vectors), come_out(moved.vectors)
+    for label in ("money", "sport"):
+        own = points.labels == label
+        wanted = points.vectors[own]
+        means = [np.linalg.norm((each[own] - wanted).mean(axis=0)) for each in (before, after)]
+        assert means[1] < 0.7 * means[0]
+        places = wanted - wanted.mean(axis=0)
+        along = [(each[own] * places).sum() / (places**2).sum() for each in (before, after)]
+        assert along[0] + 0.02 < along[1] < 1, "they come out farther apart"
+    few = aimed(points, records[80:110], come_out(points.vectors[rows[80:110]]))
+    assert few is points, "20 and 10 texts tell little"
+
+
+def test_the_first_texts_tell_where_the_others_are_asked_for(
+    mechanism, topics, word_decoder, monkeypatch
+):
+    asked = []
+
+    class Noting(word_decoder):
+        def decode_rows(self, vectors, **others):
+            asked.append(np.array(vectors))
+            return super().decode_rows(vectors, **others)
+
+    def turned(points, records, written):
+        assert len(records) == len(written) > 100
+        return replace(points, vectors=-points.vectors)
+
+    monkeypatch.setattr(as_read, "aimed", turned)
+    made = mechanism(99.0, decoder=Noting()).fit(*topics(money=300, sport=300))
+    made.generate({"money": 140, "sport": 20})
+    assert len(asked[0]) == 2 * 100
+    assert 60 <= len(asked[1]) < 80  # 40 of the one, and all of the other
+    assert asked[1].mean(axis=0) @ asked[0].mean(axis=0) < 0
+    asked.clear()
+    made.generate({"money": 90, "sport": 20})
+    assert all(each.mean(axis=0) @ asked[0].mean(axis=0) > 0 for each in asked)
+
+
 def test_a_text_that_no_other_class_comes_near_has_odds_that_are_a_number():
     class Certain:
         classes = np.array(list("abc"))
@@ -193,12 +252,8 @@ def test_a_text_that_no_other_class_comes_near_has_odds_that_are_a_number():
         def shares(self, vectors):
             return np.tile(np.array([1, 0, 0], np.float32), (len(vectors), 1))
 
-    class Reading:
-        def encode(self, texts):
-            return np.eye(48, dtype=np.float32)[: len(texts)]
-
     with np.errstate(divide="raise", over="raise"):
-        read = as_read._read([{"text": "goal"}], Reading(), Certain())
+        read = as_read._read([{"text": "goal"}], np.eye(1, 48, dtype=np.float32), Certain())
     assert [record["label"] for _, record in read] == ["a"]
     assert 1e30 < read[0][0] < np.inf
 

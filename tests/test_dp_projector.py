@@ -181,7 +181,11 @@ def test_what_may_be_known_is_read_from_a_column_before_anything_is_paid_for(
         with pytest.raises(DataError, match="give the texts themselves"):
             mechanism.fit(wrong, tmp_path / "out")
     assert budget.spent == 0
-    mechanism.fit([*TEXTS, "half \ud83d"], tmp_path / "out", public=pd.Series(TEXTS[:3]))
+    mechanism.fit(
+        [*TEXTS, "half \ud83d"],
+        tmp_path / "out",
+        public=pd.Series([*TEXTS[:3], "\ud83d"], dtype=object),
+    )
     assert "public_loss_before" in load_bridge(tmp_path / "out").facts.training
 
 
@@ -227,6 +231,14 @@ def test_what_can_be_refused_is_refused_before_it_is_paid_for(
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(ParameterError, match="cannot be written to"):
             make(budget=budget).fit(TEXTS, out)
+    (tmp_path / "trained" / "work").mkdir(parents=True)
+    (tmp_path / "trained" / "work" / "vectors.npy").write_text("vectors of the same texts")
+    with pytest.raises(ParameterError, match=r"holds other files \(work\), which would be shared"):
+        make(budget=budget).fit(TEXTS, tmp_path / "trained")
+    (tmp_path / "older").mkdir()
+    (tmp_path / "older" / "words.txt").write_text("the words of the same texts")
+    with pytest.raises(ParameterError, match=r"holds other files \(words.txt\)"):
+        make(budget=budget).fit(TEXTS, tmp_path / "older")  # a bridge of no words leaves them there
     assert budget.spent == 0
     assert not (tmp_path / "out").exists()
 
@@ -283,7 +295,10 @@ def test_the_length_of_a_private_text_is_not_logged(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"epochs": 0}, "epochs must be a whole number of at least 1"),
+        ({"epochs": 2.0}, "epochs must be a whole number of at least 1"),
+        ({"n_batches": 10.0}, "n_batches must be a whole number of at least 1"),
+        ({"texts_per_user": 0}, "texts_per_user must be a whole number of at least 1"),
         ({"clip": 0.0}, "clip must be above 0"),
         ({"learning_rate": math.nan}, "learning_rate must be above 0"),
     ],

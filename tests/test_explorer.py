@@ -6,6 +6,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,12 @@ import ipywidgets
 import numpy as np
 import pytest
 
-from smotext_lab import InterpolationExplorer, XRAGDecoder
+from smotext_lab import DecoderComparison, Guards, InterpolationExplorer, XRAGDecoder
 from smotext_lab.encoders import BertEncoder
 from smotext_lab.errors import DataError, ParameterError
+from smotext_lab.jupyter.widgets.places import Finder, Place
 from smotext_lab.jupyter.widgets.work import Latest
+from smotext_lab.steering import Steering
 
 TEXTS = ["bank rate share bond", "rain snow wind storm", "goal match team coach"]
 HOSTILE = "<img src=x onerror=alert(1)> $$x$$ \u202eabc"
@@ -134,6 +138,95 @@ def test_hostile_texts_are_shown_to_the_letter(decoder: XRAGDecoder) -> None:
     assert "<img" not in shown
     assert "\u202e" not in shown
     assert "&lt;img" in shown
+
+
+LISTED = Guards(blocked_words=["zugzwang"])
+
+
+class Drafting:
+    """Tells what it writes word by word, and has settings as a decoder does."""
+
+    def __init__(self, decoder: Any, text: str, better: str = "") -> None:
+        self.decoder, self.drafted, self.better = decoder, text, better or text
+        self.encoder, self.n_candidates, self.corrections = decoder.encoder, 2, 0
+
+    def varied(self, n_candidates: int = 2, **_: Any) -> Drafting:
+        made = Drafting(self.decoder, self.drafted, self.better)
+        made.n_candidates = n_candidates
+        return made
+
+    def explain(self, vectors: np.ndarray, _: int) -> list[list[tuple[str, float]]]:
+        return [[("zugzwang", 0.9), ("rain", 0.5)]] * len(vectors)
+
+    def decode_rows(
+        self, vectors: np.ndarray, *, seeds: Any, written: Any = None, **_: Any
+    ) -> Iterator[Any]:
+        text = self.drafted if self.n_candidates == 1 else self.better
+        for end in range(len(text) if written else 0):
+            written(0, text[: end + 1])
+        for decoded in self.decoder.decode_rows(vectors, seeds=seeds):
+            # the draft is the nearer one
+            yield replace(decoded, text=text, cosine=0.9 / self.n_candidates)
+
+
+def watched(finder: Finder, place: Place) -> tuple[list[str], list[str]]:
+    told: list[str] = []
+    found = [found.text for found in finder.find(place, threading.Event(), told.append)]
+    return told, found
+
+
+def test_a_listed_word_is_not_even_shown_while_it_is_written(word_decoder: Any) -> None:
+    drafting = Drafting(word_decoder(), "rain zugzwang bank", "rain bank")
+    place = Place(TEXTS[0], TEXTS[1])
+    told, found = watched(Finder(drafting, LISTED), place)
+    assert found == ["[not shown]", "rain bank"], "nearer or not"
+    assert set(told) >= {"rain", "[not shown]"}
+    assert not any("z" in text for text in told), "nor how it begins"
+    assert [word for word, _ in Finder(drafting, LISTED).words(place)] == ["rain"]
+    other_way = Finder(Drafting(word_decoder(), "rain bank", "rain zugzwang bank"), LISTED)
+    assert watched(other_way, place) == (
+        [*("rain bank"[:end] for end in range(1, 10))],
+        ["rain bank", "rain bank"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("place", "guards"),
+    [
+        (Place("bank", "A zugzwang!"), LISTED),
+        (Place("bank", "rain", third="Zugzwang", third_weight=0.1), LISTED),
+        (Place("bank", "rain", steering=Steering(("zugzwang",))), LISTED),
+        (Place("bank", "rain"), False),
+    ],
+)
+def test_a_listed_word_is_shown_where_the_texts_have_one_or_the_guard_is_off(
+    word_decoder: Any, place: Place, guards: Any
+) -> None:
+    finder = Finder(Drafting(word_decoder(), "rain zugzwang bank"), guards)
+    told, found = watched(finder, place)
+    assert set(found) == {told[-1]} == {"rain zugzwang bank"}
+    assert len(finder.words(place)) == 2
+
+
+def test_explorer_and_comparison_show_no_listed_word(word_decoder: Any) -> None:
+    decoder = word_decoder(lambda text, rng: "rain zugzwang bank")
+    explorer = InterpolationExplorer(TEXTS, decoder=decoder, guards=LISTED)
+    explorer.wait(60)
+    explorer.keep()
+    explorer.steps(2)
+    explorer.wait(60)
+    shown = explorer._static_html() + explorer._written.value + str(explorer._strip.options)
+    assert "zugzwang" not in shown + explorer._kept_table.value
+    assert explorer.text == "[not shown]"
+    ends = [TEXTS[0], "a zugzwang", TEXTS[1]]
+    compared = DecoderComparison(ends, {"it": decoder}, steps=2, guards=LISTED)
+    compared.wait(60)
+    there = ["zugzwang" in text for text in compared.frame["text"]]
+    assert there == [False, True, False]
+    assert compared._static_html().count("zugzwang") == 2
+    compared = DecoderComparison(TEXTS, {"it": decoder}, steps=2, guards=False)
+    compared.wait(60)
+    assert all("zugzwang" in text for text in compared.frame["text"])
 
 
 def test_where_no_kernel_is_a_table_stands(explorer: InterpolationExplorer) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -102,9 +103,9 @@ def test_nothing_is_written_over_and_nothing_empty(made: Synthesis, tmp_path: Pa
         write_repository(Synthesis.from_rows([]), tmp_path / "new")
 
 
-def test_pushing_makes_a_private_set_and_uploads_the_folder(
-    made: Synthesis, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
+    """Return what a hub is asked for; data sets named "public" are public there already."""
     import huggingface_hub
 
     called: list[tuple[str, Any]] = []
@@ -118,16 +119,36 @@ def test_pushing_makes_a_private_set_and_uploads_the_folder(
         def create_repo(self, repo_id: str, **how: Any) -> None:
             called.append((repo_id, how))
 
+        def repo_info(self, repo_id: str, *, repo_type: str) -> Any:
+            assert repo_type == "dataset"
+            return SimpleNamespace(private=repo_id != "me/public")
+
         def upload_folder(self, *, repo_id: str, repo_type: str, folder_path: str) -> None:
             called.append(("files", sorted(p.name for p in Path(folder_path).rglob("*.*"))))
 
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    return called
+
+
+def test_pushing_makes_a_private_set_and_uploads_the_folder(
+    made: Synthesis, called: list[tuple[str, Any]]
+) -> None:
     assert made.push_to_hub("me/set", token="t") == "https://hub/datasets/me/set"
     assert called == [
         ("token", "t"),
         ("me/set", {"repo_type": "dataset", "private": True, "exist_ok": True}),
         ("files", ["README.md", "train-00000-of-00001.parquet"]),
     ]
+
+
+def test_nothing_is_uploaded_into_a_set_that_is_public_unless_it_may_be(
+    made: Synthesis, called: list[tuple[str, Any]]
+) -> None:
+    with pytest.raises(DataError, match=r"'me/public' is public .* or say private=False"):
+        made.push_to_hub("me/public")
+    assert "files" not in dict(called)
+    made.push_to_hub("me/public", private=False)
+    assert "files" in dict(called)
 
 
 def test_a_dataset_has_the_rows_and_the_card(made: Synthesis) -> None:

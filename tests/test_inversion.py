@@ -12,14 +12,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks import safety
 from benchmarks.inversion import __main__ as benchmark
 from benchmarks.inversion import bridges, curve, decoding, goals, overlap, scoring, summary
 from benchmarks.inversion.sets import LabelledSet, names_of, read_set
 from benchmarks.inversion.summary import Estimate, jackknife, over_sets, ratio
 from smotext_lab.bridges import load_bridge
 from smotext_lab.datasets import DataWarning
+from smotext_lab.decoders import XRAGDecoder
 from smotext_lab.encoders import BertEncoder
 from smotext_lab.errors import DataError
+from smotext_lab.guards import BlockedWords
 
 Run = Callable[..., dict[str, Any]]
 
@@ -112,7 +115,7 @@ def test_a_run_that_was_killed_goes_on(
 ) -> None:
     options = ["--searches", "greedy", "best-of-8", "--forms", "left"]
     unbroken = run(tmp_path / "unbroken", *options)
-    add, added = decoding._RowStore.add, list[int]()
+    add, added = decoding.RowStore.add, list[int]()
 
     def stop_at_8(self: Any, row: dict[str, Any]) -> None:
         if len(added) == 8:  # in the second of four files
@@ -122,12 +125,12 @@ def test_a_run_that_was_killed_goes_on(
         added.append(row["row"])
         add(self, row)
 
-    monkeypatch.setattr(decoding._RowStore, "add", stop_at_8)
+    monkeypatch.setattr(decoding.RowStore, "add", stop_at_8)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "killed", *options)
     again = list[int]()
     monkeypatch.setattr(
-        decoding._RowStore, "add", lambda self, row: (again.append(row["row"]), add(self, row))
+        decoding.RowStore, "add", lambda self, row: (again.append(row["row"]), add(self, row))
     )
     gone_on = run(tmp_path / "killed", *options)
     blends = gone_on["sets"]["tiny"]["blend"]
@@ -145,6 +148,61 @@ def test_a_finished_run_decodes_nothing_again(
     first = run(tmp_path, "--searches", "greedy", "--forms", "left")
     monkeypatch.delattr(decoding.BridgeRun, "_decode")
     assert run(tmp_path, "--searches", "greedy", "--forms", "left")["rows"] == first["rows"]
+
+
+def test_the_count_of_listed_words_goes_on_where_it_was_killed(
+    labelled: Path,
+    tiny_encoder: Path,
+    tiny_llm: Path,
+    tiny_bridge: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = BlockedWords(["rain", "goal", "bank", "loan"])
+    monkeypatch.setattr(BlockedWords, "default", lambda: words)
+    monkeypatch.setattr(safety, "BLOCKED", words)
+    tiny = {"encoder": str(tiny_encoder), "max_new_tokens": 12, "n_candidates": 1}
+    monkeypatch.setattr(
+        safety, "XRAGDecoder", lambda bridge: XRAGDecoder(str(tiny_llm), bridge, **tiny)
+    )
+    add, added = decoding.RowStore.add, list[int]()
+
+    def measure(cache: str, *, most: float) -> dict[str, Any]:
+        def stop(self: Any, row: dict[str, Any]) -> None:
+            if len(added) == most:
+                raise KeyboardInterrupt
+            added.append(row["row"])
+            add(self, row)
+
+        added.clear()
+        monkeypatch.setattr(decoding.RowStore, "add", stop)
+        out, kept = tmp_path / f"{cache}.json", tmp_path / cache
+        asked = f"safety {labelled} --n 40 --bridge {tiny_bridge} --cache {kept} --out {out}"
+        monkeypatch.setattr(sys, "argv", asked.split())
+        safety.main()
+        found: dict[str, Any] = json.loads(out.read_text())
+        return found
+
+    unbroken = measure("unbroken", most=np.inf)
+    rows = len(added)
+    assert unbroken["sha256"] == load_bridge(tiny_bridge).facts.sha256
+    assert unbroken["rows"][-1]["again"] > 0, "some were written again"
+    with pytest.raises(KeyboardInterrupt):
+        measure("killed", most=rows - 3)
+    assert measure("killed", most=np.inf) == unbroken
+    assert len(added) == 3
+
+
+def test_other_code_that_scores_gives_other_scores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = scoring._code()
+    for module in (scoring.forms, scoring.lexical):
+        changed = tmp_path / Path(str(module.__file__)).name
+        changed.write_text("changed")
+        with monkeypatch.context() as patched:
+            patched.setattr(module, "__file__", str(changed))
+            assert scoring._code() != before
 
 
 def test_texts_and_pairs_are_as_many_and_no_text_is_its_own_judge(
@@ -328,6 +386,17 @@ def test_seven_words_in_a_row_are_found_whatever_their_case_and_marks(tmp_path: 
     assert found["corpus"][0]["texts"] == 2
 
 
+def test_every_text_that_shares_a_run_with_the_corpus_counts(tmp_path: Path) -> None:
+    path = tmp_path / "corpus.txt"
+    path.write_text("What is the capital of the state of Ohio?\nall right\n")
+    texts = [f"what is the capital of the state of {name}" for name in ("texas", "maine")]
+    texts += ["the capital of the state of Ohio is what", "All right!", "all right"]
+    nothing = np.array([], dtype=object)
+    found = overlap.check_overlap([LabelledSet("s", texts, nothing, (), [], nothing)], [path])
+    assert (found["shared"], found["short"], found["short_equal"]) == (3, 2, 2)
+    assert [hit["text"] for hit in found["found"]] == texts
+
+
 def test_standard_errors_agree_with_the_spread_of_repeated_draws() -> None:
     rng = np.random.default_rng(0)
     means, ratios, jackknifed = [], [], []
@@ -390,6 +459,33 @@ def test_the_curve_finds_a_law_again_and_says_what_more_texts_bring(tmp_path: Pa
     assert (tmp_path / "curve.svg").read_text().startswith("<svg")
 
 
+def test_losses_under_a_falling_rate_are_drawn_and_not_fitted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = []
+    for step in range(100, 1001, 50):
+        loss = 2.0 + 1.2 * (32 * step / 10_000) ** -0.4 + 0.01 * np.sin(step)
+        loss -= 0.1 * (step > 800)
+        lines.append(
+            {"stage": "tokens", "step": step, "texts_seen": 32 * step, "unseen_loss": loss}
+        )
+    fits = []
+    for name, some in (("whole", lines), ("without", lines[:15])):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in some))
+        facts = {"training": {"recipe": {"steps": 1000, "cooldown": 0.2}}}
+        (folder / "bridge.json").write_text(json.dumps(facts))
+        curve.main([str(folder / "log.jsonl"), "--out", str(folder / "curve.svg")])
+        found = json.loads((folder / "curve.json").read_text())
+        fits.append(found["fit"])
+        assert len(found["points"]) == len(some)
+    assert fits[0] == fits[1]
+    assert "4 of 19 points are not fitted" in capsys.readouterr().out
+    (tmp_path / "whole" / "bridge.json").unlink()
+    assert curve.read_log(tmp_path / "whole" / "log.jsonl")["falling"].sum() == 0
+
+
 def test_too_few_losses_make_no_curve(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="at 5 numbers of texts, not 2"):
         curve.fit_curve([1, 2, 2, 1, 2], [3.0, 2.0, 2.1, 3.1, 2.0])
@@ -418,7 +514,7 @@ def test_bridges_to_compare_share_corpus_and_head_and_are_trained_once(
     out = tmp_path / "bridges"
     arguments = f"--corpus {corpus} --encoder {tiny_encoder} --llm {tiny_llm} --out {out}".split()
     bridges.main([*arguments, "--minutes", "0.002"])
-    done = json.loads((out / "bridges.json").read_text())
+    done = json.loads((out / "bridges.json").read_text())["bridges"]
     assert list(done) == list(bridges.VARIANTS)
     loras = {name: load_bridge(out / name).lora is not None for name in done}
     assert [name for name, lora in loras.items() if lora] == ["xrag-lora", "lexical-lora"]
@@ -430,6 +526,27 @@ def test_bridges_to_compare_share_corpus_and_head_and_are_trained_once(
     before = (out / "bridges.json").read_text()
     bridges.main([*arguments, "--minutes", "0.002"])
     assert (out / "bridges.json").read_text() == before
+
+
+def test_bridges_that_were_asked_for_otherwise_are_no_part_of_the_table(
+    corpus: Path,
+    tiny_encoder: Path,
+    tiny_llm: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out, other = tmp_path / "bridges", tmp_path / "other.txt"
+    models = f"--encoder {tiny_encoder} --llm {tiny_llm} --only lexical-untrained".split()
+    asked = [*models, "--corpus", str(corpus), "--minutes", "1", "--out", str(out)]
+    bridges.main(asked)
+    kept = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    other.write_text(corpus.read_text().upper())
+    for more in (["--minutes", "2"], ["--random-state", "1"], ["--corpus", str(other)]):
+        with pytest.raises(SystemExit, match="2"):
+            bridges.main([*asked, *more])
+        said = f"is of bridges with other {more[0]}: give the same again, or another --out"
+        assert said in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == kept
 
 
 @pytest.mark.parametrize("same", [True, False])

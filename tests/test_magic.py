@@ -28,6 +28,9 @@ from smotext_lab import (
     equipment,
 )
 from smotext_lab.errors import DataError, ModelError, ParameterError
+from smotext_lab.guards import Guards
+from smotext_lab.guards.blocked import BlockedWords
+from smotext_lab.guards.screen import NOT_SHOWN
 from smotext_lab.jupyter import options
 from smotext_lab.jupyter.bodies import texts_between, without_empty_body
 from smotext_lab.jupyter.magic import Interrupted
@@ -389,6 +392,24 @@ def test_explore_may_draw_a_map(shell):
     made = shell.run("%smotext explore tickets --map")
     assert isinstance(made, LatentMap)
     assert len(made.frame) == 24
+
+
+@pytest.mark.parametrize("said", ["", " --no-guards"])
+def test_what_a_walk_may_not_show_is_shown_where_guards_are_off(
+    shell, word_decoder, monkeypatch, said
+):
+    every = BlockedWords(set(word_decoder().words) - set(PAIR.replace(".", " ").split()))
+    monkeypatch.setattr(Guards, "blocked", lambda guards: every if guards.blocked_words else None)
+    path = shell.run(f"%%smotext -s 3{said}\n{PAIR}")
+    assert (NOT_SHOWN in path.frame["text"].tolist()) == (not said)
+    typed = shell.run(f"%%smotext explore{said}\n{PAIR}")
+    typed.wait(60)
+    assert (typed.text == NOT_SHOWN) == (not said)
+    beside = shell.run(f"%%smotext compare -s 3{said}\n{PAIR}")
+    beside.wait(60)
+    assert (NOT_SHOWN in beside.frame["text"].tolist()) == (not said)
+    drawn = shell.run(f"%smotext explore tickets --map{said}")
+    assert drawn.explore(0, 9)._guards is (not said)
 
 
 def test_compare_writes_the_same_points_with_several_decoders(shell):

@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
+from smotext_lab.decoded import Tried
 from smotext_lab.errors import DataError, ParameterError
+from smotext_lab.guards import BlockedWords, Guards
 from smotext_lab.paths import COLUMNS, text_path
 
 TEXTS = ["rain snow wind storm.", "bank rate share bond.", "goal match team coach."]
@@ -87,6 +93,49 @@ def test_given_texts_are_shown_to_the_letter_and_never_run(decoder):
     assert "&lt;img src=x onerror=alert(1)&gt; $$x$$ &#123;&#123;y" in page
     assert "U+202E" in page
     assert page.count("class=smotext-given") == 2
+
+
+class Trying:
+    """Writes a listed word at every point, and has tried other texts besides."""
+
+    def __init__(self, decoder: Any, listed: str, *others: str) -> None:
+        self.decoder, self.listed, self.others = decoder, listed, others
+        self.encoder = decoder.encoder
+
+    def decode_rows(self, vectors: np.ndarray, **how: Any) -> Iterator[Any]:
+        for decoded in self.decoder.decode_rows(vectors, **how):
+            texts = [f"rain {self.listed} bank", *self.others]
+            trace = tuple(Tried(text, 0.5, -1.0, 0.5) for text in texts)
+            yield replace(decoded, text=texts[0], trace=trace)
+
+
+@pytest.fixture
+def listed() -> str:
+    return min(entry for entry in BlockedWords.default()._entries if " " not in entry)
+
+
+def test_a_listed_word_that_no_given_text_has_is_not_shown(decoder, listed):
+    trying = Trying(decoder, listed, f"bank {listed}", "", "wind share")
+    path = text_path(TEXTS[:2], trying, steps=3, random_state=0)
+    assert set(path.frame["text"]) == {"wind share"}
+    assert path.frame["cosine_to_target"].tolist() == [0.5] * 3
+    [own] = decoder.encoder.encode(["wind share"])
+    start, _ = decoder.encoder.encode(TEXTS[:2])
+    assert path.frame["cosine_to_start"].iloc[0] == pytest.approx(own @ start)
+    assert listed not in path._repr_html_() + repr(path)
+    alone = text_path(TEXTS[:2], Trying(decoder, listed), steps=3, random_state=0)
+    assert set(alone.frame["text"]) == {"[not shown]"}
+    assert listed not in alone._repr_html_() + repr(alone)
+
+
+def test_a_listed_word_is_shown_where_an_end_has_one_or_the_guard_is_off(decoder, listed):
+    ends = [f"rain {listed}.", *TEXTS[1:]]
+    path = text_path(ends, Trying(decoder, listed), steps=3, random_state=0)
+    there = [listed in text for text in path.frame["text"]]
+    assert there == [True, True, False, False, False], "the end of a leg is made from one text"
+    for off in (False, Guards.off(), Guards(blocked_words=["zugzwang"])):
+        path = text_path(TEXTS[:2], Trying(decoder, listed), steps=2, guards=off)
+        assert all(listed in text for text in path.frame["text"])
 
 
 def test_the_picture_in_a_terminal_is_a_line_a_text(decoder):

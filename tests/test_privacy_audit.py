@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -9,10 +10,12 @@ from scipy.stats import norm
 
 from smotext_lab import Synthesis
 from smotext_lab.errors import DataError, ParameterError
+from smotext_lab.guards.cosines import unit
 from smotext_lab.guards.words import longest_runs
 from smotext_lab.interpolators import SMOTEInterpolator
 from smotext_lab.privacy import Guarantee, audit, find_personal, mask
 from smotext_lab.privacy.accounting import mu_of
+from smotext_lab.privacy.attacks import nearest_of
 from smotext_lab.privacy.bounds import (
     area,
     epsilon_at_least,
@@ -177,6 +180,35 @@ def test_an_encoder_without_unit_vectors_attacks_by_cosine_too(word_encoder):
     assert long.best.auc.value == pytest.approx(plain.best.auc.value)
 
 
+class StrictEncoder:
+    """An encoder that refuses halves of surrogate pairs, as tokenizers do."""
+
+    fingerprint = "strict@1"
+
+    def __init__(self, encoder):
+        self.encoder, self.dim = encoder, encoder.dim
+
+    def encode(self, texts, *, progress=False):
+        return self.encoder.encode([text.encode().decode() for text in texts])
+
+
+def test_texts_with_half_a_surrogate_pair_are_audited_as_they_are_read(word_encoder):
+    train, holdout = sentences(60, 1), sentences(60, 2)
+    parts = (["rain \ud83d", *train], ["snow \ude00", *holdout])
+    found = audit(train, *parts, encoder=StrictEncoder(word_encoder))
+    assert (found.sizes["train"], found.sizes["holdout"]) == (61, 61)
+
+
+def test_the_nearest_of_many_texts_are_found_a_block_at_a_time(monkeypatch):
+    rng = np.random.default_rng(0)
+    real, made = (unit(rng.normal(size=(n, 8))) for n in (50, 30))
+    whole = nearest_of(real, made)
+    monkeypatch.setattr("smotext_lab.privacy.attacks._ROWS", 7)
+    for found, expected in zip(nearest_of(real, made), whole, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_array_equal(whole[1], (real @ made.T).argmax(axis=1))
+
+
 def test_vectors_of_any_length_are_recovered_by_direction(word_encoder):
     train = sentences(40, 1)
     vectors = word_encoder.encode(train[:15])
@@ -204,8 +236,8 @@ def test_parents_come_back_from_the_points_of_smote_and_count(word_encoder):
     made = Synthesis.from_rows(rows)
     found = audit(made, train, sentences(60, 2), encoder=word_encoder)
     assert found.reconstruction["recovered_from_points"] > 15
-    with pytest.raises(DataError, match="reconstruction=False"):
-        audit(made, train[:20], sentences(60, 2), encoder=word_encoder)
+    with pytest.raises(DataError, match="reconstruction=False"):  # before anything is encoded
+        audit(made, train[:20], sentences(60, 2), encoder=object())
 
 
 def test_nothing_is_reconstructed_where_nothing_was_blended():
@@ -265,6 +297,36 @@ def test_no_scores_show_more_than_so_many_texts_could(m, n, delta):
         assert epsilon_at_least(members, others, delta=delta) <= most
 
 
+def test_few_betrayed_members_show_less_than_all():
+    m, n = 560, 560
+    assert epsilon_could_show(m, n, betrayed=m) == epsilon_could_show(m, n)
+    most = epsilon_could_show(m, n, betrayed=60)
+    shown = [
+        epsilon_at_least(1.0 * (np.arange(m) < 60), np.zeros(n), random_state=seed)
+        for seed in range(40)
+    ]
+    assert most == pytest.approx(np.median(shown), abs=0.1)
+    assert most < epsilon_could_show(m, n) - 2
+
+
+def test_a_statement_that_copies_would_not_contradict_is_not_called_tested(word_encoder):
+    train, holdout = sentences(560, 1), sentences(560, 2)
+
+    def answered(made, epsilon):
+        rows = [{"text": text, "label": "a", "status": "accepted"} for text in made]
+        stated = {"guarantee": Guarantee(epsilon, 1e-4, mu=mu_of(epsilon, 1e-4)).described()}
+        found = audit(Synthesis.from_rows(rows, info=stated), train, holdout, encoder=word_encoder)
+        line = found.verdict().set_index("question").loc["Is anything guaranteed?"]
+        return line["answer"], line["figures"]
+
+    answer, figures = answered(train[:60], 4.0)
+    assert answer == "Stated; handing out so many real texts would not contradict it either."
+    assert "of at most 4.15, about 1.50 by as many copies as there are new texts" in figures
+    assert answered(sentences(560, 3), 1.0)[0] == "Stated, and not contradicted."
+    assert answered(sentences(60, 3), 1.0)[0] == "Stated, and not contradicted."
+    assert answered(train[:60], 1.0)[0] == "The attack contradicts the statement."
+
+
 def test_the_verdict_says_what_so_many_texts_could_show(word_encoder):
     train, holdout = sentences(40, 1), sentences(40, 2)
     found = audit(train, train, holdout, encoder=word_encoder)
@@ -304,14 +366,20 @@ def test_texts_that_stand_in_train_several_times_contradict_no_statement(word_en
         rows = [{"text": text, "label": "a", "status": "accepted"} for text in made]
         found = audit(Synthesis.from_rows(rows, info=stated), train, holdout, encoder=word_encoder)
         line = found.verdict().set_index("question").loc["Is anything guaranteed?"]
-        return line["answer"], line["figures"]
+        return line["answer"], line["figures"], found.figures()
 
-    answer, figures = answered(often, [*often * 20, *once])
+    answer, told, figures = answered(often, [*often * 20, *once])
     assert answer == "Stated, and not contradicted."
-    assert figures.endswith("by the 100 of 200 training texts that stand there once")
+    assert told.endswith("by the 100 of 200 training texts that stand there once")
+    assert figures["epsilon_put_to_test"] <= figures["epsilon_stated"] == 0.5
+    assert figures["epsilon_at_least"] > 0.5
     contradicted = "The attack contradicts the statement."
-    assert answered([*often, *once], [*often * 20, *once])[0] == contradicted
-    assert answered(often, often * 20)[0] == "Stated; so few texts cannot test it."
+    answer, _, figures = answered([*often, *once], [*often * 20, *once])
+    assert answer == contradicted
+    assert 0.5 < figures["epsilon_put_to_test"] <= figures["epsilon_copying_shows"]
+    answer, _, figures = answered(often, often * 20)
+    assert answer == "Stated; so few texts cannot test it."
+    assert figures["epsilon_put_to_test"] == figures["epsilon_copying_shows"] == 0
 
 
 def test_rates_and_their_intervals():
@@ -389,6 +457,12 @@ def test_texts_in_a_wrong_container_are_refused():
             audit(wrong, texts[:20], texts[20:])
     with pytest.raises(DataError, match="Text 1 of holdout is no text, but nan: leave it out"):
         audit(texts, texts[:20], ["a", float("nan")])
+    for check in (mask, find_personal):
+        for wrong, kind in ((frame, "a DataFrame"), ("new", "one text"), ({}, "a dict")):
+            with pytest.raises(DataError, match=f"texts is {kind}: give the texts themselves"):
+                check(wrong)
+        with pytest.raises(DataError, match="Text 1 of texts is no text, but nan: leave it out"):
+            check(["a", float("nan")])
     with pytest.raises(ParameterError, match="names='Ann' is one string"):
         mask(["Dear Ann"], names="Ann")
 
@@ -399,10 +473,15 @@ def test_texts_in_a_wrong_container_are_refused():
         ("ann.b+c@mail.example.org", "email"),
         ("https://a.example/x?y=1", "url"),
         ("DE89 3704 0044 0532 0130 00", "iban"),
+        ("de89370400440532013000", "iban"),
+        ("de89 3704 0044 0532 0130 00", "iban"),
         ("192.168.0.12", "ip"),
+        ("2001:db8::8a2e:370:7334", "ip"),
+        ("fe80::", "ip"),
         ("4111 1111 1111 1111", "card"),
         ("2004-05-01", "date"),
         ("1/2/2004", "date"),
+        ("1990年5月3日", "date"),
         ("+44 20 7946 0958", "phone"),
         ("08001234567", "number"),
     ],
@@ -412,8 +491,46 @@ def test_personal_data_of_a_fixed_form_is_masked(text, kind):
     assert find_personal([f"see {text} please"]).values.tolist() == [[0, kind, text]]
 
 
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("我的电话是13800138000，请联系", "我的电话是[number]，请联系"),
+        ("電話03-1234-5678まで", "電話[phone]まで"),
+        ("生日1990-05-03出生", "生日[date]出生"),
+        ("卡号4111 1111 1111 1111的", "卡号[card]的"),
+        ("账号DE89370400440532013000的", "账号[iban]的"),
+        ("张三的邮箱zhang@mail.example的", "张三的邮箱[email]的"),
+        ("이메일kim@mail.example으로", "이메일[email]으로"),
+        ("写给张三@例子.中国", "[email]"),
+        ("call 07123456789now", "call [number]now"),
+        ("order AB123456 of user_12345", "order AB[number] of user_[number]"),
+        ("host192.168.0.12b", "host[ip]b"),
+    ],
+)
+def test_letters_beside_personal_data_hide_nothing_and_are_kept(text, masked):
+    assert mask([text]) == [masked]
+    assert len(find_personal([text])) == masked.count("[")
+
+
+def test_names_are_whole_words_where_words_are_parted():
+    names = ["Ann", "田中", "김철수"]
+    texts = ["ANN met Anna and Marianne.", "田中さんとAnnさんに", "김철수에게"]
+    assert mask(texts, names=names) == [
+        "[name] met Anna and Marianne.",
+        "[name]さんと[name]さんに",
+        "[name]에게",
+    ]
+
+
+def test_long_words_are_looked_through_in_no_time():
+    start = time.perf_counter()
+    mask(["a" * 20_000, "12-" * 7_000, "张" * 20_000])
+    assert time.perf_counter() - start < 5  # minutes, where each letter could begin an address
+
+
 def test_ordinary_texts_stay_as_they_are():
     texts = ["I paid 20 for 2 of them at 5.30, e.g. a cat.", "Room 12; a-b-c (see p. 4)"]
+    texts += ["In mk12 from then on at 12:30:45", "std::vector a[1::2], add::face"]
     assert mask(texts) == texts
     with pytest.raises(ParameterError, match="did you mean 'phone'"):
         mask(texts, ["phones"])

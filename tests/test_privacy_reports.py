@@ -45,6 +45,27 @@ def test_halves_share_no_text_but_for_case_and_marks(topics):
     assert len(set(both)) == 20
 
 
+def test_every_class_of_train_is_tested_and_one_too_small_is_named(topics):
+    texts, labels = topics(money=300, sport=1000, weather=1000)
+    twice = [f"{text.upper()} !" for text in texts[:300]]
+    more = {"text": [*texts, *twice, "a", "b", "c"], "label": [*labels, *["money"] * 300, *"xxx"]}
+    frame = pd.DataFrame(more)
+    train, holdout, test = privacy.thirds(frame, 200, 0)
+    sizes = [part["label"].value_counts().to_dict() for part in (train, holdout, test)]
+    assert sizes[0] == sizes[1] == {"money": 120, "sport": 200, "weather": 200}
+    assert sizes[2] == {"money": 60, "sport": 200, "weather": 200}
+    folds = [fold(text) for part in (train, holdout, test) for text in part["text"]]
+    assert len(set(folds)) == len(folds)
+    told = privacy.about_parts(frame, train, test)
+    assert told.startswith(
+        "3 classes: 520 texts in train, as many in the holdout, 460 in the test."
+    )
+    assert told.endswith("fewer than six different texts: x.")
+    assert "Left out" not in privacy.about_parts(train, train, test)
+    with pytest.raises(DataError, match="Fewer than two classes"):
+        privacy.thirds(frame[frame["label"].isin(["money", "x"])], 200, 0)
+
+
 def test_all_three_files_are_needed():
     with pytest.raises(ParameterError, match="all three files"):
         privacy.read_three("new.csv", "train.csv", None, None, None)
@@ -113,7 +134,8 @@ def test_real_texts_stand_on_the_page_only_where_they_may(found):
     shown = found.worst["training text"].iloc[0]
     assert shown in privacy.worst_table(found, show_texts=True).data
     hidden = privacy.worst_table(found, show_texts=False).data
-    assert "training text" not in hidden
+    assert shown not in hidden  # nor as the synthetic text that copies it
+    assert "words in a row" in hidden
 
 
 def test_the_answer_says_what_is_guaranteed_and_what_is_not_known(found):
@@ -162,7 +184,7 @@ def test_methods_are_compared_by_worth_and_by_attack(word_decoder, topics):
     assert noise["retention"] < 0.9
     assert strong_row["retention"] > 0.8
     assert weak_row["texts"] == 0
-    assert math.isnan(weak_row["epsilon_at_least"])
+    assert math.isnan(weak_row["epsilon_put_to_test"])
     assert strong_row["retention_low"] <= strong_row["retention"] <= strong_row["retention_high"]
     assert compare.headline(at_most=60)["retention_at_most_60"] == strong_row["retention"]
     assert compare.headline(at_most=0.1)["retention_at_most_0.1"] is None
@@ -199,13 +221,13 @@ def test_the_bound_of_several_draws_is_not_the_luckiest(word_encoder, topics, mo
         {"text": t, "label": y, "status": "accepted"} for t, y in zip(texts, labels, strict=True)
     )
     shown = iter([0.0, 0.1, 1.2])
-    monkeypatch.setattr(Audit, "epsilon_at_least", property(lambda _: next(shown)))
+    monkeypatch.setattr(Audit, "epsilon_put_to_test", property(lambda _: next(shown)))
     for _ in range(3):
         compare.add("mechanism", 1.0, made)
     (row,) = compare.rows
-    assert row["epsilon_at_least"] == 0.1
-    assert row["epsilon_could_show"] == pytest.approx(1.4, abs=0.1)
-    assert compare.figures()["mechanism_1_epsilon_could_show"] == row["epsilon_could_show"]
+    assert row["epsilon_put_to_test"] == 0.1
+    assert row["epsilon_copying_shows"] == pytest.approx(1.4, abs=0.1)
+    assert compare.figures()["mechanism_1_epsilon_copying_shows"] == row["epsilon_copying_shows"]
 
 
 def test_the_shell_audits_three_files(topics, word_encoder, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import shutil
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from smotext_lab import SMOTExT
@@ -201,6 +202,20 @@ def test_a_checkpoint_of_other_terms_is_refused(evolution, private, public, tmp_
         run.evolve(*private, begin)
 
 
+@pytest.mark.parametrize("held", ["", '{"terms": ', "[]", "{}", "a budget"])
+def test_a_file_that_is_no_checkpoint_is_refused_and_stays_as_it_is(
+    evolution, private, public, tmp_path, held
+):
+    budget = PrivacyBudget(tmp_path / "b.json", 8, 1e-3)
+    path = tmp_path / "run.json"
+    path.write_text(budget.path.read_text() if held == "a budget" else held)
+    before = path.read_bytes()
+    with pytest.raises(ParameterError, match=r"run.json cannot be read as a checkpoint"):
+        evolution(budget=budget, checkpoint=path).evolve(*private, public)
+    assert path.read_bytes() == before
+    assert not budget.entries
+
+
 def test_the_guarantee_of_a_run_names_its_spending(evolution, private, public, tmp_path):
     budget = PrivacyBudget(tmp_path / "b.json", 20, 1e-3)
     run = evolution(budget=budget)
@@ -271,6 +286,8 @@ def test_without_a_budget_votes_that_were_not_kept_are_not_drawn_again(
 def test_public_texts_are_needed_of_each_class(evolution, private, public):
     with pytest.raises(DataError, match="'sport' has 0 public"):
         evolution().evolve(*private, public, ["money"] * len(public))
+    with pytest.raises(DataError, match="12 public texts but 2 in public_y: one each"):
+        evolution().evolve(*private, public, ["money", "sport"])
 
 
 def test_of_a_user_no_more_texts_vote_than_are_stated(evolution, private, public):
@@ -287,6 +304,50 @@ def test_without_any_public_text_nothing_is_paid(evolution, private, tmp_path):
     with pytest.raises(DataError, match="'money' has 0 public texts"):
         evolution(budget=budget).evolve(*private, [])
     assert not budget.entries
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"n_rounds": 2.0}, "n_rounds must be a whole number of at least 1"),
+        ({"variations": True}, "variations must be a whole number of at least 1"),
+        ({"texts_per_user": 0}, "texts_per_user must be a whole number of at least 1"),
+        ({"k_neighbors": 0}, "k_neighbors must be a whole number of at least 1"),
+        ({"words": "9"}, "words must be a whole number of at least 1"),
+        ({"random_state": -1}, "random_state must be a whole number of at least 0"),
+        ({"random_state": np.random.RandomState(0)}, "random_state must be a whole number"),
+        ({"like": 3}, "like must be a text"),
+        ({"classes": "spam"}, r"one string, not a list of them: give \['spam'\]"),
+    ],
+)
+def test_what_could_not_be_worked_with_is_refused_before_it_is_paid_for(
+    evolution, private, public, tmp_path, settings, message
+):
+    budget = PrivacyBudget(tmp_path / "b.json", 20, 1e-3)
+    with pytest.raises(ParameterError, match=message):
+        evolution(budget=budget, **settings).evolve(*private, public)
+    assert budget.spent == 0
+
+
+def test_public_texts_are_read_by_the_encoder_before_anything_is_paid_for(
+    evolution, private, public, tmp_path, monkeypatch
+):
+    budget = PrivacyBudget(tmp_path / "b.json", 20, 1e-3)
+    run = evolution(budget=budget)
+    encode = run.decoder.encoder.encode
+
+    def strict(texts, **how):
+        if len(texts) > 1:
+            raise TypeError("as a tokenizer does")
+        return encode(texts, **how)
+
+    monkeypatch.setattr(run.decoder.encoder, "encode", strict)
+    with pytest.raises(TypeError, match="tokenizer"):
+        run.evolve(*private, public)
+    assert budget.spent == 0
+    run = evolution()
+    run.evolve(*private, [*public, "rain \ud83d"])
+    assert "rain ?" in run.rounds_[0].texts
 
 
 def test_numbers_of_numpy_are_kept_as_labels(evolution, private, public, tmp_path):
@@ -399,6 +460,33 @@ def test_canaries_of_ones_own_are_looked_for(word_encoder, topics):
     assert found["auc"].item() == 1
     with pytest.raises(DataError, match="a label for each"):
         Canaries(own[:20], own[20:], ["sport"])
+    with pytest.raises(DataError, match=r"labels that no text has \('weather'\)"):
+        canary_audit(
+            copied, texts, labels, canaries=Canaries(own[:2], own[2:], ["sport", "weather"])
+        )
+    assert len(seen) == 1, "it must be refused before texts are made, which may cost budget"
+
+
+def test_canaries_and_texts_may_be_columns_of_a_filtered_frame(word_encoder, topics):
+    texts, _ = topics(money=40, sport=40)
+    frame = pd.DataFrame({"text": [*texts, "rain \ud83d"], "label": 1}, dtype=object)[40:]
+    own = pd.Series([f"cold{i} bank{i} \ud83d" for i in range(8)], dtype=object)
+    seen = []
+
+    def copied(given, names):
+        seen.append((given, names))
+        return given
+
+    settings = {"repetitions": [2], "encoder": word_encoder, "random_state": 0}
+    canary_audit(copied, frame["text"], frame["label"], n=5, **settings)
+    inside, outside = own[:4], own[4:]
+    made = Canaries(inside, outside, frame["label"][:4])
+    canary_audit(copied, frame["text"], frame["label"], canaries=made, **settings)
+    assert [len(given) for given, _ in seen] == [41 + 10, 41 + 8]
+    assert seen[1][0][40:] == ["rain ?"] + [f"cold{i} bank{i} ?" for i in range(4)] * 2
+    assert {label for _, names in seen for label in names} == {1}
+    with pytest.raises(DataError, match="inside is one text"):
+        Canaries("rain", list("ab"), [1, 1])
 
 
 def test_a_start_is_made_of_public_anchors_alone(word_encoder, word_decoder, topics):

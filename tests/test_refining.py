@@ -89,12 +89,15 @@ def test_what_the_bridge_writes_comes_nearer_to_the_points(
     lexical = LexicalRecipe(epochs=4)
     train_bridge([corpus], out=tmp_path / "first", recipe=first, lexical=lexical, **models)
     out = tmp_path / "out"
-    refine_bridge([corpus], out=out, start_from=tmp_path / "first", recipe=RECIPE, **models)
+    recipe = replace(RECIPE, learning_rate=6e-3)
+    refine_bridge([corpus], out=out, start_from=tmp_path / "first", recipe=recipe, **models)
     rewards = lines(out, "reward")
     assert len(rewards) == RECIPE.steps
     assert np.mean(rewards[-10:]) > np.mean(rewards[:10]) + 0.005
     training = load_bridge(out).facts.training
-    assert training["unseen_cosine"] > training["start_cosine"] + 0.2
+    assert 0 < training["cosine_change_error"] < 0.2  # of ten points
+    assert training["from"]["training"]["texts_seen"] == 30 * 16
+    assert training["unseen_cosine"] > training["start_cosine"] + 0.1
     assert training["texts_seen"] == (30 + RECIPE.steps) * 16
     assert "held-back points (greedy)" in (out / "log.svg").read_text()
 
@@ -131,6 +134,7 @@ def test_the_command_says_what_was_gained(
     assert ran.exit_code == 0, ran.output
     training = load_bridge(tmp_path / "out").facts.training
     assert f"from {training['start_cosine']:.3f} to" in ran.output
+    assert f"± {training['cosine_change_error']:.3f}" in " ".join(ran.output.split())
 
 
 def test_a_bridge_without_words_or_lora_is_refined_too(
@@ -155,8 +159,20 @@ def test_other_models_and_a_small_corpus_are_refused(
     small.write_text("".join(f"rain snow wind {n}\n" for n in range(20)))
     with pytest.raises(DataError, match="holds 20 texts; refining a bridge takes at least 32"):
         refine_bridge([small], out=tmp_path / "b", start_from=trained, recipe=RECIPE, **models)
-    with pytest.raises(ParameterError, match="n_candidates must be 2 or more, not 1"):
-        go(tmp_path / "c", recipe=replace(RECIPE, n_candidates=1))
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"n_candidates": 1}, "n_candidates must be 2 or more, not 1"),
+        ({"form_told": 5}, "form_told must be 0 to 1, not 5"),
+        ({"top_p": 0}, "top_p must be above 0"),
+        ({"max_new_tokens": 0}, "max_new_tokens must be 1 or more, not 0"),
+    ],
+)
+def test_numbers_out_of_range_are_named(asked: dict[str, Any], told: str) -> None:
+    with pytest.raises(ParameterError, match=told):
+        RefiningRecipe(**asked)
 
 
 def test_what_is_refused_leaves_all_as_it_was(

@@ -5,7 +5,8 @@
 The corpus is encoded once and the lexical head is trained once, for all of them; that time is not
 in the minutes, which are those of the last stage: what xRAG's projector has to itself. A bridge
 that is finished is not trained again; one that was stopped begins anew, so that its minutes are
-whole ones. ``bridges.json`` in the folder says what each took and reached.
+whole ones. ``bridges.json`` in the folder says what was asked for, and what each bridge took and
+reached; a folder holds bridges of one corpus, one pair of models, one time and one random state.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.inversion.sets import digest
 from benchmarks.machine import described
 from smotext_lab import BertEncoder
+from smotext_lab.bridges.durable import write_aside
 from smotext_lab.encoders import Encoder
-from smotext_lab.errors import SmotextError
-from smotext_lab.models import DEFAULT_ENCODER, DEFAULT_LLM
+from smotext_lab.errors import ParameterError, SmotextError
+from smotext_lab.models import DEFAULT_ENCODER, DEFAULT_LLM, fingerprint
 from smotext_lab.training import BridgeRecipe, train_bridge
-from smotext_lab.training.corpus import encode_corpus, read_corpus
+from smotext_lab.training.corpus import encode_corpus, read_by, read_corpus
 
 __all__ = ["VARIANTS"]
 
@@ -52,14 +55,15 @@ def _train(given: argparse.Namespace) -> None:
     encoder = BertEncoder(given.encoder)
     shared = given.out / "shared"
     texts = read_corpus(given.corpus)
+    record = given.out / "bridges.json"
+    asked = _asked(given, texts, encoder)
+    done = _finished(record, asked)
     if given.work is not None and not shared.exists():
         _take_over(given.work, texts, encoder, shared)
     encode_corpus(texts, encoder, shared)
-    record = given.out / "bridges.json"
-    done: dict[str, Any] = json.loads(record.read_text("utf-8")) if record.is_file() else {}
     for name in (name for name in VARIANTS if name in given.only and name not in done):
         done[name] = _trained(name, given, encoder, shared)
-        record.write_text(json.dumps(done, indent=1), encoding="utf-8")
+        write_aside(record, json.dumps({"asked": asked, "bridges": done}, indent=1))
     for name, facts in done.items():
         print(f"{name}: {facts['unseen_loss']:.3f} nats a token, {facts['seconds']:.0f} s")
 
@@ -83,6 +87,34 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--llm", default=DEFAULT_LLM)
     parser.add_argument("--random-state", type=int, default=0)
     return parser
+
+
+def _asked(given: argparse.Namespace, texts: list[str], encoder: Encoder) -> dict[str, Any]:
+    """Return what the bridges of one table have in common, by its option."""
+    return {
+        "--corpus": digest(texts),
+        "--minutes": given.minutes,
+        "--encoder": read_by(encoder),
+        "--llm": fingerprint(given.llm),
+        "--random-state": given.random_state,
+    }
+
+
+def _finished(record: Path, asked: dict[str, Any]) -> dict[str, Any]:
+    """Return the facts of the bridges that an earlier run of the same has finished."""
+    if not record.is_file():
+        return {}
+    kept = json.loads(record.read_text("utf-8"))
+    before = kept.get("asked", {})
+    others = [name for name, value in asked.items() if before.get(name) != value]
+    if others:
+        msg = (
+            f"{record} is of bridges with other {', '.join(others)}: give the same again, or "
+            f"another --out"
+        )
+        raise ParameterError(msg)
+    finished: dict[str, Any] = kept["bridges"]
+    return finished
 
 
 def _take_over(work: Path, texts: list[str], encoder: Encoder, shared: Path) -> None:

@@ -6,8 +6,12 @@ Reads the lines of a training log that have the stage "tokens", texts_seen and u
 fits ``loss = floor + scale · (texts / 10,000)^-power`` by least squares: the power law with an
 offset of Hestness et al. (arXiv 1712.00409, section 3). With several logs, one curve through all.
 The standard error of what is foretold is that of the fit (parameters drawn from their normal
-approximation). It does not know whether the law goes on, and a learning rate that falls towards
-the end of a run brings the loss down by itself: leave that part out with --most.
+approximation). It does not know whether the law goes on.
+
+A learning rate that falls towards the end of a run brings the loss down by itself. Where
+``bridge.json`` lies beside the log, the steps in which the rate fell are drawn and not fitted; of a
+run that was made longer that is its last fall alone. Leave out what else fell with --least and
+--most.
 """
 
 from __future__ import annotations
@@ -80,12 +84,20 @@ class Fit:
 
 
 def read_log(path: Path) -> pd.DataFrame:
-    """Return ``texts_seen`` and ``unseen_loss`` of a training log, in the order of the texts."""
+    """Return the unseen losses of a training log, in the order of the texts.
+
+    Returns
+    -------
+    DataFrame
+        ``texts_seen``, ``unseen_loss``, ``falling`` (whether the learning rate fell), ``log``.
+    """
     if not path.is_file():
         msg = f"{path} is no file: name the log.jsonl that a training wrote beside its bridge"
         raise DataError(msg)
+    last = _last_steady(path.with_name("bridge.json"))
     rows = [
-        {"texts_seen": line["texts_seen"], "unseen_loss": line["unseen_loss"]}
+        {name: line[name] for name in ("texts_seen", "unseen_loss")}
+        | {"falling": line.get("step", 0) > last}
         for line in training_log(path)
         if line.get("stage") == "tokens" and {"texts_seen", "unseen_loss"} <= line.keys()
     ]
@@ -94,6 +106,17 @@ def read_log(path: Path) -> pd.DataFrame:
         raise DataError(msg)
     frame = pd.DataFrame(rows).sort_values("texts_seen", kind="stable", ignore_index=True)
     return frame[frame["texts_seen"] > 0].assign(log=str(path))
+
+
+def _last_steady(bridge: Path) -> float:
+    """Return the last step before the learning rate fell; without end where nobody has told."""
+    if not bridge.is_file():
+        return np.inf
+    facts = json.loads(bridge.read_text("utf-8"))
+    recipe = facts.get("training", {}).get("recipe", {})
+    if not {"steps", "cooldown"} <= recipe.keys():
+        return np.inf
+    return float(recipe["steps"] * (1 - recipe["cooldown"]))
 
 
 def fit_curve(texts: Sequence[float] | np.ndarray, losses: Sequence[float] | np.ndarray) -> Fit:
@@ -180,9 +203,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _fitted(points: pd.DataFrame, given: argparse.Namespace) -> None:
     points["log"] = [label(name, 48) for name in points["log"]]
-    kept = points["texts_seen"].between(given.least, given.most or np.inf)
+    kept = points["texts_seen"].between(given.least, given.most or np.inf) & ~points["falling"]
     fit = fit_curve(points["texts_seen"][kept], points["unseen_loss"][kept])
     print(fit)
+    if points["falling"].any():
+        n = int(points["falling"].sum())
+        print(f"{n} of {len(points)} points are not fitted: the learning rate fell there")
     given.out.write_text(svg(drawn(points, fit)), encoding="utf-8")
     found = {"fit": asdict(fit), "points": points.to_dict(orient="records")}
     given.out.with_suffix(".json").write_text(json.dumps(found, indent=1), encoding="utf-8")

@@ -20,7 +20,7 @@ from smotext_lab.encoders import Encoder
 from smotext_lab.forms import TextForm
 from smotext_lab.models import fingerprint
 
-__all__ = ["SEARCHES", "BridgeRun", "Written"]
+__all__ = ["SEARCHES", "BridgeRun", "RowStore", "Written", "road"]
 
 SEARCHES: dict[str, dict[str, Any]] = {
     "greedy": {"temperature": 0.0, "n_candidates": 1, "corrections": 0},
@@ -72,7 +72,7 @@ class BridgeRun:
             name: XRAGDecoder(llm, folder, encoder=encoder, **settings)
             for name, settings in SEARCHES.items()
         }
-        self._made_by = (self.facts.sha256, fingerprint(llm), encoder.fingerprint, _road())
+        self._made_by = (self.facts.sha256, fingerprint(llm), encoder.fingerprint, road())
 
     def write(self, search: str, form: str, points: Points, of: LabelledSet) -> Written:
         """Decode the points that are not decoded yet; return all rows."""
@@ -80,7 +80,7 @@ class BridgeRun:
         forms = _forms(points, of) if form == "given" else None
         asked = (form, points.key(of), self.random_state)
         key = digest(self._made_by, SEARCHES[search], asked)
-        store = _RowStore(self.cache / "rows" / f"{key}.jsonl")
+        store = RowStore(self.cache / "rows" / f"{key}.jsonl")
         rows = store.read()
         left = np.array([row for row in range(len(points)) if row not in rows], np.int64)
         if len(left):
@@ -99,7 +99,7 @@ class BridgeRun:
         seeds: np.ndarray,
         forms: list[TextForm] | None,
         left: np.ndarray,
-        store: _RowStore,
+        store: RowStore,
         rows: dict[int, dict[str, Any]],
     ) -> None:
         decoder = self._loaded(search, vectors[:1])
@@ -137,7 +137,7 @@ def _forms(points: Points, of: LabelledSet) -> list[TextForm]:
     return [TextForm.of(of.texts[row]) for row in points.sources[:, 0]]
 
 
-def _road() -> str:
+def road() -> str:
     """Return what stands for the code that decodes: other code, other rows."""
     package = Path(smotext_lab.__file__).parent
     searching = ("wanted", "search", "candidates", "edits", "drafts", "guards/words")
@@ -148,7 +148,7 @@ def _road() -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
-class _RowStore:
+class RowStore:
     """Rows as JSON Lines; what a kill left of the last line is dropped."""
 
     def __init__(self, path: Path) -> None:

@@ -36,7 +36,10 @@ def check_overlap(
     named = [(chosen.name, text) for chosen in sets for text in chosen.texts]
     folded = [fold(text) for _, text in named]
     runs = SharedRuns(folded, length)
-    short = {text: row for row, text in enumerate(folded) if 0 < len(text.split()) < length}
+    short: dict[str, list[int]] = {}
+    for row, text in enumerate(folded):
+        if 0 < len(text.split()) < length:
+            short.setdefault(text, []).append(row)
     hits: dict[int, str] = {}
     files = []
     for path in map(Path, corpus):
@@ -46,9 +49,7 @@ def check_overlap(
         files.append({"file": path.name, "sha256": sha256, "texts": len(texts)})
         for text in tqdm(texts, f"7-grams in {path.name}", unit="text", leave=False):
             plain = fold(text)
-            row = runs.find(plain)
-            row = short.get(plain) if row is None else row
-            if row is not None:
+            for row in short.get(plain) or runs.owners(plain):
                 hits.setdefault(row, text)
     long = [row for row in hits if folded[row] not in short]
     shown = [*long, *(row for row in hits if folded[row] in short)][:_SHOWN]

@@ -13,7 +13,8 @@ import pandas as pd
 
 from benchmarks.inversion.second import second_encoder
 from benchmarks.inversion.sets import LabelledSet, Points, digest
-from smotext_lab import evaluation
+from smotext_lab import evaluation, forms
+from smotext_lab.bridges import lexical
 from smotext_lab.encoders import Encoder
 from smotext_lab.models import fingerprint, load_llm
 from smotext_lab.training.corpus import encode_corpus
@@ -156,4 +157,6 @@ class Scorer:
 def _code() -> str:
     """Return what stands for the code that scores: other code, other scores."""
     files = [Path(__file__), *sorted(Path(evaluation.__file__).parent.glob("*.py"))]
+    # where `form_kept` and the words of `token_f1` come from
+    files += [Path(str(module.__file__)) for module in (forms, lexical)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]

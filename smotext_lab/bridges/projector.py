@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import nn
 
@@ -32,6 +34,11 @@ class ProjectorBridge(Bridge):
             }
         )
 
+    @property
+    def layers(self) -> nn.Sequential:
+        """The projector itself."""
+        return cast("nn.Sequential", self.projector["projector"])
+
     def soft_tokens(
         self,
         vectors: torch.Tensor,
@@ -41,4 +48,4 @@ class ProjectorBridge(Bridge):
         scores: torch.Tensor | None = None,  # noqa: ARG002
     ) -> torch.Tensor:
         """Return one soft token a vector; see `Bridge.soft_tokens`."""
-        return self.projector["projector"](vectors)[:, None, :]
+        return self.layers(vectors)[:, None, :]

@@ -47,7 +47,8 @@ Kind = Annotated[
 Minutes = Annotated[
     float | None,
     typer.Option(
-        help="Time for the last stage alone; sets the steps by the speed of the first ones."
+        help="Time for the last stage alone, with its measurements; sets the steps by the speed of "
+        "the first ones."
     ),
 ]
 StartFrom = Annotated[
@@ -237,20 +238,34 @@ def refine_bridge(
         text=text,
         random_state=random_state,
     )
-    before, after = (bridge.facts.training[key] for key in ("start_cosine", "unseen_cosine"))
-    say(
-        f"At held-back points the cosine of what is written went from {before:.3f} to {after:.3f} "
-        f"(one text a point, no search)."
-    )
+    say(_cosine_gain(bridge.facts.training))
     say(f"The bridge is in {out.resolve()}: give it as --bridge {out}.")
 
 
 def _gain(training: dict[str, Any]) -> str:
     """Say what fitting a bridge to other texts brought."""
     before, after, n = (training[k] for k in ("start_loss", "unseen_loss", "unseen_texts"))
-    if after >= before:
+    if after == before:
         return f"Nothing was gained on {n} held-back texts ({before:.2f} nats a token)."
+    by = f"{after - before:+.3f} ± {training['loss_change_error']:.3f} nats a token"
     return (
-        f"On {n} held-back texts the loss fell from {before:.2f} to {after:.2f} nats a token "
-        f"(perplexity {math.exp(before):.1f} to {math.exp(after):.1f})."
+        f"On {n} held-back texts the loss went from {before:.3f} to {after:.3f} ({by}; perplexity "
+        f"{math.exp(before):.1f} to {math.exp(after):.1f}).{_untold(training, 'loss')}"
     )
+
+
+def _cosine_gain(training: dict[str, Any]) -> str:
+    """Say what refining a bridge brought."""
+    before, after = (training[key] for key in ("start_cosine", "unseen_cosine"))
+    return (
+        f"At held-back points the cosine of what is written went from {before:.3f} to {after:.3f} "
+        f"({after - before:+.3f} ± {training['cosine_change_error']:.3f}; one text a point, no "
+        f"search).{_untold(training, 'cosine')}"
+    )
+
+
+def _untold(training: dict[str, Any], name: str) -> str:
+    from smotext_lab.training.gain import is_told
+
+    told = is_told(training, name)
+    return "" if told else " That is within two standard errors: no gain is told from nothing."

@@ -114,6 +114,45 @@ class BlockedWords:
         tokens = (token.strip("*#@!_") for token in _DISGUISED.findall(plain))
         return next((token for token in tokens if self._is_disguised(token)), None)
 
+    def brought_in(self, text: str, parents: Iterable[str]) -> str | None:
+        """Return what `find` finds in `text`, or None where one of `parents` has a listed word too.
+
+        Parameters
+        ----------
+        text : str
+        parents : iterable of str
+            What the text was made from: who works on abuse gets texts that speak of it.
+
+        Returns
+        -------
+        str or None
+
+        Examples
+        --------
+        >>> blocked = BlockedWords(["darn", "heck"])
+        >>> blocked.brought_in("What the heck.", ["It rains."])
+        'heck'
+        >>> blocked.brought_in("What the heck.", ["It rains.", "Darn it."]) is None
+        True
+        """
+        word = self.find(text)
+        if word is None or any(self.find(parent) is not None for parent in parents):
+            return None
+        return word
+
+    def may_begin(self, text: str) -> bool:
+        """Return whether the last word of `text`, which may go on, is how an entry begins.
+
+        Examples
+        --------
+        >>> blocked = BlockedWords(["darn"])
+        >>> [blocked.may_begin(text) for text in ("Oh, da", "Oh, da ", "Oh, dab")]
+        [True, False, False]
+        """
+        words = fold(text).split()
+        open_ended = bool(words) and not text[-1].isspace()
+        return open_ended and any(entry.startswith(words[-1]) for entry in self._entries)
+
     def _is_disguised(self, token: str) -> bool:
         """Return whether a listed word can be read in a token with signs or drawn-out letters."""
         parts = [(part[0], len(part) > 1) for part in map(re.Match.group, _PART.finditer(token))]

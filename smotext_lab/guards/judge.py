@@ -257,11 +257,9 @@ class Judge:
         return None
 
     def _unsafe(self, text: str, parents: Sequence[int] | np.ndarray) -> str | None:
-        blocked = self._blocked
-        word = None if blocked is None else blocked.find(text)
-        if blocked is None or word is None:
-            return None
-        if any(blocked.find(self._texts[parent]) is not None for parent in parents):
+        made_from = (self._texts[parent] for parent in parents)
+        word = None if self._blocked is None else self._blocked.brought_in(text, made_from)
+        if word is None:
             return None
         return f"unsafe: blocked word {masked(word)!r}, and none in the texts it was made from"
 

@@ -208,6 +208,8 @@ class SharedRuns:
     >>> runs = SharedRuns(["the cat sat on the mat", "dogs bark"], length=3)
     >>> runs.find("a dog sat on the lawn"), runs.find("the cat ran") is None
     (0, True)
+    >>> runs.owners("where the cat sat on it")
+    [0]
     """
 
     def __init__(self, texts: Sequence[str], length: int) -> None:
@@ -221,8 +223,9 @@ class SharedRuns:
                 ids.append(-1)  # no run goes on from one text to the next
                 owners += [owner] * (len(words) + 1)
         hashes, whole = self._hash(np.array(ids, dtype=np.int64))
-        self._hashes, first = np.unique(hashes[whole], return_index=True)
-        self._owners = np.array(owners, dtype=np.int64)[np.flatnonzero(whole)[first]]
+        order = np.argsort(hashes[whole], kind="stable")  # of equal runs the first text's first
+        self._hashes = hashes[whole][order]
+        self._owners = np.array(owners, dtype=np.int64)[np.flatnonzero(whole)[order]]
 
     def _hash(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return one 64-bit hash per run of words, and which runs hold known words only."""
@@ -248,14 +251,26 @@ class SharedRuns:
         int or None
             The first such text, for the first such run.
         """
+        at, _ = self._hits(folded)
+        return int(self._owners[at[0]]) if len(at) else None
+
+    def owners(self, folded: str) -> list[int]:
+        """Return the numbers of all texts that hold a run of words of `folded`, in order."""
+        at, hashes = self._hits(folded)
+        ends = np.searchsorted(self._hashes, hashes, side="right")
+        spans = [self._owners[start:end] for start, end in zip(at, ends, strict=True)]
+        return sorted({int(owner) for span in spans for owner in span})
+
+    def _hits(self, folded: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return where the runs of `folded` that are known begin among all, and their hashes."""
         ids = np.array([self._number.get(word, -1) for word in folded.split()], dtype=np.int64)
         hashes, whole = self._hash(ids)
         hashes = hashes[whole]
-        if not len(hashes) or not len(self._hashes):
-            return None
+        if not len(self._hashes):
+            return np.empty(0, dtype=np.int64), hashes[:0]
         at = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
-        hits = np.flatnonzero(self._hashes[at] == hashes)
-        return int(self._owners[at[hits[0]]]) if len(hits) else None
+        known = self._hashes[at] == hashes
+        return at[known], hashes[known]
 
 
 def _mix(values: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ __all__ = [
     "add_blending",
     "add_models",
     "add_n",
+    "add_no_guards",
     "add_only",
     "add_random_state",
     "add_rows",
@@ -94,6 +95,11 @@ def add_blending(group: Any) -> None:
     )
 
 
+def add_no_guards(group: Any, what: str) -> None:
+    """Whether texts are kept back."""
+    group.add_argument("--no-guards", action="store_true", help=what)
+
+
 def add_random_state(group: Any) -> None:
     """Which random numbers: the seed."""
     group.add_argument(
@@ -157,7 +163,7 @@ def add_sampling(parser: Parser) -> None:
     how.add_argument(
         "--mask-names", metavar="FILE", help="names to mask too, one a line; implies --mask"
     )
-    how.add_argument("--no-guards", action="store_true", help="accept whatever is written")
+    add_no_guards(how, "accept whatever is written")
     how.add_argument(
         "--max-attempts",
         type=whole_number,

@@ -101,6 +101,7 @@ class Run:
             steps=self.given.steps,
             blending=self.given.blending,
             random_state=self._equipment.random_state,
+            guards=not self.given.no_guards,
             progress=True,
         )
         return Made(path, self._interrupted(path, path.info.get("asked")))
@@ -151,12 +152,14 @@ class Run:
             msg = "Give a frame or two texts in the body; a map needs a frame."
             raise ParameterError(msg)
         _, decoder = self._equipment.pair()
+        guards = not self.given.no_guards
         if rows is not None and self.given.map:
             from smotext_lab.jupyter.widgets.latent_map import LatentMap
 
             texts, labels = rows["text"].tolist(), rows["label"].tolist()
-            return Made(LatentMap(texts, labels, decoder=decoder))
+            return Made(LatentMap(texts, labels, decoder=decoder, guards=guards))
         how = {"blending": self.given.blending, "random_state": self._equipment.random_state or 0}
+        how["guards"] = guards
         if rows is None:
             start, end = given
             return Made(InterpolationExplorer(decoder=decoder, start=start, end=end, **how))
@@ -176,9 +179,9 @@ class Run:
                 raise ParameterError(names.unknown(word, "decoder", self.namespace, {}))
             named[word] = found
         decoders = named or usual_decoders(self._equipment.pair()[1])
-        state = self._equipment.random_state or 0
-        texts = texts_between(self.body)
-        return Made(DecoderComparison(texts, decoders, steps=self.given.steps, random_state=state))
+        how = {"steps": self.given.steps, "random_state": self._equipment.random_state or 0}
+        how["guards"] = not self.given.no_guards
+        return Made(DecoderComparison(texts_between(self.body), decoders, **how))
 
     # -- rows ----------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from smotext_lab.jupyter.arguments import (
     add_blending,
     add_models,
     add_n,
+    add_no_guards,
     add_only,
     add_random_state,
     add_rows,
@@ -35,6 +36,9 @@ COMMANDS = {
 
 WITH_BODY = ("path", "mix", "explore", "compare")
 """Those that read what stands below ``%%smotext``."""
+
+
+_UNSCREENED = "show texts that bring in a slur or a sexual word, too"
 
 
 def overview() -> str:
@@ -80,6 +84,7 @@ def _path() -> Parser:
     add_steps(walk, 5)
     add_blending(walk)
     add_random_state(walk)
+    add_no_guards(walk, _UNSCREENED)
     add_models(parser)
     return parser
 
@@ -156,6 +161,7 @@ def _explore() -> Parser:
     )
     add_blending(view)
     add_random_state(view)
+    add_no_guards(view, _UNSCREENED)
     add_models(parser)
     return parser
 
@@ -180,6 +186,7 @@ def _compare() -> Parser:
     )
     add_steps(walk, 3)
     add_random_state(walk)
+    add_no_guards(walk, _UNSCREENED)
     return parser
 
 

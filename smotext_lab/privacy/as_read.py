@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from smotext_lab.guards import Guards
+from smotext_lab.privacy.aim import aimed
 from smotext_lab.privacy.discriminant import Discriminant
 from smotext_lab.privacy.writing import Points, judge_by, write_between
 
 __all__ = ["write_as_read"]
 
 _SURE = 0.7 / 0.3  # odds: texts that read as one class or as another teach neither
+_TRIED = 100  # texts of a class, that tell how far off its texts come out
 
 Read = list[tuple[float, dict[str, Any]]]
 """Texts with the class they read as, each after the odds of that class to the next."""
@@ -44,6 +46,10 @@ def write_as_read(
     too. Of a class that has enough, further texts are left out; of one that lacks some, more are
     asked for, ``max_attempts · max_blends`` times in all.
 
+    Where more than 100 texts of a class are wanted, 100 of every class are written first, which
+    tell how far off their points texts come out; the others are written at points moved against
+    it: see `aimed`. Of classes of which no more are wanted, the first 100 are not kept.
+
     Parameters
     ----------
     points, n, decoder, guards, random_state, kept, **settings
@@ -69,27 +75,37 @@ def write_as_read(
     settings |= {"guards": free, "judge": judge_by(points, free)}
     settings |= {"max_attempts": 1, "max_blends": 1}
     lacking, spare = Counter(n), Read()
-    for turn in range(max_attempts * max_blends):
+    turns = [lacking] * (max_attempts * max_blends)
+    large = {label for label, count in n.items() if count > _TRIED}
+    trial = Counter(dict.fromkeys(+lacking if large else (), _TRIED))
+    if large:
+        turns.insert(0, trial)
+    at = points
+    for turn, wanted in enumerate(turns):
         seed = int(np.random.SeedSequence([random_state, turn]).generate_state(1)[0])
         new: list[dict[str, Any]] = []
         broken_off = True
         try:
-            write_between(points, +lacking, decoder, random_state=seed, kept=new, **settings)
+            write_between(at, +wanted, decoder, random_state=seed, kept=new, **settings)
             broken_off = False
         finally:
-            spare = _taken(spare + _read(new, encoder, discriminant), lacking, kept, _SURE)
-            if broken_off or turn + 1 >= max_attempts:
+            vectors = encoder.encode([record["text"] for record in new]) if new else None
+            read = [] if vectors is None else _read(new, vectors, discriminant)
+            if wanted is trial and not broken_off:  # of the others all are written where they come out best
+                read = [pair for pair, r in zip(read, new, strict=True) if r["label"] in large]
+            spare = _taken(spare + read, lacking, kept, _SURE)
+            if broken_off or len(turns) - turn <= max_attempts * (max_blends - 1) + 1:
                 spare = _taken(sorted(spare, key=lambda pair: -pair[0]), lacking, kept, 0.0)
         if not +lacking:
             break
+        if wanted is trial and vectors is not None:
+            at = aimed(points, new, vectors)
     return kept
 
 
-def _read(records: list[dict[str, Any]], encoder: Any, discriminant: Discriminant) -> Read:
+def _read(records: list[dict[str, Any]], vectors: np.ndarray, discriminant: Discriminant) -> Read:
     """Return each text with the class it reads as, and the odds of that to the next."""
-    if not records:
-        return []
-    shares = discriminant.shares(encoder.encode([record["text"] for record in records]))
+    shares = discriminant.shares(vectors)
     best = np.sort(shares, axis=1)
     odds = best[:, -1] / np.maximum(best[:, -2], np.finfo(best.dtype).tiny)
     labels = discriminant.classes[shares.argmax(axis=1)].tolist()

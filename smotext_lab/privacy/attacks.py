@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from smotext_lab.guards.cosines import UnitRows
 from smotext_lab.privacy.bounds import (
     Interval,
     area,
@@ -20,6 +21,8 @@ __all__ = ["CONFIDENCE", "Attack", "membership", "nearest_of"]
 
 CONFIDENCE = 0.95
 """Of an audit's intervals, over all attacks together."""
+
+_ROWS = 1024  # real texts that are compared with the synthetic ones together
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,5 +109,7 @@ def membership(
 
 def nearest_of(real: np.ndarray, made: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the cosine to the nearest of `made`, and which it is."""
-    cosines = real @ made.T
-    return cosines.max(axis=1), cosines.argmax(axis=1)
+    rows = UnitRows(made)
+    blocks = [rows.nearest(real[at : at + _ROWS]) for at in range(0, len(real), _ROWS)]
+    nearest, cosines, *_ = (np.concatenate(each) for each in zip(*blocks, strict=True))
+    return cosines, nearest

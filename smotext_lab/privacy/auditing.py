@@ -14,14 +14,15 @@ from smotext_lab.errors import DataError
 from smotext_lab.guards.cosines import unit
 from smotext_lab.guards.words import fold
 from smotext_lab.markup import texts_table
-from smotext_lab.privacy.attacks import Attack, membership, nearest_of
-from smotext_lab.privacy.bounds import roc
+from smotext_lab.privacy.attacks import CONFIDENCE, Attack, membership, nearest_of
+from smotext_lab.privacy.bounds import epsilon_at_least, epsilon_could_show, roc
 from smotext_lab.privacy.guarantee import FIGURES_NOT_COVERED, stated_in
 from smotext_lab.privacy.masking import find_personal
 from smotext_lab.privacy.reading import plain_texts
 from smotext_lab.privacy.reconstruction import reconstruct, recovered
 from smotext_lab.privacy.verbatim import disclosures, passages
 from smotext_lab.privacy.verdict import verdict
+from smotext_lab.surrogates import encodable
 
 __all__ = ["Audit", "audit"]
 
@@ -93,6 +94,41 @@ class Audit:
         return max(attack.could_show for attack in self.attacks)
 
     @property
+    def epsilon_put_to_test(self) -> float:
+        """The largest ε shown by the texts that stand in train once; a stated one is held to it.
+
+        What is stated for one text is less than what one does that stands there several times.
+        """
+        if self.once.sum() < 2:
+            return 0.0
+        bounds = [
+            epsilon_at_least(attack.members[self.once], attack.others, **self._terms)
+            for attack in self.attacks
+        ]
+        return max(bounds)
+
+    @property
+    def epsilon_put_to_test_at_most(self) -> float:
+        """The most that `epsilon_put_to_test` can be, by a perfect attack."""
+        return epsilon_could_show(int(self.once.sum()), self.sizes["holdout"], **self._terms)
+
+    @property
+    def epsilon_copying_shows(self) -> float:
+        """What `epsilon_put_to_test` would be about, were the new texts copies of real ones.
+
+        Where that is no more than a stated ε, not even handing out real texts contradicts it.
+        """
+        n = int(self.once.sum())
+        copies = min(n, self.sizes["synthetic"])
+        return epsilon_could_show(n, self.sizes["holdout"], betrayed=copies, **self._terms)
+
+    @property
+    def _terms(self) -> dict[str, Any]:
+        """Of the bounds that a stated ε is held to."""
+        delta = float((self.guarantee or {}).get("delta") or 0.0)
+        return {"delta": delta, "confidence": 1 - (1 - CONFIDENCE) / len(self.attacks)}
+
+    @property
     def guaranteed(self) -> bool:
         """Whether a mechanism states an ε."""
         return (self.guarantee or {}).get("epsilon") is not None
@@ -131,6 +167,8 @@ class Audit:
             "epsilon_at_least": self.epsilon_at_least,
             "epsilon_could_show": self.epsilon_could_show,
             "epsilon_stated": (self.guarantee or {}).get("epsilon"),
+            "epsilon_put_to_test": self.epsilon_put_to_test,
+            "epsilon_copying_shows": self.epsilon_copying_shows,
             "attack": best.name,
             "attack_at_1_percent": surest.name,
             "longest_shared_run": int(self.runs["train"].max()),
@@ -191,7 +229,7 @@ def audit(
     Raises
     ------
     DataError
-        If there are too few texts to say anything.
+        If there are too few texts to say anything, or a parent is none of train.
 
     Notes
     -----
@@ -212,9 +250,10 @@ def audit(
     """
     from smotext_lab.encoders import BertEncoder
 
-    made = made_texts(synthesis)
-    everything = plain_texts(train, "train")
-    inside, outside, once = _apart(everything, plain_texts(holdout, "holdout"))
+    given = made_texts(synthesis), plain_texts(train, "train"), plain_texts(holdout, "holdout")
+    # as SMOTExT reads them: no tokenizer takes a half of a surrogate pair
+    made, everything, kept_out = ([encodable(text) for text in each] for each in given)
+    inside, outside, once = _apart(everything, kept_out)
     if not made or min(len(inside), len(outside)) < 20:
         msg = (
             f"An audit of {len(made)} synthetic texts with {len(inside)} training and "
@@ -222,6 +261,7 @@ def audit(
             f"the others at least 20 different ones."
         )
         raise DataError(msg)
+    blended = _blended(synthesis, len(everything)) if reconstruction else None
     encoder = BertEncoder() if encoder is None else encoder
     texts = {"made": made, "in": inside, "out": outside}
     vectors = {part: unit(encoder.encode(each, progress=progress)) for part, each in texts.items()}
@@ -230,8 +270,8 @@ def audit(
     attacks = membership(texts, vectors, delta=float((stated or {}).get("delta") or 0.0))
     nearest = {part: nearest_of(vectors[part], vectors["made"]) for part in ("in", "out")}
     found: dict[str, int] = {}
-    if reconstruction:
-        found = _geometry(synthesis, everything, vectors["made"], encoder)
+    if blended is not None:
+        found = _geometry(blended, everything, vectors["made"], encoder)
     shared = [passages(each, made) for each in (inside, outside)]
     runs, long = ([pd.Series(each) for each in some] for some in zip(*shared, strict=True))
     cosines = [pd.Series(nearest[name][0]) for name in ("in", "out")]
@@ -252,19 +292,27 @@ def audit(
     )
 
 
-def _geometry(synthesis: Any, train: list[str], made: np.ndarray, encoder: Any) -> dict[str, int]:
-    """Try ReconSMOTE on the exact points, and on the texts' own vectors."""
+def _blended(synthesis: Any, n: int) -> pd.DataFrame | None:
+    """Return rows that name parents, which are among `n` training texts; None without any."""
     frame = getattr(synthesis, "accepted", pd.DataFrame({"parents": []}))
     rows = frame[frame["parents"].notna()].head(_MOST_POINTS)
     if not len(rows):
-        return {}
-    parents = sorted({int(parent) for each in rows["parents"] for parent in each})
-    if parents[-1] >= len(train):
+        return None
+    last = max(int(parent) for each in rows["parents"] for parent in each)
+    if last >= n:
         msg = (
-            f"A parent is row {parents[-1]}, but there are {len(train)} training texts: give all "
+            f"A parent is row {last}, but there are {n} training texts: give all "
             "texts that the synthesis was made from, or reconstruction=False."
         )
         raise DataError(msg)
+    return rows
+
+
+def _geometry(
+    rows: pd.DataFrame, train: list[str], made: np.ndarray, encoder: Any
+) -> dict[str, int]:
+    """Try ReconSMOTE on the exact points, and on the texts' own vectors."""
+    parents = sorted({int(parent) for each in rows["parents"] for parent in each})
     real = np.asarray(encoder.encode([train[parent] for parent in parents]))
     place = {parent: at for at, parent in enumerate(parents)}
     points = np.stack(

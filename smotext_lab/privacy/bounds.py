@@ -190,23 +190,37 @@ def epsilon_at_least(
     return max(0.0, float(_bounds(inside, outside, np.array([cut]), delta, confidence)[0]))
 
 
-def epsilon_could_show(m: int, n: int, *, delta: float = 0.0, confidence: float = 0.95) -> float:
+def epsilon_could_show(
+    m: int,
+    n: int,
+    *,
+    betrayed: int | None = None,
+    delta: float = 0.0,
+    confidence: float = 0.95,
+) -> float:
     """Return the most that `epsilon_at_least` gives for so many members and others.
 
     It is what scores give that separate them perfectly: a stated ε above it cannot be contradicted.
+    Where a few members alone are betrayed, it is what scores give that put these above all and
+    tell nothing of the rest, if the halves have as many of them each.
 
     Parameters
     ----------
     m, n : int
         Members and others.
+    betrayed : int, optional
+        Of the members; default all.
     delta, confidence : float
 
     Examples
     --------
     >>> round(epsilon_could_show(40, 40), 2), round(epsilon_could_show(1000, 1000), 2)
     (1.6, 4.91)
+    >>> round(epsilon_could_show(1000, 1000, betrayed=60), 2)
+    1.71
     """
-    inside, outside = np.ones(m // 2), np.zeros(n // 2)  # the halves that are tried
+    inside, outside = np.zeros(m // 2), np.zeros(n // 2)  # the halves that are tried
+    inside[: (m if betrayed is None else betrayed) // 2] = 1
     tests = ((inside, outside, np.ones(1)), (-outside, -inside, np.zeros(1)))
     return max(0.0, *(float(_bounds(*test, delta, confidence)[0]) for test in tests))
 

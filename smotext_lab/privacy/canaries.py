@@ -15,6 +15,9 @@ from smotext_lab.privacy.attacks import CONFIDENCE, membership
 from smotext_lab.privacy.auditing import made_texts
 from smotext_lab.privacy.bounds import Interval
 from smotext_lab.privacy.likelihood import WordModel
+from smotext_lab.privacy.reading import plain_labels, plain_texts
+from smotext_lab.sampler.forms import Given
+from smotext_lab.surrogates import encodable
 
 __all__ = ["Canaries", "canary_audit", "exposure"]
 
@@ -28,14 +31,15 @@ class Canaries:
 
     Parameters
     ----------
-    inside, outside : list of str
-    labels : list
+    inside, outside : sequence of str
+        Kept as lists, as `labels` are.
+    labels : sequence
         Of those inside.
 
     Raises
     ------
     DataError
-        If there are fewer than two of either, or not one label for each inside.
+        If there are fewer than two of either, not one label for each inside, or one is no text.
     """
 
     inside: list[str]
@@ -43,6 +47,10 @@ class Canaries:
     labels: list[Any]
 
     def __post_init__(self) -> None:
+        for part in ("inside", "outside"):
+            texts = [encodable(text) for text in plain_texts(getattr(self, part), part)]
+            object.__setattr__(self, part, texts)
+        object.__setattr__(self, "labels", plain_labels(self.labels))
         if min(len(self.inside), len(self.outside)) < 2 or len(self.labels) != len(self.inside):
             msg = (
                 f"{len(self.inside)} canaries inside with {len(self.labels)} labels, and "
@@ -81,6 +89,7 @@ class Canaries:
         >>> len(made.inside), len(made.outside), made.inside[0].split()[0] in {"the", "a"}
         (3, 3, True)
         """
+        texts, labels = _read(texts, labels)
         words = sorted({word for text in texts for word in text.split()})
         if len(texts) < 2 or len(words) < 2:
             msg = "Canaries are made of real texts and their words: give at least two of each."
@@ -89,7 +98,7 @@ class Canaries:
         rows = rng.choice(len(texts), 2 * n)
         made = []
         for row in rows:
-            known = str(texts[row]).split()
+            known = texts[row].split()
             half = max(1, len(known) // 2)
             strange = rng.choice(words, max(3, len(known) - half)).tolist()
             made.append(" ".join([*known[:half], *strange, str(rng.integers(10**7, 10**8))]))
@@ -132,6 +141,11 @@ def canary_audit(
         better attack (0.5 is guessing), and ``exposure`` in bits, mean and most (without a leak
         the mean is about 1.4 and the most about ``log2(n)``).
 
+    Raises
+    ------
+    DataError
+        If a canary of yours has a label that no text has, or no text was made.
+
     References
     ----------
     Exposure: Carlini et al., "The secret sharer", USENIX Security 2019.
@@ -139,7 +153,12 @@ def canary_audit(
     from smotext_lab.encoders import BertEncoder
 
     encoder = BertEncoder() if encoder is None else encoder
+    texts, labels = _read(texts, labels)
     made = canaries or Canaries.of(texts, labels, n, random_state=random_state)
+    unknown = sorted({repr(label) for label in made.labels if label not in labels})
+    if unknown:  # a mechanism with classes would read none of those
+        msg = f"Canaries have labels that no text has ({', '.join(unknown)}): give those of texts."
+        raise DataError(msg)
     parts = {"in": made.inside, "out": made.outside}
     vectors = {part: unit(encoder.encode(each)) for part, each in parts.items()}
     rows = []
@@ -169,6 +188,11 @@ def exposure(model: WordModel, canaries: Canaries) -> np.ndarray:
     ranks = 1 + (outside[None, :] >= inside[:, None]).sum(axis=1)
     bits: np.ndarray = np.log2(len(outside) + 1) - np.log2(ranks)
     return bits
+
+
+def _read(texts: Sequence[str], labels: Sequence[Any]) -> tuple[list[str], list[Any]]:
+    given = Given.read(texts, labels)
+    return [encodable(text) for text in given.texts], plain_labels(given.labels)
 
 
 def _row(times: int, auc: Interval, attack: str, bits: np.ndarray) -> dict[str, Any]:

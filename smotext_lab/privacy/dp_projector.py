@@ -24,6 +24,7 @@ from smotext_lab.privacy.accounting import check, mu_of
 from smotext_lab.privacy.budget import PrivacyBudget
 from smotext_lab.privacy.guarantee import Guarantee, Neighbouring, stated_with
 from smotext_lab.privacy.noise import GRID, add_noise, on_grid
+from smotext_lab.privacy.parameters import check_whole
 from smotext_lab.privacy.reading import (
     PUBLIC,
     SHARE_ONLY,
@@ -31,6 +32,7 @@ from smotext_lab.privacy.reading import (
     plain_texts,
     read_private,
 )
+from smotext_lab.surrogates import encodable
 from smotext_lab.training.card import write_card
 from smotext_lab.training.trainer import Batch, BridgeRecipe, BridgeTrainer
 from smotext_lab.writer import end_tokens
@@ -38,6 +40,7 @@ from smotext_lab.writer import end_tokens
 __all__ = ["DPProjector", "noisy_sum"]
 
 _MOST_TOKENS = 128  # of a text: the rest of a longer one is not read
+_OWN = {"README.md", "bridge.json", "bridge.safetensors"}
 _FINE = 2**16  # grid steps in `clip`: few enough of them are lost to rounding 3 million weights
 
 
@@ -110,11 +113,9 @@ class DPProjector:
         progress: bool = True,
     ) -> None:
         check(epsilon, delta)
-        least = {"epochs": epochs, "n_batches": n_batches, "texts_per_user": texts_per_user or 1}
-        for name, value in least.items():
-            if value < 1:
-                msg = f"{name} must be at least 1, got {value!r}."
-                raise ParameterError(msg)
+        check_whole(epochs=epochs, n_batches=n_batches)
+        if texts_per_user is not None:
+            check_whole(texts_per_user=texts_per_user)
         for name, size in {"clip": clip, "learning_rate": learning_rate}.items():
             if not 0 < size < math.inf:
                 msg = f"{name} must be above 0, got {size!r}."
@@ -187,7 +188,7 @@ class DPProjector:
             If the budget does not cover it. Nothing was trained then.
         ParameterError
             If it was fitted before and there is no budget to count with, or `out` cannot be written
-            to, or the encoder refuses long texts.
+            to or holds other files than a bridge's, or the encoder refuses long texts.
         KeyboardInterrupt
             After what was trained so far is saved, if a step was made: fewer steps are covered all
             the same.
@@ -198,12 +199,13 @@ class DPProjector:
                 "with budget=PrivacyBudget(…), which counts."
             )
             raise ParameterError(msg)
-        public, texts = plain_texts(public, "public"), plain_texts(texts, "texts")
+        public = [encodable(text) for text in plain_texts(public, "public")]
+        texts = plain_texts(texts, "texts")
         given = read_private(texts, [0] * len(texts), users, self.texts_per_user).texts
-        _check_folder(Path(out))
+        start = load_bridge(self.bridge)
+        _check_folder(Path(out), _OWN | ({"words.txt"} if start.facts.n_words else set()))
         encoder = self.encoder or BertEncoder()
         model, tokenizer = load_llm(self.llm, device="cpu")
-        start = load_bridge(self.bridge)
         hidden = model.get_input_embeddings().weight.shape[1]
         start.check(encoder.fingerprint, encoder.dim, fingerprint(self.llm), hidden)
         recipe = BridgeRecipe(
@@ -285,8 +287,12 @@ def noisy_sum(
     return add_noise(total, step, sigma)
 
 
-def _check_folder(out: Path) -> None:
-    """Refuse a folder that a bridge cannot be saved in; one that is not there stays so."""
+def _check_folder(out: Path, own: set[str]) -> None:
+    """Refuse a folder that a bridge cannot be saved in; one that is not there stays so.
+
+    So is one with files that are not written anew: they would be shared with the bridge, and
+    `train-bridge` leaves vectors of its texts.
+    """
     new = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -298,6 +304,13 @@ def _check_folder(out: Path) -> None:
         reason = error.strerror or type(error).__name__
         msg = f"The folder {out} cannot be written to ({reason}): give another one as out."
         raise ParameterError(msg) from error
+    others = set() if new else {path.name for path in out.iterdir()} - own
+    if others:
+        msg = (
+            f"The folder {out} holds other files ({', '.join(sorted(others)[:3])}), which would be "
+            "shared with the bridge: give an empty one as out."
+        )
+        raise ParameterError(msg)
 
 
 def _save(bridge: Bridge, out: Path, stated: dict[str, Any], told: dict[str, float]) -> None:

@@ -19,6 +19,7 @@ from smotext_lab.guards import Guards
 from smotext_lab.privacy.accounting import check, mu_of
 from smotext_lab.privacy.budget import PrivacyBudget
 from smotext_lab.privacy.guarantee import Guarantee, Neighbouring, bridge_of, stated_with
+from smotext_lab.privacy.parameters import check_asked, check_whole
 from smotext_lab.privacy.reading import (
     PUBLIC,
     check_classes,
@@ -30,6 +31,7 @@ from smotext_lab.privacy.reading import (
 from smotext_lab.privacy.records import keep
 from smotext_lab.privacy.votes import noisy_votes, votes_sensitivity
 from smotext_lab.privacy.writing import Points, Told, check_guidance, synthesis_of, write_between
+from smotext_lab.surrogates import encodable
 from smotext_lab.synthesis import Synthesis
 
 __all__ = ["PrivateEvolution"]
@@ -120,14 +122,15 @@ class PrivateEvolution:
     ) -> None:
         check(epsilon, delta)
         check_guidance(guidance_scale)
-        for name, value, least in (
-            ("n_rounds", n_rounds, 1),
-            ("variations", variations, 1),
-            ("texts_per_user", texts_per_user or 1, 1),
-        ):
-            if value < least:
-                msg = f"{name} must be at least {least}, got {value!r}."
-                raise ParameterError(msg)
+        check_whole(n_rounds=n_rounds, variations=variations)
+        check_asked(
+            classes=classes,
+            texts_per_user=texts_per_user,
+            k_neighbors=k_neighbors,
+            like=like,
+            words=words,
+            random_state=random_state,
+        )
         self.epsilon, self.delta = epsilon, delta
         self.n_rounds, self.threshold, self.variations = n_rounds, threshold, variations
         self.guidance_scale = guidance_scale
@@ -200,10 +203,10 @@ class PrivateEvolution:
             If the budget does not cover the rounds (nothing was released then), or a round was
             drawn that is not in the checkpoint.
         DataError
-            If a class has no public texts.
+            If a class has no public texts, or there is not one class for each of them.
         ParameterError
-            If the checkpoint is of another run or in use, or this has run and there is no budget to
-            count with.
+            If the checkpoint is damaged, of another run or in use, or this has run and there is no
+            budget to count with.
         """
         if hasattr(self, "_promised") and self.budget is None:
             msg = (
@@ -215,9 +218,11 @@ class PrivateEvolution:
         given = read_private(texts, y, users, self.texts_per_user)
         named = np.unique(given.labels) if self.classes is None else self.classes
         check_classes(self.classes, given.labels.tolist())
-        start = _first(plain_texts(public, "public"), public_y, plain_labels(named))
+        public = [encodable(text) for text in plain_texts(public, "public")]
+        start = _first(public, public_y, plain_labels(named))
         encoder, decoder = equip(self.encoder, self.decoder)
         vectors = encoded_alone(encoder, given.texts, progress=self.progress)
+        start_vectors = encoder.encode(start[0])  # what may fail does so before it is paid for
         with self._alone():
             state = self._begin(start)
             self._write(state)  # so that a run that is stopped at once is not paid for twice
@@ -227,10 +232,10 @@ class PrivateEvolution:
             self.rounds_ = [_Round(**each) for each in state["rounds"]]
             self._promised = promised
             for turn in range(len(self.rounds_), self.n_rounds):
-                population = start
+                population, public_vectors = start, start_vectors
                 if turn > 0:
                     population = self._next(self.rounds_[-1], start, encoder, decoder, turn)
-                public_vectors = encoder.encode(population[0])
+                    public_vectors = encoder.encode(population[0])
                 if self.budget is not None:
                     self.budget.draw(state["name"], turn)
                 votes = noisy_votes(
@@ -323,7 +328,7 @@ class PrivateEvolution:
         terms["public texts"] = _digest(start)
         if self.checkpoint is None or not self.checkpoint.exists():
             return {"name": secrets.token_hex(8), "terms": terms, "rounds": []}
-        state: dict[str, Any] = json.loads(self.checkpoint.read_text(encoding="utf-8"))
+        state = _read(self.checkpoint)
         if state["terms"] != terms:
             others = state["terms"] if isinstance(state["terms"], dict) else {}
             unlike = [name for name, value in terms.items() if others.get(name) != value]
@@ -339,13 +344,30 @@ class PrivateEvolution:
             keep(self.checkpoint, state)
 
 
+def _read(checkpoint: Path) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = json.loads(checkpoint.read_text(encoding="utf-8"))
+        _ = state["name"], state["terms"], [_Round(**each) for each in state["rounds"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        msg = (
+            f"{checkpoint} cannot be read as a checkpoint ({type(error).__name__}): give another "
+            "file, which pays anew."
+        )
+        raise ParameterError(msg) from error
+    return state
+
+
 def _first(
     public: list[str], public_y: Sequence[Any] | None, classes: list[Any]
 ) -> tuple[list[str], list[Any]]:
     if public_y is None:
         kept = [(text, label) for label in classes for text in public]
     else:
-        named = zip(public, plain_labels(public_y), strict=True)
+        names = plain_labels(public_y)
+        if len(names) != len(public):
+            msg = f"There are {len(public)} public texts but {len(names)} in public_y: one each."
+            raise DataError(msg)
+        named = zip(public, names, strict=True)
         kept = [(text, label) for text, label in named if label in classes]
     texts, labels = _once([text for text, _ in kept], [label for _, label in kept])
     for label in classes:

@@ -18,6 +18,7 @@ from smotext_lab.privacy.accounting import check, mu_of
 from smotext_lab.privacy.anchors import Anchors
 from smotext_lab.privacy.budget import PrivacyBudget
 from smotext_lab.privacy.guarantee import Guarantee, Neighbouring, bridge_of, stated_with
+from smotext_lab.privacy.parameters import check_asked, check_whole
 from smotext_lab.privacy.reading import (
     PUBLIC,
     Private,
@@ -70,9 +71,15 @@ class OneRelease(ABC):
     ) -> None:
         check(epsilon, delta)
         check_guidance(guidance_scale)
-        if texts_per_user is not None and texts_per_user < 1:
-            msg = f"texts_per_user must be at least 1, got {texts_per_user!r}."
-            raise ParameterError(msg)
+        check_whole(max_attempts=max_attempts, max_blends=max_blends)
+        check_asked(
+            classes=classes,
+            texts_per_user=texts_per_user,
+            k_neighbors=k_neighbors,
+            like=like,
+            words=words,
+            random_state=random_state,
+        )
         if not 0 < clip < np.inf:
             msg = f"clip must be above 0, got {clip!r}."
             raise ParameterError(msg)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from smotext_lab.privacy.attacks import CONFIDENCE
-from smotext_lab.privacy.bounds import epsilon_at_least, epsilon_could_show, proportion
+from smotext_lab.privacy.bounds import proportion
 from smotext_lab.privacy.guarantee import FIGURES_NOT_COVERED
 from smotext_lab.privacy.verbatim import LEAST_RUN, LONG_RUN
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 __all__ = ["verdict"]
 
 _NEAR = 0.95  # cosine
+_REPEATED = (
+    " Texts that stand in train several times count here; what is stated for one text is held to "
+    "those alone that stand there once."
+)
 _BY_CAPITALS = " Names are told by their capitals: in texts of small letters none are found."
 
 
@@ -74,7 +78,8 @@ def _about_membership(audit: Audit) -> list[tuple[str, str, str, str]]:
             f"ε ≥ {audit.epsilon_at_least:.2f} at 95% confidence",
             "A lower bound: a better attack may show more. It never proves a guarantee. With so "
             f"many texts no attack could show more than {audit.epsilon_could_show:.2f}. It takes "
-            "texts for independent trials, which those of one set of new texts need not be.",
+            "texts for independent trials, which those of one set of new texts need not be."
+            + ("" if audit.once.all() else _REPEATED),
         ),
     ]
 
@@ -136,8 +141,9 @@ def _about_personal(audit: Audit) -> tuple[str, str, str, str]:
         "Is personal data of a fixed form in the synthetic texts?",
         "Yes, real or made up." if len(counts) else "None found.",
         ", ".join(f"{kind} {n}" for kind, n in counts.items()) or "0",
-        "Regular expressions find e-mail, web and IP addresses, IBANs, card and phone numbers, "
-        "numbers of three or more digits, and dates in digits; no postal addresses, no names.",
+        "Regular expressions find e-mail and IP addresses, web addresses with http or www, IBANs, "
+        "card and phone numbers, numbers of three or more digits, and dates in digits; no postal "
+        "addresses, no names.",
     )
 
 
@@ -173,35 +179,25 @@ def _about_guarantee(audit: Audit) -> tuple[str, str, str, str]:
                 told.get("sentence") or "What was not found today may be found by a better attack."
             ),
         )
-    shown, most = _put_to_test(audit, float(told.get("delta") or 0.0))
+    shown, most = audit.epsilon_put_to_test, audit.epsilon_put_to_test_at_most
+    copying = audit.epsilon_copying_shows
     answer = "Stated, and not contradicted."
     if shown > stated:
         answer = "The attack contradicts the statement."
     elif most <= stated:
         answer = "Stated; so few texts cannot test it."
+    elif copying <= stated:
+        answer = "Stated; handing out so many real texts would not contradict it either."
     n, m = int(audit.once.sum()), len(audit.once)
     by = "" if n == m else f", by the {n} of {m} training texts that stand there once"
     return (
         question,
         answer,
-        f"stated ε = {stated:g}, shown ε ≥ {shown:.2f} of at most {most:.2f}{by}",
+        f"stated ε = {stated:g}, shown ε ≥ {shown:.2f} of at most {most:.2f}, about "
+        f"{copying:.2f} by as many copies as there are new texts{by}",
         f"{told.get('sentence', '')} {FIGURES_NOT_COVERED} The statement is what came with the "
         "texts; no audit can check who wrote it.",
     )
-
-
-def _put_to_test(audit: Audit, delta: float) -> tuple[float, float]:
-    """Return the ε that texts which stand in train once show, and the most so many could.
-
-    What is stated for one text is less than what one does that stands there several times.
-    """
-    n = int(audit.once.sum())
-    if n < 2:
-        return 0.0, 0.0
-    attacks = audit.attacks
-    terms: dict[str, Any] = {"delta": delta, "confidence": 1 - (1 - CONFIDENCE) / len(attacks)}
-    shown = [epsilon_at_least(each.members[audit.once], each.others, **terms) for each in attacks]
-    return max(shown), epsilon_could_show(n, len(attacks[0].others), **terms)
 
 
 def _more(audit: Audit, inside: int, outside: int) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from smotext_lab.guards.screen import NOT_SHOWN
 from smotext_lab.markup import INERT_CLASS, inert
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def times_table(seconds: Mapping[str, float]) -> HTML:
 
 def shown_text(text: str, reason: str | None) -> str:
     """Return the text, or what stands for one that the guard of blocked words refused."""
-    return "[not shown]" if str(reason).startswith("unsafe:") else text
+    return NOT_SHOWN if str(reason).startswith("unsafe:") else text
 
 
 def html_page(body: str) -> HTML:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Comparison",
+    "about_parts",
     "answer",
     "canary_figures",
     "halves",
@@ -42,6 +43,7 @@ __all__ = [
     "read_three",
     "show_epsilon",
     "show_roc",
+    "thirds",
     "verdict_table",
     "worst_table",
 ]
@@ -131,8 +133,7 @@ def halves(
     DataError
         If no class has four texts.
     """
-    once = frame[~frame["text"].map(fold).duplicated()]
-    rows = once.sample(frac=1, random_state=random_state)
+    rows = _once(frame, random_state)
     sizes = rows.groupby("label")["text"].transform("size")
     rows = rows[sizes >= 4]
     if not len(rows):
@@ -142,6 +143,50 @@ def halves(
     size = rows.groupby("label")["text"].transform("size").floordiv(2).clip(upper=per_class)
     first, second = rows[place < size], rows[(place >= size) & (place < 2 * size)]
     return first.reset_index(drop=True), second.reset_index(drop=True)
+
+
+def thirds(
+    frame: pd.DataFrame, per_class: int, random_state: int
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return train, holdout and test, which share no text and have the same classes.
+
+    Of each class a fifth of the different texts, at least two, is drawn for the test; `halves` are
+    drawn of the others. Classes of fewer than six are in none of the three.
+
+    Raises
+    ------
+    DataError
+        If fewer than two classes have six texts.
+    """
+    rows = _once(frame, random_state)
+    sizes = rows.groupby("label")["text"].transform("size")
+    rows, sizes = rows[sizes >= 6], sizes[sizes >= 6]
+    if rows["label"].nunique() < 2:
+        msg = (
+            "Fewer than two classes have the six different texts that train, holdout and test "
+            "need: give more labelled texts."
+        )
+        raise DataError(msg)
+    tested = rows.groupby("label").cumcount() < sizes.floordiv(5).clip(lower=2)
+    train, holdout = halves(rows[~tested], per_class, random_state)
+    return train, holdout, rows[tested].reset_index(drop=True)
+
+
+def about_parts(frame: pd.DataFrame, train: pd.DataFrame, test: pd.DataFrame) -> str:
+    """Return how many texts `thirds` drew of `frame`, and which classes it left out."""
+    told = (
+        f"{train['label'].nunique()} classes: {len(train)} texts in train, as many in the holdout, "
+        f"{len(test)} in the test."
+    )
+    names = sorted(map(str, set(frame["label"]) - set(train["label"])))
+    if names:
+        told += f" Left out, with fewer than six different texts: {', '.join(names)}."
+    return told
+
+
+def _once(frame: pd.DataFrame, random_state: int) -> pd.DataFrame:
+    """Return each text once, in an order drawn at random."""
+    return frame[~frame["text"].map(fold).duplicated()].sample(frac=1, random_state=random_state)
 
 
 def answer(audit: Audit) -> HTML:
@@ -167,7 +212,9 @@ def verdict_table(audit: Audit) -> HTML:
 
 def worst_table(audit: Audit, *, show_texts: bool) -> HTML:
     """Show the training texts that the surest attack ranks first."""
-    worst = audit.worst if show_texts else audit.worst.drop(columns="training text")
+    # the nearest synthetic text is the training text itself wherever a copy got out
+    texts = [] if show_texts else ["training text", "nearest synthetic text"]
+    worst = audit.worst.drop(columns=texts)
     note = "Real texts are on this page: pass it on only where you may pass them on."
     return _html(texts_table(worst, notes=[note] if show_texts else []))
 
@@ -245,8 +292,8 @@ _FIGURES = (
     "retention_low",
     "retention_high",
     "auc",
-    "epsilon_at_least",
-    "epsilon_could_show",
+    "epsilon_put_to_test",
+    "epsilon_copying_shows",
 )
 
 
@@ -256,8 +303,8 @@ class _Draw:
 
     said: np.ndarray
     auc: float
-    epsilon_at_least: float
-    epsilon_could_show: float
+    epsilon_put_to_test: float
+    epsilon_copying_shows: float
     texts: int
 
 
@@ -312,7 +359,8 @@ class Comparison:
         if len(new):
             parts = (self._train["text"], self._holdout["text"])
             found = audit(made, *parts, encoder=self._encoder, reconstruction=False)
-            shown = (found.best.auc.value, found.epsilon_at_least, found.epsilon_could_show)
+            bounds = (found.epsilon_put_to_test, found.epsilon_copying_shows)
+            shown = (found.best.auc.value, *bounds)
         said = learnt(self._encoder, new, self._test, self._classes)
         draws.append(_Draw(said, *shown, len(new)))
         self._rows[method, epsilon] = {"method": method, "epsilon": epsilon, **self._figures(draws)}
@@ -341,8 +389,8 @@ class Comparison:
             "retention_high": kept.high,
             "auc": _median([draw.auc for draw in attacked]),
             # the largest of many bounds at 95% would be above the truth by chance
-            "epsilon_at_least": _median([draw.epsilon_at_least for draw in attacked]),
-            "epsilon_could_show": _median([draw.epsilon_could_show for draw in attacked]),
+            "epsilon_put_to_test": _median([draw.epsilon_put_to_test for draw in attacked]),
+            "epsilon_copying_shows": _median([draw.epsilon_copying_shows for draw in attacked]),
             "texts": texts,
             "draws": len(draws),
         }
@@ -352,8 +400,8 @@ class Comparison:
         """A row for each method and ε.
 
         ``method``, ``epsilon``, ``retention``, ``retention_low``, ``retention_high``, ``auc`` (the
-        median of the draws), ``epsilon_at_least``, ``epsilon_could_show`` (their medians; see
-        `Audit.figures`), ``texts`` and ``draws``.
+        median of the draws), ``epsilon_put_to_test``, ``epsilon_copying_shows`` (their medians; see
+        `Audit`), ``texts`` and ``draws``.
         """
         return list(self._rows.values())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,9 +36,9 @@ class Texts:
 
     @classmethod
     def divided(cls, texts: list[str], seed: int) -> Texts:
-        """Hold a 20th of the texts back, at most 2,000."""
+        """Hold a 20th of the texts back, at least 3 and at most 2,000."""
         order = np.random.default_rng([seed, 1]).permutation(len(texts))
-        held = min(2000, max(1, len(texts) // 20))
+        held = min(2000, max(3, len(texts) // 20))
         return cls(texts, order[held:], order[:held])
 
     def key(self, ends: Ends) -> str:
@@ -58,16 +59,26 @@ class Ends:
     tokenizer: Any
 
     @classmethod
-    def load(cls, encoder: str | Encoder, llm: str) -> Ends:
+    def load(cls, encoder: str | os.PathLike[str] | Encoder, llm: str | os.PathLike[str]) -> Ends:
         """Load both.
 
         Raises
         ------
+        ParameterError
+            If `encoder` is neither a name nor a folder nor an encoder.
         ModelError
             If the LLM changes its embeddings or its logits, which training does not, or ends no
             text.
         """
-        encoder = BertEncoder(encoder) if isinstance(encoder, str) else encoder
+        if isinstance(encoder, str | os.PathLike):
+            encoder = BertEncoder(os.fspath(encoder))
+        elif not hasattr(encoder, "encode"):
+            msg = (
+                f"encoder must be a registered name, a folder, a hub id or an encoder, not "
+                f"{encoder!r}: give what has a method encode"
+            )
+            raise ParameterError(msg)
+        llm = os.fspath(llm)
         model, tokenizer = load_llm(llm, "auto", "cpu")  # where we train
         model.set_attn_implementation("eager")  # faster for short texts on a CPU
         _check_plain(llm, model)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from smotext_lab.training.folder import begun
+
 __all__ = ["TrainingLog", "read_log"]
 
 
@@ -42,7 +44,7 @@ class TrainingLog:
 
     def begin(self) -> None:
         """Remove the lines of a former run, where what it would go on from has been removed."""
-        if not (self.folder / "work").exists():
+        if not begun(self.folder / "work"):
             (self.folder / "log.jsonl").unlink(missing_ok=True)
 
     def write(self, **facts: Any) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ import numpy as np
 from smotext_lab.bridges import Bridge, split_words
 from smotext_lab.encoders import Encoder
 from smotext_lab.engines.base import Sampling
-from smotext_lab.errors import DataError, ParameterError
+from smotext_lab.errors import DataError
 from smotext_lab.lora import Lora
 from smotext_lab.models import DEFAULT_LLM
-from smotext_lab.training.bounds import check_run
-from smotext_lab.training.card import write_card
+from smotext_lab.training.bounds import check_bounds, check_run
+from smotext_lab.training.card import licence_of, write_card
 from smotext_lab.training.corpus import encode_corpus, read_corpus
+from smotext_lab.training.folder import check_folder
 from smotext_lab.training.given import Ends, Texts, start_bridge
 from smotext_lab.training.log import TrainingLog
 from smotext_lab.training.stage import TokenStage
@@ -45,6 +47,11 @@ class RefiningRecipe(BridgeRecipe):
         Chance that a point's form is asked for.
     temperature, top_p, top_k, max_new_tokens
         See `Sampling`: how the texts are drawn.
+
+    Raises
+    ------
+    ParameterError
+        If a number is out of its range.
     """
 
     learning_rate: float = 4e-4
@@ -60,14 +67,28 @@ class RefiningRecipe(BridgeRecipe):
     top_k: int = 50
     max_new_tokens: int = 128
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        bounds: dict[str, tuple[float, float | None]] = {
+            "n_points": (2, None),
+            "n_candidates": (2, None),
+            "form_told": (0, 1),
+        }
+        check_bounds(asdict(self), bounds)
+        self.sampling()
+
+    def sampling(self) -> Sampling:
+        """Return how texts are drawn, its numbers checked."""
+        return Sampling(self.temperature, self.top_p, self.top_k, self.max_new_tokens)
+
 
 def refine_bridge(
     corpus: Sequence[str | Path],
     *,
     out: str | Path,
     start_from: str | Path = "default",
-    encoder: str | Encoder = "all-MiniLM-L6-v2",
-    llm: str = DEFAULT_LLM,
+    encoder: str | os.PathLike[str] | Encoder = "all-MiniLM-L6-v2",
+    llm: str | os.PathLike[str] = DEFAULT_LLM,
     recipe: RefiningRecipe | None = None,
     minutes: float | None = None,
     text: str = "text",
@@ -93,7 +114,7 @@ def refine_bridge(
         Folder for the bridge; what is needed to go on lies in ``out/work``.
     start_from : path or "default"
         The bridge that is refined.
-    encoder, llm : str
+    encoder, llm : str or path
         As in `train_bridge`.
     recipe : RefiningRecipe, optional
     minutes : float, optional
@@ -104,8 +125,9 @@ def refine_bridge(
     Returns
     -------
     Bridge
-        Also saved in `out`. ``facts.training`` has the cosine of greedy texts at held-back points
-        before (``start_cosine``) and after (``unseen_cosine``); the weights with the best are kept.
+        Also saved in `out`, with the weights that did best at held-back points. ``facts.training``
+        has the cosine of greedy texts at other held-back points before (``start_cosine``) and after
+        (``unseen_cosine``), and the standard error of their difference.
 
     Raises
     ------
@@ -124,13 +146,11 @@ def refine_bridge(
     >>> refine_bridge(["my_texts.csv"], out="mine", minutes=30)  # doctest: +SKIP
     """
     recipe = recipe or RefiningRecipe()
-    for name in ("n_points", "n_candidates"):
-        if getattr(recipe, name) < 2:
-            msg = f"{name} must be 2 or more, not {getattr(recipe, name)}"
-            raise ParameterError(msg)
     check_run(minutes, checkpoint_minutes, random_state)
     out = Path(out)
     bridge = start_bridge(start_from, out, split)
+    check_folder(out)
+    licence = licence_of(bridge)
     recipe = recipe.fitting(bridge)
     ends = Ends.load(encoder, llm)
     facts = ends.facts(bridge.facts.kind, recipe)
@@ -150,9 +170,9 @@ def refine_bridge(
         pause=60 * checkpoint_minutes,
         random_state=random_state,
     )
-    log.begin()  # from here on, what an earlier run has left is written over
-    refined = stage.train(encode_corpus(texts, ends.encoder, out / "work"), minutes)
-    write_card(refined, out, corpus=[Path(p).name for p in corpus])
+    with stage.alone():
+        refined = stage.train(encode_corpus(texts, ends.encoder, out / "work"), minutes)
+        write_card(refined, out, corpus=[Path(p).name for p in corpus], licence=licence)
     return refined
 
 
@@ -175,8 +195,7 @@ class _RefiningStage(TokenStage):
         recipe = self.recipe
         rng = np.random.default_rng([trainer.random_state, 2, trainer.step])
         points = self._points(self.rows, recipe.n_points, rng)
-        sampling = Sampling(recipe.temperature, recipe.top_p, recipe.top_k, recipe.max_new_tokens)
-        tries = self._tries(trainer, points, sampling, recipe.n_candidates, rng)
+        tries = self._tries(trainer, points, recipe.sampling(), recipe.n_candidates, rng)
         loss = trainer.text_loss(batch)  # merges the LoRA, for the tries as well
         loss.backward()
         tries.backward(trainer.loss_of)
@@ -186,12 +205,20 @@ class _RefiningStage(TokenStage):
 
     def _measure(self, trainer: BridgeTrainer) -> tuple[float, dict[str, float]]:
         """Return minus the mean reward of greedy texts at held-back points, and what is told."""
-        loss = trainer.loss_on(self._unseen_batches())
-        rng = np.random.default_rng([trainer.random_state, 3])
-        points = self._points(self.unseen, _UNSEEN_POINTS, rng)
-        greedy = Sampling(temperature=0, max_new_tokens=self.recipe.max_new_tokens)
-        tries = self._tries(trainer, points, greedy, 1, rng)
+        loss = trainer.loss_on(self._batches(self.watched))
+        tries = self._greedy(trainer, self.watched, 3)
         return -float(tries.rewards.mean()), {"loss": loss, "cosine": float(tries.cosines.mean())}
+
+    def _judge(self, trainer: BridgeTrainer) -> dict[str, np.ndarray]:
+        cosines = self._greedy(trainer, self.judged, 4).cosines.ravel().astype(float)
+        return super()._judge(trainer) | {"cosine": np.array([cosines, np.ones(len(cosines))])}
+
+    def _greedy(self, trainer: BridgeTrainer, rows: np.ndarray, seed: int) -> Tries:
+        """Write at points of held-back `rows`, the same ones each time."""
+        rng = np.random.default_rng([trainer.random_state, seed])
+        points = self._points(rows, _UNSEEN_POINTS, rng)
+        greedy = Sampling(temperature=0, max_new_tokens=self.recipe.max_new_tokens)
+        return self._tries(trainer, points, greedy, 1, rng)
 
     def _points(self, rows: np.ndarray, n: int, rng: np.random.Generator) -> Points:
         told = self.recipe.form_told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -26,9 +27,10 @@ from smotext_lab.encoders import Encoder
 from smotext_lab.errors import BridgeError, DataError, ModelError, ParameterError
 from smotext_lab.models import DEFAULT_LLM
 from smotext_lab.training.bounds import check_run
-from smotext_lab.training.card import write_card
+from smotext_lab.training.card import licence_of, write_card
 from smotext_lab.training.checkpoints import load_checkpoint, save_checkpoint
 from smotext_lab.training.corpus import encode_corpus, read_corpus
+from smotext_lab.training.folder import check_folder
 from smotext_lab.training.given import Ends, Texts, start_bridge
 from smotext_lab.training.lexical import HeadTrainer, LexicalRecipe, recall_at
 from smotext_lab.training.log import TrainingLog
@@ -43,8 +45,8 @@ def train_bridge(
     corpus: Sequence[str | Path],
     *,
     out: str | Path,
-    encoder: str | Encoder = "all-MiniLM-L6-v2",
-    llm: str = DEFAULT_LLM,
+    encoder: str | os.PathLike[str] | Encoder = "all-MiniLM-L6-v2",
+    llm: str | os.PathLike[str] = DEFAULT_LLM,
     kind: str | None = None,
     recipe: BridgeRecipe | None = None,
     lexical: LexicalRecipe | None = None,
@@ -67,7 +69,7 @@ def train_bridge(
         See `read_corpus`.
     out : path
         Folder for the bridge; what is needed to go on lies in ``out/work``.
-    encoder, llm : str
+    encoder, llm : str or path
         Registered names, local folders, or hub ids; `encoder` may be an `Encoder`.
     kind : {"lexical", "mlp2x_gelu"}, optional
         By default that of the bridge to start from, else ``"lexical"``. ``"mlp2x_gelu"`` is xRAG's
@@ -79,8 +81,8 @@ def train_bridge(
         Time for the last stage alone; sets ``recipe.steps`` by the speed of its first steps.
     start_from : path or "default", optional
         A saved bridge to begin from: its words, head, tokens and LoRA, with a new optimiser.
-        So the bridge that ships is fitted to texts of one's own; ``facts.training`` has the
-        loss on held-back texts before (``start_loss``) and after (``unseen_loss``).
+        So the bridge that ships is fitted to texts of one's own; ``facts.training`` has it as
+        ``from``.
     text : str, default="text"
         Column of the corpus files.
     checkpoint_minutes : float, default=4
@@ -93,6 +95,8 @@ def train_bridge(
     -------
     Bridge
         Also saved in `out`, with ``README.md`` (its card), ``log.jsonl`` and ``log.svg``.
+        ``facts.training`` has the loss before (``start_loss``) and after (``unseen_loss``) on
+        held-back texts by which nothing was chosen, and the standard error of their difference.
 
     Raises
     ------
@@ -106,6 +110,8 @@ def train_bridge(
     """
     check_run(minutes, checkpoint_minutes, random_state)
     start = None if start_from is None else start_bridge(start_from, out, split)
+    check_folder(Path(out))
+    licence = "" if start is None else licence_of(start)
     kind, recipe = _shape(kind, recipe, start)
     out, pause = Path(out), 60 * checkpoint_minutes
     ends = Ends.load(encoder, llm)
@@ -136,22 +142,23 @@ def train_bridge(
         head=f"words {_digest(getattr(bridge, 'words', ()))}, {lexical}",
         random_state=random_state,
     )
-    log.begin()  # from here on, what an earlier run has left is written over
-    vectors = encode_corpus(texts, ends.encoder, out / "work")
-    if start is None and isinstance(bridge, LexicalBridge):
-        _scale(bridge, vectors, ends)
-        _train_head(
-            bridge,
-            data,
-            ends,
-            lexical,
-            vectors=vectors,
-            log=log,
-            pause=pause,
-            random_state=random_state,
-        )
-    trained = stage.train(vectors, minutes)
-    write_card(trained, out, corpus=[Path(p).name for p in corpus])
+    with stage.alone():
+        vectors = encode_corpus(texts, ends.encoder, out / "work")
+        if start is None:
+            _scale(bridge, vectors, ends)
+        if start is None and isinstance(bridge, LexicalBridge):
+            _train_head(
+                bridge,
+                data,
+                ends,
+                lexical,
+                vectors=vectors,
+                log=log,
+                pause=pause,
+                random_state=random_state,
+            )
+        trained = stage.train(vectors, minutes)
+        write_card(trained, out, corpus=[Path(p).name for p in corpus], licence=licence)
     return trained
 
 
@@ -214,13 +221,22 @@ def _lexical_bridge(
 
 
 @torch.no_grad()
-def _scale(bridge: LexicalBridge, vectors: np.ndarray, ends: Ends) -> None:
+def _scale(bridge: Bridge, vectors: np.ndarray, ends: Ends) -> None:
     """Let learnt tokens begin at the size of the LLM's own embeddings."""
     some = torch.from_numpy(np.asarray(vectors[:512], np.float32))
-    made = bridge.projector(some * some.shape[1] ** 0.5)
+    root = some.shape[1] ** 0.5
+    if isinstance(bridge, ProjectorBridge):
+        layers = bridge.layers
+        # it reads vectors as they are: its first layer begins as if they were scaled, as ours are
+        cast("nn.Linear", layers[0]).weight.mul_(root / some.norm(dim=1).mean())
+        made = layers(some)
+    else:
+        layers = cast("nn.Sequential", bridge.projector)
+        made = layers(some * root)
     size = ends.model.get_input_embeddings().weight.float().std()
     if made.numel():
-        cast("nn.Linear", bridge.projector[2]).weight.mul_(size / made.std())
+        for parameter in layers[2].parameters():
+            parameter.mul_(size / made.std())
 
 
 def _train_head(

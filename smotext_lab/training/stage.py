@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,6 +17,7 @@ from tqdm.auto import tqdm
 
 from smotext_lab._version import __version__
 from smotext_lab.bridges import Bridge, split_words
+from smotext_lab.bridges.durable import write_aside
 from smotext_lab.errors import DataError, ModelError, ParameterError
 from smotext_lab.lora import Lora
 from smotext_lab.training.checkpoints import (
@@ -23,6 +27,8 @@ from smotext_lab.training.checkpoints import (
     optimizer_tensors,
     save_checkpoint,
 )
+from smotext_lab.training.folder import locked
+from smotext_lab.training.gain import changes
 from smotext_lab.training.given import Ends, Texts
 from smotext_lab.training.log import TrainingLog
 from smotext_lab.training.trainer import Batch, Batches, BridgeRecipe, BridgeTrainer
@@ -31,7 +37,8 @@ from smotext_lab.writer import positions
 __all__ = ["TokenStage"]
 
 _MOST_TOKENS = 128
-_MOST_UNSEEN = 512
+_MOST_UNSEEN = 512  # watched, and as many judged
+_LEAST_UNSEEN = 3  # two to be judged: one has no error
 _SPEED_STEPS = 10
 _LOG_STEPS = 20
 
@@ -63,7 +70,7 @@ class TokenStage:
     axis = "loss (nats a token)"
     drawn: Mapping[str, str] = {
         "loss": "in training (noise, words left out)",
-        "unseen_loss": "unseen texts",
+        "unseen_loss": "unseen texts (by which weights are chosen)",
     }
 
     def __init__(
@@ -87,26 +94,49 @@ class TokenStage:
         self.given = f"{corpus.key(ends)}, from {bridge.facts.sha256}, {head}"
         self.checkpoint = log.folder / "work" / "checkpoint.safetensors"
         self.best_file = self.checkpoint.with_name("best.safetensors")
+        self.known_by = self.checkpoint.with_name("run.json")
         ids = ends.tokenizer(corpus.texts, add_special_tokens=False)["input_ids"]
         ends.check_tokens(ids)
         self.ids = [np.asarray(row, np.int32) for row in ids]
         self.lengths = np.array([len(row) for row in self.ids])
         self.rows = self._usable(corpus.train)
-        unseen = self._usable(corpus.unseen)[:_MOST_UNSEEN]
-        self.unseen = unseen[np.argsort(self.lengths[unseen], kind="stable")]
-        if len(self.rows) < recipe.batch_size or not len(self.unseen):
+        unseen = self._usable(corpus.unseen)
+        if len(self.rows) < recipe.batch_size or len(unseen) < _LEAST_UNSEEN:
             msg = (
                 f"of {len(corpus.texts)} texts {len(self.rows) + len(unseen)} can be learnt from, "
-                f"those of 3 to {self._most_tokens} tokens that do not end in …; a bridge needs a "
-                f"batch of them ({recipe.batch_size}), and one to hold back: cut texts into "
-                f"sentences"
+                f'those of 3 to {self._most_tokens} tokens that end neither in "…" nor in "..."; a '
+                f"bridge needs a batch of them ({recipe.batch_size}), and {_LEAST_UNSEEN} of those "
+                f"held back: cut texts into sentences"
             )
             raise DataError(msg)
-        # measured on the unseen texts: before the first step, at the best one, and when that was
+        # the least of many measurements flatters: what weights are chosen by judges no gain
+        n = min(_MOST_UNSEEN, len(unseen) // 2)
+        self.watched, self.judged = (
+            rows[np.argsort(self.lengths[rows], kind="stable")]
+            for rows in (unseen[:n], unseen[n : n + _MOST_UNSEEN])
+        )
+        # of the watched texts: the least loss, at which step that was, and how long it took
         self.marks: dict[str, float] = {}
+        self.before: dict[str, np.ndarray] = {}  # of the judged ones, before the first step
+        self.measuring = 0.0  # seconds, in all
         self.planned: float | None = None  # minutes that the number of steps was set by
         self.trainer = BridgeTrainer(ends.model, bridge, recipe, ends.end, random_state)
         self._refuse_others()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the log's folder for this run, and leave in it what the run is known by.
+
+        Raises
+        ------
+        ParameterError
+            If another run holds the folder, or has begun there.
+        """
+        with locked(self.checkpoint.parent):
+            self._refuse_others()  # again: one may have begun since
+            self.log.begin()  # from here on, what an earlier run has left is written over
+            write_aside(self.known_by, json.dumps(self._asked(), indent=2) + "\n")
+            yield
 
     def train(self, vectors: np.ndarray, minutes: float | None) -> Bridge:
         """Train for `minutes`, or for the recipe's steps; go on from a checkpoint if there is one.
@@ -120,14 +150,15 @@ class TokenStage:
         Returns
         -------
         Bridge
-            With the weights that did best on the unseen texts, saved in the log's folder.
+            With the weights that did best on the watched texts, saved in the log's folder.
         """
-        self.vectors, trainer = vectors, self.trainer
+        self.vectors, trainer, began = vectors, self.trainer, time.monotonic()
         self._go_on(trainer, minutes)
         if not self.marks:
             self._evaluate(trainer)
+            self.before = self._judge(trainer)
         try:
-            self._steps(trainer, minutes)
+            self._steps(trainer, minutes, began)
         except KeyboardInterrupt:
             self._save(trainer)
             self._finish(trainer)
@@ -138,11 +169,11 @@ class TokenStage:
         self._save(trainer)
         return self._finish(trainer)
 
-    def _steps(self, trainer: BridgeTrainer, minutes: float | None) -> None:
+    def _steps(self, trainer: BridgeTrainer, minutes: float | None, began: float) -> None:
         lengths = self.lengths[self.rows]
         batches = Batches(lengths, self.recipe.batch_size, trainer.random_state)
         started, first = time.monotonic(), trainer.step
-        saved, losses = started, []
+        saved, losses, measuring = started, [], self.measuring
         planned = minutes is None or minutes == self.planned
         with tqdm(total=trainer.recipe.steps, initial=first, desc="bridge", unit="step") as bar:
             while trainer.step < trainer.recipe.steps and not self._stale(trainer):
@@ -151,7 +182,8 @@ class TokenStage:
                 bar.update()
                 taken, seconds = trainer.step - first, time.monotonic() - started
                 if minutes is not None and not planned and taken == _SPEED_STEPS:
-                    steps = first + max(_SPEED_STEPS, int(minutes * 60 * taken / seconds))
+                    step = (seconds - (self.measuring - measuring)) / taken
+                    steps = self._planned_steps(trainer, step, began + 60 * minutes)
                     planned, self.planned = True, minutes
                     trainer.recipe = trainer.recipe.planned(steps)
                     self._save(trainer)  # killed before the first pause, it goes on as planned
@@ -166,6 +198,34 @@ class TokenStage:
                 if time.monotonic() - saved > self.pause:
                     self._save(trainer)
                     saved = time.monotonic()
+
+    def _planned_steps(self, trainer: BridgeTrainer, step: float, ends: float) -> int:
+        """Return how many steps there is time for, with what is measured and saved beside them.
+
+        Parameters
+        ----------
+        trainer : BridgeTrainer
+        step : float
+            Seconds that a step takes.
+        ends : float
+            When the time is over.
+        """
+        began = time.monotonic()
+        self._save(trainer)
+        left = ends - time.monotonic()
+        saving = time.monotonic() - began
+        # where a step is longer than the pause, each has its checkpoint in it already
+        left -= saving * (left // self.pause if self.pause > step else 0)
+        steps = trainer.step + max(0, int(left / step))
+        while steps > trainer.step:
+            every = trainer.recipe.planned(steps).evaluate_every
+            # at the end once more, and the judged texts
+            measured = 2 + steps // every - (trainer.step - 1) // every
+            over = (steps - trainer.step) * step + measured * self.marks["seconds"] - left
+            if over <= 0:
+                break
+            steps -= max(1, int(over / (2 * step)))
+        return max(steps, trainer.step)
 
     def _step(self, trainer: BridgeTrainer, batch: Batch) -> float:
         return trainer.train_step(batch)
@@ -187,9 +247,9 @@ class TokenStage:
         ids = [self.ids[row] for row in rows]
         return Batch.of([self.texts[row] for row in rows], vectors, ids, self.split)
 
-    def _unseen_batches(self) -> Iterator[Batch]:
-        for start in range(0, len(self.unseen), self.recipe.batch_size):
-            yield self._batch(self.unseen[start : start + self.recipe.batch_size])
+    def _batches(self, rows: np.ndarray) -> Iterator[Batch]:
+        for start in range(0, len(rows), self.recipe.batch_size):
+            yield self._batch(rows[start : start + self.recipe.batch_size])
 
     def _tell(self, trainer: BridgeTrainer, **facts: float) -> None:
         before = self.bridge.facts.training.get("texts_seen", 0)
@@ -197,7 +257,8 @@ class TokenStage:
         self.log.write(stage="tokens", step=trainer.step, texts_seen=seen, **facts)
 
     def _evaluate(self, trainer: BridgeTrainer, *, keep: bool = True) -> None:
-        """Measure on the unseen texts; keep the weights in a file if none did better."""
+        """Measure on the watched texts; keep the weights in a file if none did better."""
+        began = time.monotonic()
         lost, measured = self._measure(trainer)
         if not np.isfinite(lost):
             msg = (
@@ -205,19 +266,22 @@ class TokenStage:
                 f"bridge hold numbers that are none; lower the learning rate, or choose others"
             )
             raise ModelError(msg)
-        unseen = {f"unseen_{name}": value for name, value in measured.items()}
-        self._tell(trainer, **unseen)
-        if not self.marks:
-            self.marks = {f"start_{name}": value for name, value in measured.items()}
+        self._tell(trainer, **{f"unseen_{name}": value for name, value in measured.items()})
         if lost < self.marks.get("least", np.inf):
-            self.marks |= {"least": lost, "step": trainer.step, **unseen}
+            self.marks |= {"least": lost, "step": trainer.step}
             if keep:
                 save_checkpoint(self.best_file, self._weights(trainer), dict(self.marks))
+        self.marks["seconds"] = time.monotonic() - began
+        self.measuring += self.marks["seconds"]
 
     def _measure(self, trainer: BridgeTrainer) -> tuple[float, dict[str, float]]:
         """Return what is to be least, and what is told of it."""
-        loss = trainer.loss_on(self._unseen_batches())
+        loss = trainer.loss_on(self._batches(self.watched))
         return loss, {"loss": loss}
+
+    def _judge(self, trainer: BridgeTrainer) -> dict[str, np.ndarray]:
+        """Return what the judged texts have of each figure and count for it; see `changes`."""
+        return {"loss": trainer.losses_on(self._batches(self.judged))}
 
     def _stale(self, trainer: BridgeTrainer) -> bool:
         """Tell whether the last `patience` evaluations brought nothing."""
@@ -238,25 +302,33 @@ class TokenStage:
     def _save(self, trainer: BridgeTrainer) -> None:
         tensors = self._weights(trainer) | optimizer_tensors(trainer.optimizer)
         facts = {"step": trainer.step, "recipe": asdict(trainer.recipe), "marks": self.marks}
+        facts |= {"before": {name: each.tolist() for name, each in self.before.items()}}
         facts |= {"planned": self.planned} | self._asked()
         save_checkpoint(self.checkpoint, tensors, facts)
 
     def _asked(self) -> dict[str, Any]:
         """Return what a run has in common with the one that goes on from its checkpoint."""
         asked = asdict(replace(self.recipe, steps=0))
-        return {"asked": asked, "given": self.given, "seed": self.trainer.random_state}
+        held = [len(self.watched), len(self.judged)]
+        return {
+            "asked": asked,
+            "given": self.given,
+            "held": held,
+            "seed": self.trainer.random_state,
+        }
 
     def _refuse_others(self) -> None:
-        if not self.checkpoint.is_file():
-            return
-        facts, ours = checkpoint_facts(self.checkpoint), self._asked()
-        if {name: facts.get(name) for name in ours} != ours:
-            msg = (
-                f"{self.checkpoint} is of a run with another recipe, corpus, model, random state "
-                f"or bridge to start from; remove {self.checkpoint.parent} to begin anew, or give "
-                f"the same options"
-            )
-            raise ParameterError(msg)
+        """Refuse a folder in which a run has begun that is not this one."""
+        ours = self._asked()
+        for file, read in ((self.known_by, _read_facts), (self.checkpoint, checkpoint_facts)):
+            facts = read(file) if file.is_file() else None
+            if facts is not None and {name: facts.get(name) for name in ours} != ours:
+                msg = (
+                    f"{file} is of a run with another recipe, corpus, model, random state or "
+                    f"bridge to start from; remove {file.parent} to begin anew, or give the same "
+                    f"options"
+                )
+                raise ParameterError(msg)
 
     def _go_on(self, trainer: BridgeTrainer, minutes: float | None) -> None:
         """Take up the last checkpoint.
@@ -270,6 +342,7 @@ class TokenStage:
         self._take(trainer, tensors)
         load_optimizer(trainer.optimizer, tensors)
         trainer.step, self.marks = int(facts["step"]), facts["marks"]
+        self.before = {name: np.array(each) for name, each in facts["before"].items()}
         self.planned = facts["planned"]
         if minutes is not None and minutes == self.planned:
             trainer.recipe = type(self.recipe)(**facts["recipe"])
@@ -283,18 +356,7 @@ class TokenStage:
         self._evaluate(trainer, keep=False)
         if self.marks["step"] != trainer.step:
             self._take(trainer, load_checkpoint(self.best_file)[0])
-        training = dict(self.bridge.facts.training)
-        training["texts_seen"] = (
-            training.get("texts_seen", 0) + trainer.step * self.recipe.batch_size
-        )
-        measured = {k: v for k, v in self.marks.items() if k not in ("least", "step")}
-        training |= {k: round(v, 4) for k, v in measured.items()}
-        training |= {"unseen_texts": len(self.unseen), "version": __version__}
-        training |= {"recipe": asdict(trainer.recipe), "corpus_texts": len(self.texts)}
-        if "guarantee" in training:  # imported here: its package trains bridges too
-            from smotext_lab.privacy.guarantee import trained_on
-
-            training["guarantee"] = trained_on(training["guarantee"])
+        training = self._told(trainer)
         if trainer.lora:
             self.bridge.lora = Lora(trainer.lora.tensors(), self.recipe.lora_scale)
         scale = self.recipe.lora_scale if trainer.lora else 0.0
@@ -302,6 +364,35 @@ class TokenStage:
         self.bridge.save(self.log.folder)
         self.log.draw(self.axis, self.drawn)
         return self.bridge.eval()
+
+    def _told(self, trainer: BridgeTrainer) -> dict[str, Any]:
+        """Return ``facts.training``: of this run, and under ``from`` what it began with."""
+        bridge, some = self.bridge, self.vectors[: 4 * _MOST_UNSEEN].astype(np.float32)
+        before = bridge.facts.training
+        training: dict[str, Any] = {
+            "texts_seen": before.get("texts_seen", 0) + trainer.step * self.recipe.batch_size
+        }
+        judged = changes(self.before, self._judge(trainer))
+        training |= {name: round(value, 4) for name, value in judged.items()}
+        training |= {"unseen_texts": len(self.judged), "version": __version__}
+        training |= {"recipe": asdict(trainer.recipe), "corpus_texts": len(self.texts)}
+        training["vector_length"] = round(float(np.linalg.norm(some, axis=1).mean()), 4)
+        if bridge.folder is not None:
+            own = {"name": bridge.folder.name, "sha256": bridge.facts.sha256, "training": before}
+            training["from"] = own
+        if "guarantee" in before:  # imported here: its package trains bridges too
+            from smotext_lab.privacy.guarantee import trained_on
+
+            training["guarantee"] = trained_on(before["guarantee"])
+        return training
+
+
+def _read_facts(path: Path) -> dict[str, Any] | None:
+    """Return what a run is known by; None where the file is not whole."""
+    try:
+        return cast("dict[str, Any]", json.loads(path.read_text("utf-8")))
+    except ValueError:
+        return None
 
 
 def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

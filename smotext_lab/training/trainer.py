@@ -44,8 +44,8 @@ class BridgeRecipe:
     batch_size : int
         Texts a step, of like length.
     noise : float
-        Largest length of the random vector added to a unit vector, so that the decoder is
-        smooth between real texts.
+        Largest length of the random vector added to a vector, as a share of the vector's own, so
+        that the decoder is smooth between real texts.
     word_dropout : float
         Chance that a predicted word is passed over, so that the LLM does not only copy.
     hint_dropout : float
@@ -153,11 +153,12 @@ class Batch:
 
 
 def noisy(vectors: torch.Tensor, noise: float, generator: torch.Generator) -> torch.Tensor:
-    """Return the vectors moved in random directions by up to `noise`, at unit length again."""
+    """Return the vectors turned in random directions, by up to `noise` of their length."""
     direction = torch.randn(vectors.shape, generator=generator)
-    length = noise * torch.rand((len(vectors), 1), generator=generator)
-    moved = vectors + nn.functional.normalize(direction, dim=-1) * length
-    return nn.functional.normalize(moved, dim=-1) * vectors.norm(dim=-1, keepdim=True)
+    shift = noise * torch.rand((len(vectors), 1), generator=generator)
+    length = vectors.norm(dim=-1, keepdim=True)
+    moved = vectors + nn.functional.normalize(direction, dim=-1) * shift * length
+    return nn.functional.normalize(moved, dim=-1) * length
 
 
 class Batches:
@@ -186,12 +187,13 @@ class Batches:
 
     def _order(self, epoch: int, each: int) -> np.ndarray:
         rng = np.random.default_rng([self.random_state, epoch])
-        shuffled = rng.permutation(len(self.lengths))
-        size = min(self.batch_size, len(shuffled))
+        size = min(self.batch_size, len(self.lengths))
+        # what fills no batch is left out by lot: once sorted, it would be the longest, every epoch
+        shuffled = rng.permutation(len(self.lengths))[: each * size]
         # sorted within pools of 64 batches: like lengths together, yet other company each epoch
         pools = [shuffled[i : i + 64 * size] for i in range(0, len(shuffled), 64 * size)]
         order = np.concatenate([p[np.argsort(self.lengths[p], kind="stable")] for p in pools])
-        return rng.permutation(order[: each * size].reshape(each, size))
+        return rng.permutation(order.reshape(each, size))
 
 
 class BridgeTrainer:
@@ -284,6 +286,19 @@ class BridgeTrainer:
             total, tokens = total + float(batch_total), tokens + batch_tokens
         return total / max(1.0, tokens)
 
+    @torch.no_grad()
+    def losses_on(self, batches: Iterable[Batch]) -> np.ndarray:
+        """Return each unseen text's summed loss and its tokens, shape (2, n); see `loss_on`."""
+        if self.lora:
+            self.lora.merge()
+        head, found = self.llm.get_output_embeddings(), []
+        for batch in batches:
+            states, targets, counts = self._states(torch.from_numpy(batch.vectors), batch.ids)
+            sizes = counts.tolist()
+            texts = zip(states.split(sizes), targets.split(sizes), sizes, strict=True)
+            found += [(float(summed_loss(own, head, text)), size) for own, text, size in texts]
+        return np.array(found).T
+
     def loss_of(
         self,
         vectors: torch.Tensor,
@@ -296,6 +311,19 @@ class BridgeTrainer:
 
         `weights` says what each text counts.
         """
+        states, targets, counts = self._states(vectors, ids, dropped, hints)
+        each = None if weights is None else weights.repeat_interleave(counts)
+        loss = summed_loss(states, self.llm.get_output_embeddings(), targets, each)
+        return loss, len(targets)
+
+    def _states(
+        self,
+        vectors: torch.Tensor,
+        ids: list[np.ndarray],
+        dropped: torch.Tensor | None = None,
+        hints: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return the LLM's states before the texts' tokens, these tokens, and how many each has."""
         soft = self.bridge.soft_tokens(vectors, self.embedding, dropped, hints)
         rows = [torch.from_numpy(np.append(row.astype(np.int64), self.eos)) for row in ids]
         targets = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1)
@@ -305,7 +333,4 @@ class BridgeTrainer:
         inputs = torch.cat([soft.to(read.dtype), read], dim=1)
         states = self.llm.base_model(inputs_embeds=inputs, use_cache=False).last_hidden_state
         # the output head runs only where there is loss
-        wanted = states[:, soft.shape[1] - 1 :][real]
-        each = None if weights is None else weights.repeat_interleave(real.sum(dim=1))
-        loss = summed_loss(wanted, self.llm.get_output_embeddings(), targets[real], each)
-        return loss, int(real.sum())
+        return states[:, soft.shape[1] - 1 :][real], targets[real], real.sum(dim=1)

@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 
 from smotext_lab.errors import DataError, ParameterError
+from smotext_lab.guards import Guards
+from smotext_lab.guards.screen import Screen, parents_at
 from smotext_lab.interpolators.blends import path, path_weights
 from smotext_lab.jupyter.widgets.panel import Panel, row, told
 from smotext_lab.markup import INERT_CLASS, inert, shortened, texts_table
@@ -42,6 +44,8 @@ class DecoderComparison(Panel):
         Default `usual_decoders` of `shared_decoder`. They must have one encoder.
     steps : int, default=3
         Points from one text to the next, both ends included.
+    guards : Guards or bool, default=True
+        As `text_path` takes them.
     random_state : int, default=0
 
     Attributes
@@ -66,6 +70,7 @@ class DecoderComparison(Panel):
         decoders: Mapping[str, Any] | None = None,
         *,
         steps: int = 3,
+        guards: Guards | bool = True,
         random_state: int = 0,
     ) -> None:
         super().__init__()
@@ -79,6 +84,7 @@ class DecoderComparison(Panel):
             msg = "Nothing to compare: give at least one decoder."
             raise ParameterError(msg)
         self._decoders = decoders
+        self._screen = Screen.of(guards)
         self.random_state = random_state
         self._rows: list[dict[str, Any]] = []
         lambdas = path_weights(steps)[:, 1].tolist()
@@ -121,14 +127,17 @@ class DecoderComparison(Panel):
         points = np.concatenate([legs[0], *(leg[1:] for leg in legs[1:])])
         seeds = np.random.SeedSequence(self.random_state).generate_state(len(points), np.uint64)
         for (leg, lam), point, seed in zip(self.places, points, seeds, strict=True):
+            parents = parents_at(self.texts[leg], self.texts[leg + 1], lam)
             for name, decoder in self._decoders.items():
                 if cancelled.is_set():
                     return
                 began = time.perf_counter()
                 decoded = next(iter(decoder.decode_rows(point[None], seeds=np.array([seed]))))
+                seconds = time.perf_counter() - began
+                decoded = self._screen.best(decoded, parents, encoder)
                 made = {"start": leg, "end": leg + 1, "lambda": lam, "decoder": name}
                 made |= {"text": decoded.text, "cosine_to_target": float(decoded.cosine)}
-                self._rows.append(made | {"seconds": time.perf_counter() - began})
+                self._rows.append(made | {"seconds": seconds})
                 self._show()
         self._stop.disabled = True
 

@@ -12,6 +12,7 @@ import pandas as pd
 from traitlets import Enum, Float, Int, List, Unicode, observe
 
 from smotext_lab.errors import DataError
+from smotext_lab.guards import Guards
 from smotext_lab.jupyter.widgets.panel import Panel, both_ways, row, told
 from smotext_lab.jupyter.widgets.places import Finder, Found, Place, nearest
 from smotext_lab.markup import INERT_CLASS, inert, shortened, texts_table
@@ -60,6 +61,9 @@ class InterpolationExplorer(Panel):
         The texts' vectors; by default they are encoded beside, when the first text is written.
     start, end : str, optional
         The two texts; by default the first two of `texts`.
+    guards : Guards or bool, default=True
+        Of guards only `Guards.blocked_words` counts: a text with one of them is not shown, not
+        even as a draft, unless a text that it is made from has one too. False: all are shown.
     **traits
         Any of the attributes below.
 
@@ -118,6 +122,7 @@ class InterpolationExplorer(Panel):
         vectors: np.ndarray | None = None,
         start: str | None = None,
         end: str | None = None,
+        guards: Guards | bool = True,
         **traits: Any,
     ) -> None:
         super().__init__()
@@ -126,7 +131,7 @@ class InterpolationExplorer(Panel):
         if self.labels is not None and len(self.labels) != len(self.texts):
             msg = f"There are {len(self.labels)} labels for {len(self.texts)} texts."
             raise DataError(msg)
-        self._decoder = decoder
+        self._decoder, self._guards = decoder, guards
         self._vectors = np.zeros((0, 0), np.float32) if vectors is None else vectors
         self._finder: Finder | None = None
         self._ready = False
@@ -226,7 +231,7 @@ class InterpolationExplorer(Panel):
         place.check()
         if self._finder is None:
             self._written.value = _written("The models are being loaded …", draft=True)
-            self._finder = Finder(self._decoder or _shared())
+            self._finder = Finder(self._decoder or _shared(), self._guards)
         self._bars.value = _bars(self._finder.words(place))
 
         def show(text: str) -> None:
@@ -311,7 +316,7 @@ class InterpolationExplorer(Panel):
     def _walk(self, place: Place, lambdas: list[float], cancelled: threading.Event) -> None:
         from dataclasses import replace
 
-        self._finder = self._finder or Finder(self._decoder or _shared())
+        self._finder = self._finder or Finder(self._decoder or _shared(), self._guards)
         self._strip.options = []
         self._strip.layout.display = "block"
         for lam in lambdas:

@@ -15,6 +15,7 @@ from traitlets import Int, List, observe
 from smotext_lab.charts import MUTED, PALETTE
 from smotext_lab.charts.maps import class_names, project, vector_map
 from smotext_lab.errors import DataError, ParameterError
+from smotext_lab.guards import Guards
 from smotext_lab.jupyter.widgets.explorer import InterpolationExplorer
 from smotext_lab.jupyter.widgets.panel import Panel, row, told
 from smotext_lab.markup import INERT_CLASS, inert, shortened, spelt_out, texts_table
@@ -50,6 +51,8 @@ class LatentMap(Panel):
         The texts' vectors, if they are known.
     projection : {"pca", "umap"}, default="pca"
         ``"umap"`` needs the extra ``umap``.
+    guards : Guards or bool, default=True
+        The explorer's.
 
     Attributes
     ----------
@@ -84,6 +87,7 @@ class LatentMap(Panel):
         decoder: Any = None,
         vectors: np.ndarray | None = None,
         projection: Literal["pca", "umap"] = "pca",
+        guards: Guards | bool = True,
     ) -> None:
         super().__init__()
         texts, labels = [str(text) for text in texts], list(labels)
@@ -93,7 +97,7 @@ class LatentMap(Panel):
         if len(texts) < 3:
             msg = f"A map needs at least three texts, not {len(texts)}."
             raise DataError(msg)
-        self._decoder = decoder
+        self._decoder, self._guards = decoder, guards
         self._encode = lambda rows: _encoded(rows, encoder, decoder)
         self.vectors = self._encode(texts) if vectors is None else np.asarray(vectors, np.float32)
         self.explorer: InterpolationExplorer | None = None
@@ -309,6 +313,7 @@ class LatentMap(Panel):
                 vectors=self.vectors,
                 start=texts[start],
                 end=texts[end],
+                guards=self._guards,
             )
             self._below.children = [self.explorer]
         else:

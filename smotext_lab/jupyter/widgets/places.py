@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from smotext_lab.errors import DataError
+from smotext_lab.guards import Guards
+from smotext_lab.guards.screen import NOT_SHOWN, Screen, parents_at
 from smotext_lab.interpolators.blends import Blending, Blends
 from smotext_lab.steering import Steering
 from smotext_lab.surrogates import encodable
@@ -51,6 +53,12 @@ class Place:
     temperature: float = 0.7
     random_state: int = 0
 
+    @property
+    def parents(self) -> list[str]:
+        """The texts that the point is made from, and the words that are wished for."""
+        third = [self.third] if self.third_weight else []
+        return [*parents_at(self.start, self.end, self.lam), *third, *self.steering.pinned]
+
     def check(self) -> None:
         """Raise `DataError` where an end is blank."""
         for name, text in (("first", self.start), ("second", self.end)):
@@ -66,6 +74,7 @@ class Found:
     Attributes
     ----------
     text : str
+        ``[not shown]`` where all that were tried had blocked words.
     cosine : float
         Of the re-encoded text to the place's vector.
     vector : ndarray of float32, shape (d,)
@@ -89,10 +98,13 @@ class Finder:
     Parameters
     ----------
     decoder : XRAGDecoder
+    guards : Guards or bool, default=True
+        Of guards only `Guards.blocked_words` counts.
     """
 
-    def __init__(self, decoder: Any) -> None:
+    def __init__(self, decoder: Any, guards: Guards | bool = True) -> None:
         self.decoder = decoder
+        self._screen = Screen.of(guards)
         self._vectors: dict[str, np.ndarray] = {}
         self._found: dict[Place, Found] = {}
 
@@ -120,7 +132,8 @@ class Finder:
     def words(self, place: Place, top: int = 8) -> list[tuple[str, float]]:
         """Return the words that the place stands for; none where the decoder cannot tell."""
         explain = getattr(self.decoder, "explain", None)
-        return explain(self.point(place)[None], top)[0] if explain else []
+        found = explain(self.point(place)[None], top)[0] if explain else []
+        return [(word, p) for word, p in found if not self._screen.hides(word, place.parents)]
 
     def find(
         self,
@@ -144,17 +157,20 @@ class Finder:
         words = self.words(place)
         kept: Any = None
         for decoder, final in self._decoders(place):
-            watch = (lambda _, text: written(text)) if kept is None else None
+            watch = self._watched(place, written) if kept is None else None
             decoded = self._decode(decoder, place, cancelled, watch)
             if decoded is None or cancelled.is_set():
                 return
-            # words that are wished for may cost cosine: then the later choice stands
-            if kept is None or place.steering or decoded.cosine > kept.cosine:
+            decoded = self._screen.best(decoded, place.parents, self.decoder.encoder)
+            if kept is None or _better(decoded, kept, place.steering):
                 kept = decoded
             self._found[place] = Found(kept.text, kept.cosine, kept.vector, words, final)
             yield self._found[place]
         while len(self._found) > _KEPT:
             self._found.pop(next(iter(self._found)))
+
+    def _watched(self, place: Place, written: Callable[[str], None]) -> Callable[[int, str], None]:
+        return lambda _, text: written(self._screen.draft(text, place.parents))
 
     def _decoders(self, place: Place) -> Iterator[tuple[Any, bool]]:
         """Yield a quick decoder, and whether it is the last, then a thorough one."""
@@ -178,6 +194,13 @@ class Finder:
             asked |= {"cancelled": cancelled, "written": watch, "steering": place.steering}
             asked["lengths"] = [place.length or None]
         return next(iter(decoder.decode_rows(self.point(place)[None], **asked)), None)
+
+
+def _better(later: Any, kept: Any, steering: Steering) -> bool:
+    if NOT_SHOWN in (later.text, kept.text):
+        return bool(later.text != NOT_SHOWN)
+    # words that are wished for may cost cosine: then the later choice stands
+    return bool(steering or later.cosine > kept.cosine)
 
 
 def nearest(vector: np.ndarray, vectors: np.ndarray) -> tuple[int, float]:
