@@ -289,7 +289,7 @@ class XRAGDecoder(LazyWeights):
         vectors : ndarray of float32, shape (n, d)
             Or a tensor, or n rows in a list or Series. Those of length 1 are directions for an
             encoder that does not normalise: they are made as long as its texts' vectors usually
-            are (`SFREncoder.usual_length`).
+            are (`SFREncoder.usual_length`, or as the bridge was trained on).
         seeds : array of uint64, shape (n,), optional
             A row's random key: same vector and seed, same text.
         forms : sequence of TextForm or None, length n, optional
@@ -339,7 +339,7 @@ class XRAGDecoder(LazyWeights):
         vectors : ndarray of float32, shape (n, d)
             Or a tensor, or n rows in a list or Series. Those of length 1 are directions for an
             encoder that does not normalise: they are made as long as its texts' vectors usually
-            are (`SFREncoder.usual_length`).
+            are (`SFREncoder.usual_length`, or as the bridge was trained on).
         seeds : array of uint64, shape (n,), optional
             A row's random key: same vector and seed, same text.
         forms : sequence of TextForm or None, length n, optional
@@ -468,8 +468,12 @@ class XRAGDecoder(LazyWeights):
     def _as_long_as_texts(self, vectors: np.ndarray) -> np.ndarray:
         """Return directions (length 1) as long as texts' vectors, if the encoder's are longer."""
         directions = np.abs(np.linalg.norm(vectors, axis=1) - 1) < 1e-3
-        usual = getattr(self.encoder, "usual_length", None) if directions.any() else None
-        return vectors if usual is None else np.where(directions[:, None], vectors * usual, vectors)
+        if not directions.any():
+            return vectors
+        usual = getattr(self.encoder, "usual_length", None)
+        if usual is None:  # as long as those that the bridge was trained on
+            usual = self.loaded_bridge().facts.training.get("vector_length", 1.0)
+        return np.where(directions[:, None], vectors * usual, vectors)
 
     def _keys(self, n: int, seeds: Sequence[int] | np.ndarray | None) -> np.ndarray:
         if seeds is None:

@@ -6,6 +6,7 @@ import copy
 import pickle
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -288,6 +289,19 @@ def test_lengths_and_forms_reach_the_llm_where_the_bridge_has_learnt_them(
     assert asked != plain
     with pytest.raises(ParameterError, match="1 lengths for 4 vectors"):
         decoder.decode(vectors, lengths=[3])
+
+
+def test_directions_are_read_as_long_as_the_vectors_that_the_bridge_was_trained_on(
+    make: Any, tiny_encoder: Path, tiny_llm: Path
+) -> None:
+    decoder = make(n_candidates=1, temperature=0)
+    decoder.bridge = taught(tiny_encoder, tiny_llm)
+    vectors = decoder.encoder.encode(TEXTS)
+    expected, plain = decoder.explain(7 * vectors), decoder.explain(vectors)
+    assert expected != plain
+    training = {"vector_length": 7.0}
+    decoder.bridge.facts = replace(decoder.bridge.facts, training=training)
+    assert decoder.explain(vectors) == decoder.explain(7 * vectors) == expected
 
 
 def test_corrections_work_with_predicted_words_too(

@@ -376,7 +376,7 @@ class TokenStage:
         training |= {name: round(value, 4) for name, value in judged.items()}
         training |= {"unseen_texts": len(self.judged), "version": __version__}
         training |= {"recipe": asdict(trainer.recipe), "corpus_texts": len(self.texts)}
-        training["vector_length"] = round(float(np.linalg.norm(some, axis=1).mean()), 4)
+        training["vector_length"] = float(f"{np.linalg.norm(some, axis=1).mean():.3g}")
         if bridge.folder is not None:
             own = {"name": bridge.folder.name, "sha256": bridge.facts.sha256, "training": before}
             training["from"] = own
