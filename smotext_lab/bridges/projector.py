@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from torch import nn
 
@@ -34,11 +32,6 @@ class ProjectorBridge(Bridge):
             }
         )
 
-    @property
-    def layers(self) -> nn.Sequential:
-        """The projector itself."""
-        return cast("nn.Sequential", self.projector["projector"])
-
     def soft_tokens(
         self,
         vectors: torch.Tensor,
@@ -48,4 +41,4 @@ class ProjectorBridge(Bridge):
         scores: torch.Tensor | None = None,  # noqa: ARG002
     ) -> torch.Tensor:
         """Return one soft token a vector; see `Bridge.soft_tokens`."""
-        return self.layers(vectors)[:, None, :]
+        return self.projector["projector"](vectors)[:, None, :]

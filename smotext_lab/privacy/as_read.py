@@ -74,13 +74,11 @@ def write_as_read(
     free = replace(guards, label_classifier=False, label_neighbors=None)
     settings |= {"guards": free, "judge": judge_by(points, free)}
     settings |= {"max_attempts": 1, "max_blends": 1}
-    lacking, spare = Counter(n), Read()
-    turns = [lacking] * (max_attempts * max_blends)
+    lacking, spare, at = Counter(n), Read(), points
     large = {label for label, count in n.items() if count > _TRIED}
-    trial = Counter(dict.fromkeys(+lacking if large else (), _TRIED))
-    if large:
-        turns.insert(0, trial)
-    at = points
+    trial = Counter(dict.fromkeys(+lacking, _TRIED)) if large else Counter()
+    turns = [trial] * bool(large) + [lacking] * (max_attempts * max_blends)
+    late = len(turns) - 1 - max_attempts * (max_blends - 1)
     for turn, wanted in enumerate(turns):
         seed = int(np.random.SeedSequence([random_state, turn]).generate_state(1)[0])
         new: list[dict[str, Any]] = []
@@ -91,10 +89,11 @@ def write_as_read(
         finally:
             vectors = encoder.encode([record["text"] for record in new]) if new else None
             read = [] if vectors is None else _read(new, vectors, discriminant)
-            if wanted is trial and not broken_off:  # of the others all are written where they come out best
-                read = [pair for pair, r in zip(read, new, strict=True) if r["label"] in large]
+            if wanted is trial and not broken_off:  # the others' are written where they aim better
+                pairs = zip(read, new, strict=True)
+                read = [found for found, record in pairs if record["label"] in large]
             spare = _taken(spare + read, lacking, kept, _SURE)
-            if broken_off or len(turns) - turn <= max_attempts * (max_blends - 1) + 1:
+            if broken_off or turn >= late:
                 spare = _taken(sorted(spare, key=lambda pair: -pair[0]), lacking, kept, 0.0)
         if not +lacking:
             break

@@ -35,8 +35,10 @@ class DPGaussian(OneRelease):
     its class: new texts differ as the real ones of a class do, and a classifier learns from them
     what is not the class. `like` and `words` go before the counts. A text gets the class that it
     reads as, by the linear discriminant of those means and that covariance, whatever class it was
-    asked for; with ``Guards(label_classifier=False)`` that which it was asked for. The vote of the
-    nearest is off, as points drawn in so many directions lie at random places.
+    asked for; with ``Guards(label_classifier=False)`` that which it was asked for. Where more than
+    100 texts of a class are wanted, the first ones tell where the others are to be asked for
+    (`smotext_lab.privacy.aim`). The vote of the nearest is off, as points drawn in so many
+    directions lie at random places.
 
     Parameters
     ----------

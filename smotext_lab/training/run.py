@@ -144,9 +144,8 @@ def train_bridge(
     )
     with stage.alone():
         vectors = encode_corpus(texts, ends.encoder, out / "work")
-        if start is None:
-            _scale(bridge, vectors, ends)
         if start is None and isinstance(bridge, LexicalBridge):
+            _scale(bridge, vectors, ends)
             _train_head(
                 bridge,
                 data,
@@ -221,22 +220,13 @@ def _lexical_bridge(
 
 
 @torch.no_grad()
-def _scale(bridge: Bridge, vectors: np.ndarray, ends: Ends) -> None:
+def _scale(bridge: LexicalBridge, vectors: np.ndarray, ends: Ends) -> None:
     """Let learnt tokens begin at the size of the LLM's own embeddings."""
     some = torch.from_numpy(np.asarray(vectors[:512], np.float32))
-    root = some.shape[1] ** 0.5
-    if isinstance(bridge, ProjectorBridge):
-        layers = bridge.layers
-        # it reads vectors as they are: its first layer begins as if they were scaled, as ours are
-        cast("nn.Linear", layers[0]).weight.mul_(root / some.norm(dim=1).mean())
-        made = layers(some)
-    else:
-        layers = cast("nn.Sequential", bridge.projector)
-        made = layers(some * root)
+    made = bridge.projector(some * some.shape[1] ** 0.5)
     size = ends.model.get_input_embeddings().weight.float().std()
     if made.numel():
-        for parameter in layers[2].parameters():
-            parameter.mul_(size / made.std())
+        cast("nn.Linear", bridge.projector[2]).weight.mul_(size / made.std())
 
 
 def _train_head(
