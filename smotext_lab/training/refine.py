@@ -109,7 +109,7 @@ def refine_bridge(
     Parameters
     ----------
     corpus : sequence of path
-        See `read_corpus`; the 20th part, 2,000 texts at most, is held back.
+        See `read_corpus`; some are held back, as by `train_bridge`.
     out : path
         Folder for the bridge; what is needed to go on lies in ``out/work``.
     start_from : path or "default"
