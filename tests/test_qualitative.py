@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 
 from smotext_lab.decoded import Decoded
+from smotext_lab.guards import Guards
+from smotext_lab.guards.blocked import BlockedWords
 from smotext_lab.reports import pieces, qualitative, template_parameters, template_path
 from smotext_lab.reports.walks import neighbor_pairs, walk
 from smotext_lab.synthesis import Synthesis
@@ -45,6 +47,18 @@ def new():
         }
         for i, reason in enumerate(reasons)
     )
+
+
+def test_listed_words_that_a_point_stands_for_are_told_where_a_parent_has_one(monkeypatch):
+    class Telling(Decoder):
+        def explain(self, vectors, top=8):
+            return [[("darn", 0.9), ("rain", 0.5)] for _ in vectors]
+
+    darn = BlockedWords(["darn"])
+    monkeypatch.setattr(Guards, "blocked", lambda guards: darn if guards.blocked_words else None)
+    real = pd.DataFrame({"text": ["rain", "snow", "darn it", "wind"], "label": list("aabb")})
+    told = walk(Telling(), real, np.eye(4, dtype=np.float32), np.array([[0, 1], [2, 3]])).words
+    assert [[len(row) for row in way] for way in told] == [[1, 1, 1, 1, 1], [2, 2, 2, 2, 1]]
 
 
 def test_figures_begin_with_the_text_from_half_way(walked, new):

@@ -278,6 +278,7 @@ def walk(
     SMOTExT, arXiv 2505.13434, section 3 and its figure of interpolated texts.
     """
     from smotext_lab.guards import Guards
+    from smotext_lab.guards.screen import Screen
     from smotext_lab.interpolators import path
 
     if steps < 3:
@@ -287,18 +288,23 @@ def walk(
     points = targets.reshape(-1, targets.shape[-1])
     seeds = np.random.SeedSequence(random_state).generate_state(len(points), np.uint64)
     rows = sorted(decoder.decode_rows(points, seeds=seeds), key=lambda decoded: decoded.row)
-    labels = frame["label"].to_numpy()
-    judge = Guards().fit(frame["text"].tolist(), vectors, labels)
+    texts, labels = frame["text"].tolist(), frame["label"].to_numpy()
+    parents = [pair[[at < 1, at > 0]] for pair in pairs for at in np.linspace(0.0, 1.0, steps)]
+    judge = Guards().fit(texts, vectors, labels)
     verdicts = judge.judge(
         [row.text for row in rows],
         np.array([row.vector for row in rows]),
         np.repeat(labels[pairs[:, 0]], steps),
-        parents=[pair[[at < 1, at > 0]] for pair in pairs for at in np.linspace(0.0, 1.0, steps)],
+        parents=parents,
         exempt=np.ones(len(rows), dtype=bool),
     )
-    told = decoder.explain(points, words)
+    screen = Screen.of(True)
+    told = [
+        [found for found in row if not screen.hides(found[0], [texts[i] for i in of])]
+        for row, of in zip(decoder.explain(points, words), parents, strict=True)
+    ]
     return Walks(
-        texts=frame["text"].tolist(),
+        texts=texts,
         labels=labels,
         vectors=vectors,
         pairs=pairs,
