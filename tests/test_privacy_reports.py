@@ -177,6 +177,10 @@ def test_methods_are_compared_by_worth_and_by_attack(word_decoder, topics):
     compare.add_mechanism("DPAnchors", 0.01, weak, wanted)
     compare.add("nothing", math.inf, Synthesis.from_rows([]))
     copies, noise, strong_row, weak_row, nothing = compare.rows
+    shown = compare.table()
+    assert shown["method"].tolist() == [row["method"] for row in compare.rows]
+    assert shown["stated ε"].iloc[0] == "none"
+    assert shown["kept"].iloc[0].startswith(f"{copies['retention']:.2f} (")
     assert nothing["texts"] == 0
     assert math.isnan(nothing["retention"])
     assert copies["retention"] == 1

@@ -406,9 +406,22 @@ class Comparison:
         return list(self._rows.values())
 
     def table(self) -> pd.DataFrame:
-        """Return the figures so far."""
-        stated = [f"{r['epsilon']:g}" if np.isfinite(r["epsilon"]) else "none" for r in self.rows]
-        return pd.DataFrame(self.rows).round(3).assign(epsilon=stated)
+        """Return the figures so far, as they are shown."""
+        rows = pd.DataFrame(self.rows)
+        stated = [f"{epsilon:g}" if np.isfinite(epsilon) else "none" for epsilon in rows["epsilon"]]
+        of = zip(rows["retention"], rows["retention_low"], rows["retention_high"], strict=True)
+        return pd.DataFrame(
+            {
+                "method": rows["method"],
+                "stated ε": stated,
+                "kept": [f"{value:.2f} ({low:.2f} to {high:.2f})" for value, low, high in of],
+                "AUC": rows["auc"].round(2),
+                "ε shown": rows["epsilon_put_to_test"].round(2),
+                "ε copies show": rows["epsilon_copying_shows"].round(2),
+                "texts": rows["texts"],
+                "draws": rows["draws"],
+            }
+        )
 
     def sentences(self) -> list[str]:
         """Return what each mechanism guarantees."""
