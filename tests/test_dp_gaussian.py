@@ -220,6 +220,13 @@ def test_texts_come_out_at_their_points_where_these_are_moved_against_what_draws
     assert few is points, "20 and 10 texts tell little"
 
 
+def test_no_more_is_tried_of_small_classes_than_twice_what_is_wanted():
+    assert as_read._trial({"a": 3000, "b": 48, "c": 10}) == {"a": 100, "b": 96}
+    assert as_read._trial({"a": 100, "b": 48}) == {}
+    many = as_read._trial({"large": 101} | {f"class {i}": 20 for i in range(150)})
+    assert many.total() == 100 + 150 * 40
+
+
 def test_the_first_texts_tell_where_the_others_are_asked_for(
     mechanism, topics, word_decoder, monkeypatch
 ):
@@ -237,7 +244,7 @@ def test_the_first_texts_tell_where_the_others_are_asked_for(
     monkeypatch.setattr(as_read, "aimed", turned)
     made = mechanism(99.0, decoder=Noting()).fit(*topics(money=300, sport=300))
     made.generate({"money": 140, "sport": 20})
-    assert len(asked[0]) == 2 * 100
+    assert len(asked[0]) == 100 + 2 * 20
     assert 60 <= len(asked[1]) < 80  # 40 of the one, and all of the other
     assert asked[1].mean(axis=0) @ asked[0].mean(axis=0) < 0
     asked.clear()

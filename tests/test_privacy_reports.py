@@ -50,7 +50,7 @@ def test_every_class_of_train_is_tested_and_one_too_small_is_named(topics):
     twice = [f"{text.upper()} !" for text in texts[:300]]
     more = {"text": [*texts, *twice, "a", "b", "c"], "label": [*labels, *["money"] * 300, *"xxx"]}
     frame = pd.DataFrame(more)
-    train, holdout, test = privacy.thirds(frame, 200, 0)
+    train, holdout, test = privacy.train_holdout_test(frame, 200, 0)
     sizes = [part["label"].value_counts().to_dict() for part in (train, holdout, test)]
     assert sizes[0] == sizes[1] == {"money": 120, "sport": 200, "weather": 200}
     assert sizes[2] == {"money": 60, "sport": 200, "weather": 200}
@@ -63,7 +63,7 @@ def test_every_class_of_train_is_tested_and_one_too_small_is_named(topics):
     assert told.endswith("fewer than six different texts: x.")
     assert "Left out" not in privacy.about_parts(train, train, test)
     with pytest.raises(DataError, match="Fewer than two classes"):
-        privacy.thirds(frame[frame["label"].isin(["money", "x"])], 200, 0)
+        privacy.train_holdout_test(frame[frame["label"].isin(["money", "x"])], 200, 0)
 
 
 def test_all_three_files_are_needed():

@@ -89,16 +89,16 @@ def test_what_the_bridge_writes_comes_nearer_to_the_points(
     lexical = LexicalRecipe(epochs=4)
     train_bridge([corpus], out=tmp_path / "first", recipe=first, lexical=lexical, **models)
     out = tmp_path / "out"
-    recipe = replace(RECIPE, learning_rate=6e-3)
+    recipe = replace(RECIPE, steps=60)
     refine_bridge([corpus], out=out, start_from=tmp_path / "first", recipe=recipe, **models)
     rewards = lines(out, "reward")
-    assert len(rewards) == RECIPE.steps
+    assert len(rewards) == recipe.steps
     assert np.mean(rewards[-10:]) > np.mean(rewards[:10]) + 0.005
     training = load_bridge(out).facts.training
-    assert 0 < training["cosine_change_error"] < 0.2  # of ten points
+    assert 0 < training["cosine_change_error"] < 0.1  # of ten points
     assert training["from"]["training"]["texts_seen"] == 30 * 16
-    assert training["unseen_cosine"] > training["start_cosine"] + 0.1
-    assert training["texts_seen"] == (30 + RECIPE.steps) * 16
+    assert training["unseen_cosine"] > training["start_cosine"] + 0.2
+    assert training["texts_seen"] == (30 + recipe.steps) * 16
     assert "held-back points (greedy)" in (out / "log.svg").read_text()
 
 

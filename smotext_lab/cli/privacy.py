@@ -20,9 +20,19 @@ AUDIT_EXAMPLES = examples(
 def audit(
     synthetic: Annotated[str, typer.Argument(help="File of the synthetic texts.")],
     *,
-    train: Annotated[str, typer.Option(help="File of the real texts they were made from.")],
+    train: Annotated[
+        str,
+        typer.Option(
+            help="File of the real texts they were made from; of one that says train and test, its "
+            "training part."
+        ),
+    ],
     holdout: Annotated[
-        str, typer.Option(help="File of real texts of the same kind that were kept out.")
+        str,
+        typer.Option(
+            help="File of real texts of the same kind that were kept out; of one that says train "
+            "and test, its test part."
+        ),
     ],
     text: Annotated[
         str | None,

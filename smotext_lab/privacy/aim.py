@@ -10,9 +10,11 @@ import numpy as np
 
 from smotext_lab.privacy.writing import Points
 
-__all__ = ["aimed"]
+__all__ = ["LEAST", "aimed"]
 
-_LEAST = 30  # texts of a class: the mean of fewer tells little
+LEAST = 30
+"""Texts of a class, without which its points stay: the mean of fewer tells little."""
+
 _RIDGE = 1.0  # of unit vectors: as much as one text in each direction
 
 
@@ -35,11 +37,11 @@ def aimed(points: Points, records: Sequence[dict[str, Any]], written: np.ndarray
     Returns
     -------
     Points
-        Unit vectors; a class with fewer than 30 records stays where it is.
+        Unit vectors; a class with fewer than `LEAST` records stays where it is.
     """
     asked = np.array([record["label"] for record in records])
     classes = [asked == label for label in np.unique(asked)]
-    classes = [rows for rows in classes if rows.sum() >= _LEAST]
+    classes = [rows for rows in classes if rows.sum() >= LEAST]
     if not classes:
         return points
     targets = _targets(points, records)

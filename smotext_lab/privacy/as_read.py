@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from smotext_lab.guards import Guards
-from smotext_lab.privacy.aim import aimed
+from smotext_lab.privacy.aim import LEAST, aimed
 from smotext_lab.privacy.discriminant import Discriminant
 from smotext_lab.privacy.writing import Points, judge_by, write_between
 
@@ -46,9 +46,10 @@ def write_as_read(
     too. Of a class that has enough, further texts are left out; of one that lacks some, more are
     asked for, ``max_attempts · max_blends`` times in all.
 
-    Where more than 100 texts of a class are wanted, 100 of every class are written first, which
-    tell how far off their points texts come out; the others are written at points moved against
-    it: see `aimed`. Of classes of which no more are wanted, the first 100 are not kept.
+    Where more than 100 texts of a class are wanted, 100 are written first, of a smaller class
+    twice as many as are wanted at most, which tell how far off their points texts come out; the
+    others are written at points moved against it: see `aimed`. Those first ones of smaller
+    classes are not kept.
 
     Parameters
     ----------
@@ -75,9 +76,8 @@ def write_as_read(
     settings |= {"guards": free, "judge": judge_by(points, free)}
     settings |= {"max_attempts": 1, "max_blends": 1}
     lacking, spare, at = Counter(n), Read(), points
-    large = {label for label, count in n.items() if count > _TRIED}
-    trial = Counter(dict.fromkeys(+lacking, _TRIED)) if large else Counter()
-    turns = [trial] * bool(large) + [lacking] * (max_attempts * max_blends)
+    trial = _trial(n)
+    turns = ([trial] if trial else []) + [lacking] * (max_attempts * max_blends)
     late = len(turns) - 1 - max_attempts * (max_blends - 1)
     for turn, wanted in enumerate(turns):
         seed = int(np.random.SeedSequence([random_state, turn]).generate_state(1)[0])
@@ -89,9 +89,9 @@ def write_as_read(
         finally:
             vectors = encoder.encode([record["text"] for record in new]) if new else None
             read = [] if vectors is None else _read(new, vectors, discriminant)
-            if wanted is trial and not broken_off:  # the others' are written where they aim better
+            if wanted is trial and not broken_off:  # all of a small class are written aimed
                 pairs = zip(read, new, strict=True)
-                read = [found for found, record in pairs if record["label"] in large]
+                read = [found for found, record in pairs if n[record["label"]] > _TRIED]
             spare = _taken(spare + read, lacking, kept, _SURE)
             if broken_off or turn >= late:
                 spare = _taken(sorted(spare, key=lambda pair: -pair[0]), lacking, kept, 0.0)
@@ -100,6 +100,17 @@ def write_as_read(
         if wanted is trial and vectors is not None:
             at = aimed(points, new, vectors)
     return kept
+
+
+def _trial(n: Mapping[Any, int]) -> Counter[Any]:
+    """Return how many texts of each class are tried first; none where none is wanted in numbers.
+
+    No more than twice as many as are wanted: with many small classes it would cost more than all.
+    """
+    if max(n.values(), default=0) <= _TRIED:
+        return Counter()
+    tried = {label: min(_TRIED, 2 * count) for label, count in n.items()}
+    return Counter({label: count for label, count in tried.items() if count >= LEAST})
 
 
 def _read(records: list[dict[str, Any]], vectors: np.ndarray, discriminant: Discriminant) -> Read:

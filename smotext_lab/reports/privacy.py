@@ -43,7 +43,7 @@ __all__ = [
     "read_three",
     "show_epsilon",
     "show_roc",
-    "thirds",
+    "train_holdout_test",
     "verdict_table",
     "worst_table",
 ]
@@ -145,7 +145,7 @@ def halves(
     return first.reset_index(drop=True), second.reset_index(drop=True)
 
 
-def thirds(
+def train_holdout_test(
     frame: pd.DataFrame, per_class: int, random_state: int
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Return train, holdout and test, which share no text and have the same classes.
@@ -173,7 +173,7 @@ def thirds(
 
 
 def about_parts(frame: pd.DataFrame, train: pd.DataFrame, test: pd.DataFrame) -> str:
-    """Return how many texts `thirds` drew of `frame`, and which classes it left out."""
+    """Return how many texts `train_holdout_test` drew of `frame`, and which classes it left out."""
     told = (
         f"{train['label'].nunique()} classes: {len(train)} texts in train, as many in the holdout, "
         f"{len(test)} in the test."
