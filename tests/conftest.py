@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ from smotext_lab import machine
 
 # before torch loads, and for the processes that tests start: the container's cores, not the host's
 os.environ.setdefault("OMP_NUM_THREADS", str(machine.cpu_count()))
+# a shell's background job ignores Ctrl-C, and hands that on to what it starts
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TOPICS = {
     "money": "bank rate share bond market profit loan price trade fund cash debt budget tax",
@@ -93,6 +96,14 @@ class WordDecoder:
                 vector=again,
                 trace=(),
             )
+
+
+@pytest.fixture
+def one_strength(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the student that reads vectors choose its regularisation of one, which is quick."""
+    from smotext_lab.evaluation import classifiers
+
+    monkeypatch.setattr(classifiers, "_STRENGTHS", (10.0,))
 
 
 @pytest.fixture

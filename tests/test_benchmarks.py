@@ -32,7 +32,9 @@ def tickets(topics: Any, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(word_decoder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def run(
+    word_decoder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_strength: None
+) -> Any:
     """Run a bench's command with a decoder that draws words, and returns two tries of each."""
 
     class Twice(word_decoder):

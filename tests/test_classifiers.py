@@ -95,6 +95,16 @@ def test_weights_count_where_the_strength_of_regularisation_is_chosen() -> None:
     assert model.predict_proba(["0.5"])[0, 1] > 0.99
 
 
+def test_regularisation_is_not_chosen_on_copies_of_what_was_learnt(word_encoder: Any) -> None:
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice([*"abcdefgh"], 5)) for _ in range(40)]
+    labels = rng.permutation(np.repeat(["x", "y"], 20))  # there is nothing to learn
+    copies = TrainingTexts([*texts, *(f"{text}." for text in texts * 4)], np.tile(labels, 5))
+    model = text_classifier("embedding-logreg", word_encoder, 0)
+    model.fit(copies, np.array(["x", "y"]))
+    assert model._model.C == 0.1
+
+
 def test_words_that_were_never_seen_do_not_count() -> None:
     texts = ["rain", "rain", "rain", "goal"] * 4
     model = BagOfEmbeddings()

@@ -30,6 +30,8 @@ from smotext_lab.evaluation.training import TrainingTexts
 from smotext_lab.evaluation.word_edits import aeda, eda
 from smotext_lab.reports import evidence
 
+pytestmark = pytest.mark.usefixtures("one_strength")
+
 
 @pytest.fixture
 def split(topics) -> Split:
@@ -359,16 +361,6 @@ def test_a_classifier_that_takes_no_weights_goes_without_what_needs_them(split, 
     assert weighted == ["tfidf-logreg"]
     with pytest.raises(ParameterError, match="use a classifier whose fit has sample_weight"):
         protocols.distillation(setup, ks=[3], times=[1], methods=["eda"])
-
-
-def test_regularisation_is_not_chosen_on_copies_of_what_was_learnt(word_encoder):
-    rng = np.random.default_rng(0)
-    texts = [" ".join(rng.choice([*"abcdefgh"], 5)) for _ in range(40)]
-    labels = rng.permutation(np.repeat(["x", "y"], 20))  # there is nothing to learn
-    copies = TrainingTexts([*texts, *(f"{text}." for text in texts * 4)], np.tile(labels, 5))
-    model = text_classifier("embedding-logreg", word_encoder, 0)
-    model.fit(copies, np.array(["x", "y"]))
-    assert model._model.C == 0.1
 
 
 def test_wrong_labels_lose(split, models, monkeypatch):

@@ -40,6 +40,8 @@ HEADLINES = {
     + ["accuracy_difference", "accuracy_difference_low", "accuracy_difference_high"],
 }
 
+pytestmark = pytest.mark.usefixtures("one_strength")
+
 
 @pytest.fixture
 def given(topics, tmp_path, tiny_encoder, tiny_llm, tiny_bridge, monkeypatch):

@@ -11,7 +11,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 from typer.testing import CliRunner
 
-from smotext_lab import cli
+import smotext_lab
+from smotext_lab import cli, load_dataset
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -49,6 +50,8 @@ def test_python_examples_run(topics, tmp_path, monkeypatch):
     texts, labels = topics(money=8, sport=8)
     pd.DataFrame({"body": texts, "queue": labels}).to_csv(tmp_path / "tickets.csv", index=False)
     monkeypatch.chdir(tmp_path)
+    news = load_dataset("bbc_titles").groupby(["split", "label"]).head(12)  # to encode fewer
+    monkeypatch.setattr(smotext_lab, "load_dataset", lambda _: news)
     for source in blocks("python"):
         exec(compile(source, "README.md", "exec"), {})
     new = pd.read_parquet("new.parquet")

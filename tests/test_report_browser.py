@@ -140,7 +140,7 @@ def run_hostile(folder):
 
 
 def qualitative_on(hostile_csv):
-    given = {"dataset": str(hostile_csv), "n": 2, "n_candidates": 1, "new_per_class": 1}
+    given = {"dataset": str(hostile_csv), "n": 2, "steps": 3, "n_candidates": 1, "new_per_class": 1}
     return run_report("qualitative", given, hostile_csv.parent / "qualitative", progress=False)
 
 

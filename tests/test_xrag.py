@@ -452,6 +452,7 @@ def test_every_report_runs_with_a_checkpoint_of_that_layout(
     tiny_encoder: Path,
     topics: Any,
     monkeypatch: pytest.MonkeyPatch,
+    one_strength: None,
 ) -> None:
     from transformers import BertConfig, BertModel
 
@@ -466,7 +467,7 @@ def test_every_report_runs_with_a_checkpoint_of_that_layout(
     texts, labels = topics(money=30, sport=30)
     pd.DataFrame({"text": texts, "label": labels}).to_csv(tmp_path / "few.csv", index=False)
     given = {"dataset": str(tmp_path / "few.csv"), "models": str(folder)}
-    given |= {"encoder": str(encoder), "max_new_tokens": 8, "classifiers": ["tfidf-logreg"]}
+    given |= {"encoder": str(encoder), "max_new_tokens": 6, "classifiers": ["tfidf-logreg"]}
     given |= REPORTS[name]
     names: dict[str, Any] = {}
     for cell in nbformat.read(template_path(name), as_version=4).cells:
