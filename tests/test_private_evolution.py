@@ -439,6 +439,38 @@ def test_where_no_text_was_made_canaries_are_looked_for_in_nothing(word_encoder,
         canary_audit(lambda *_: [], texts, labels, n=5, encoder=word_encoder, random_state=0)
 
 
+@pytest.mark.parametrize(
+    ("repetitions", "said"),
+    [
+        ([1, 2.0], r"each of repetitions must be a whole number of at least 1, got 2\.0"),
+        ([1, 0], "at least 1, got 0"),
+        (4, "must be a list of whole numbers, got 4"),
+    ],
+)
+def test_repetitions_of_canaries_are_refused_before_any_text_is_made(
+    word_encoder, topics, repetitions, said
+):
+    def paid(*_):
+        raise AssertionError
+
+    texts, labels = topics(money=40, sport=40)
+    with pytest.raises(ParameterError, match=said):
+        canary_audit(paid, texts, labels, repetitions=repetitions, encoder=word_encoder)
+
+
+def test_canaries_are_put_in_as_often_as_a_numpy_number_says(word_encoder, topics):
+    texts, labels = topics(money=40, sport=40)
+    given = []
+
+    def copied(every, _):
+        given.append(len(every))
+        return every
+
+    often = np.array([1, 3])
+    canary_audit(copied, texts, labels, n=5, repetitions=often, encoder=word_encoder)
+    assert given == [85, 95]
+
+
 def test_canaries_of_ones_own_are_looked_for(word_encoder, topics):
     texts, labels = topics(money=40, sport=40)
     own = [f"cold{i} bank{i} goal{i}" for i in range(40)]

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from smotext_lab.errors import DataError
+from smotext_lab.errors import DataError, ParameterError
 from smotext_lab.guards.cosines import unit
 from smotext_lab.privacy.attacks import CONFIDENCE, membership
 from smotext_lab.privacy.auditing import made_texts
 from smotext_lab.privacy.bounds import Interval
 from smotext_lab.privacy.likelihood import WordModel
+from smotext_lab.privacy.parameters import check_whole
 from smotext_lab.privacy.reading import plain_labels, plain_texts
 from smotext_lab.sampler.forms import Given
 from smotext_lab.surrogates import encodable
@@ -145,6 +146,8 @@ def canary_audit(
     ------
     DataError
         If a canary of yours has a label that no text has, or no text was made.
+    ParameterError
+        If `repetitions` are not whole numbers of at least 1.
 
     References
     ----------
@@ -152,6 +155,7 @@ def canary_audit(
     """
     from smotext_lab.encoders import BertEncoder
 
+    counts = _counts(repetitions)
     encoder = BertEncoder() if encoder is None else encoder
     texts, labels = _read(texts, labels)
     made = canaries or Canaries.of(texts, labels, n, random_state=random_state)
@@ -162,7 +166,7 @@ def canary_audit(
     parts = {"in": made.inside, "out": made.outside}
     vectors = {part: unit(encoder.encode(each)) for part, each in parts.items()}
     rows = []
-    for times in repetitions:
+    for times in counts:
         result = generate([*texts, *(made.inside * times)], [*labels, *(made.labels * times)])
         new = made_texts(result)
         if not new:
@@ -188,6 +192,15 @@ def exposure(model: WordModel, canaries: Canaries) -> np.ndarray:
     ranks = 1 + (outside[None, :] >= inside[:, None]).sum(axis=1)
     bits: np.ndarray = np.log2(len(outside) + 1) - np.log2(ranks)
     return bits
+
+
+def _counts(repetitions: Any) -> list[int]:
+    if not np.iterable(repetitions):
+        msg = f"repetitions must be a list of whole numbers, got {repetitions!r}: give it in [...]."
+        raise ParameterError(msg)
+    for times in repetitions:
+        check_whole(**{"each of repetitions": times})
+    return [int(times) for times in repetitions]  # a NumPy number would multiply what is in a list
 
 
 def _read(texts: Sequence[str], labels: Sequence[Any]) -> tuple[list[str], list[Any]]:
