@@ -101,6 +101,15 @@ def test_every_way_of_writing_has_its_rows(
     assert "another encoder: absent" in said
 
 
+def test_of_points_only_those_that_are_asked_for_are_decoded(
+    run: Run, corpus: Path, tmp_path: Path
+) -> None:
+    asked = ["--searches", "greedy", "--points", "blend", "--corpus", str(corpus)]
+    table = pd.DataFrame(run(tmp_path, *asked)["rows"])
+    assert set(table["of"]) == {"blend"}
+    assert len(table) == 3 * 2  # ways, the set and the mean
+
+
 def test_retrieval_finds_the_nearest_corpus_sentence(
     run: Run, labelled: Path, corpus: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:

@@ -133,6 +133,13 @@ def _parser() -> argparse.ArgumentParser:
         default=["left", "given"],
         help="the form left to the decoder, or given to it as that of the original",
     )
+    parser.add_argument(
+        "--points",
+        nargs="+",
+        choices=("vector", "blend"),
+        default=["vector", "blend"],
+        help="the texts' own vectors, or the points half way between two",
+    )
     parser.add_argument("--corpus", nargs="+", type=Path, metavar="FILE", help="for retrieval")
     parser.add_argument("--check-overlap", nargs="+", type=Path, metavar="CORPUS")
     parser.add_argument("--encoder", default=DEFAULT_ENCODER)
@@ -171,17 +178,21 @@ def _written(
     if given.corpus:
         retrieval = Retrieval(given.corpus, encoder, given.cache / "corpus")
         for of in sets:
-            for points in of.points:
+            for points in _chosen(of, given):
                 yield (RETRIEVAL, "-", "-"), of, points, retrieval.nearest(points.vectors)
     for name, run in runs.items():
         for search in (s for s in SEARCHES if s in given.searches):
             for form in given.forms:
                 for of in sets:
-                    for points in of.points:
+                    for points in _chosen(of, given):
                         said = f"{name}, {search}, form {form}: {of.name}, {points.of}s"
                         tqdm.write(said, sys.stderr)
                         yield (name, search, form), of, points, run.write(search, form, points, of)
         run.free()
+
+
+def _chosen(of: LabelledSet, given: argparse.Namespace) -> list[Points]:
+    return [points for points in of.points if points.of in given.points]
 
 
 def _table(
