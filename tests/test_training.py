@@ -27,7 +27,13 @@ from typer.testing import CliRunner
 
 from benchmarks import training
 from benchmarks.training import packed_loss
-from smotext_lab.bridges import LexicalBridge, ProjectorBridge, load_bridge, split_words
+from smotext_lab.bridges import (
+    LexicalBridge,
+    LexicalHead,
+    ProjectorBridge,
+    load_bridge,
+    split_words,
+)
 from smotext_lab.bridges.files import DEFAULT_BRIDGE
 from smotext_lab.cli import app
 from smotext_lab.cli.train import _gain
@@ -45,7 +51,7 @@ from smotext_lab.training.log import TrainingLog
 from smotext_lab.training.loss import summed_loss
 from smotext_lab.training.stage import TokenStage
 from smotext_lab.training.trainer import Batch, Batches, BridgeRecipe, BridgeTrainer, noisy
-from smotext_lab.training.words import build_lexicon, word_ids
+from smotext_lab.training.words import RaggedIds, build_lexicon, word_ids
 from smotext_lab.writer import end_tokens
 
 RECIPE = BridgeRecipe(n_words=3, n_learnt=2, rank=4, batch_size=16, steps=30, warmup=5)
@@ -91,6 +97,21 @@ def log(out: Path, stage: str) -> list[dict[str, Any]]:
 def test_the_head_learns_the_words(trained: Path) -> None:
     losses = [line["loss"] for line in log(trained, "words") if "loss" in line]
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_words_are_learnt_in_bfloat16_where_the_cpu_multiplies_it_and_nowhere_else(
+    native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed = []
+    head = LexicalHead(4, 6, width=8)
+    head.up.register_forward_hook(lambda _, __, made: computed.append(made.dtype))
+    monkeypatch.setattr(lexical, "has_bf16", lambda: native)
+    vectors = np.eye(4, dtype=np.float32)
+    words = RaggedIds(np.arange(4, dtype=np.int32), np.arange(5))
+    recipe = LexicalRecipe(batch_size=4)
+    lexical.HeadTrainer(head, vectors, np.arange(4), words, recipe).train_step()
+    assert computed == [torch.bfloat16 if native else torch.float32]
 
 
 def test_the_loss_falls(train: Callable[..., Any], trained: Path, tmp_path: Path) -> None:
@@ -639,6 +660,28 @@ def test_a_run_for_some_minutes_is_measured_ten_times_and_kept_as_soon_as_it_is_
     train(tmp_path, recipe=long, minutes=1)
     told = [line["step"] for line in log(tmp_path, "tokens") if "unseen_loss" in line]
     assert told[:3] == [0, facts["recipe"]["evaluate_every"], 2 * facts["recipe"]["evaluate_every"]]
+
+
+def test_where_measuring_takes_long_fewer_texts_are_measured_and_the_same_after_a_stop(
+    train: Callable[..., Any], trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = stage.BridgeTrainer.train_step
+
+    def stop_at_11(self: Any, batch: Any) -> float:
+        if self.step == 11:
+            raise RuntimeError
+        return step(self, batch)
+
+    monkeypatch.setattr(stage.TokenStage, "least_measured", 3)
+    monkeypatch.setattr(stage, "_MEASURING", 1e-6)
+    monkeypatch.setattr(stage.BridgeTrainer, "train_step", stop_at_11)
+    with pytest.raises(RuntimeError):
+        train(tmp_path, minutes=0.05)
+    before = load_checkpoint(tmp_path / "work/checkpoint.safetensors")[1]["before"]["loss"]
+    monkeypatch.setattr(stage.BridgeTrainer, "train_step", step)
+    few = train(tmp_path, minutes=0.05).facts.training["unseen_texts"]
+    assert few == len(before[0])
+    assert 3 <= few < load_bridge(trained).facts.training["unseen_texts"] / 2
 
 
 @pytest.mark.parametrize(

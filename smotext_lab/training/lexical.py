@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from smotext_lab.bridges import LexicalHead
+from smotext_lab.machine import has_bf16
 from smotext_lab.training.bounds import check_bounds
 from smotext_lab.training.checkpoints import load_optimizer, optimizer_tensors
 from smotext_lab.training.trainer import noisy
@@ -116,7 +117,8 @@ class HeadTrainer:
         recipe, picked = self.recipe, self._picked()
         batch = torch.from_numpy(np.asarray(self.vectors[self.rows[picked]], np.float32))
         at, ids = self.words.take(picked)
-        with torch.autocast("cpu", torch.bfloat16):
+        # elsewhere bfloat16 is emulated, and many times slower
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_bf16()):
             logits = self.head(noisy(batch, recipe.noise, self._generator)).float()
         present = logits[torch.from_numpy(at), torch.from_numpy(ids.astype(np.int64))]
         loss = (nn.functional.softplus(logits).sum() - present.sum()) / len(picked)

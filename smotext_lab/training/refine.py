@@ -23,7 +23,7 @@ from smotext_lab.training.corpus import encode_corpus, read_corpus
 from smotext_lab.training.folder import check_folder
 from smotext_lab.training.given import Ends, Texts, start_bridge
 from smotext_lab.training.log import TrainingLog
-from smotext_lab.training.stage import TokenStage
+from smotext_lab.training.stage import MOST_UNSEEN, TokenStage
 from smotext_lab.training.trainer import Batch, BridgeRecipe, BridgeTrainer
 from smotext_lab.training.tries import Points, Tries
 from smotext_lab.writer import Writer
@@ -180,6 +180,7 @@ class _RefiningStage(TokenStage):
     """The last stage of training, with a bridge's own texts beside the corpus'."""
 
     recipe: RefiningRecipe
+    least_measured = MOST_UNSEEN  # fewer would save nothing: the points are as many
     axis = "cosine to the point"
     drawn: Mapping[str, str] = {
         "cosine": "in training (drawn at random)",

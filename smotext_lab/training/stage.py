@@ -34,11 +34,14 @@ from smotext_lab.training.log import TrainingLog
 from smotext_lab.training.trainer import Batch, Batches, BridgeRecipe, BridgeTrainer
 from smotext_lab.writer import positions
 
-__all__ = ["TokenStage"]
+__all__ = ["MOST_UNSEEN", "TokenStage"]
 
 _MOST_TOKENS = 128
-_MOST_UNSEEN = 512  # watched, and as many judged
+MOST_UNSEEN = 512
+"""So many held-back texts are watched, at most, and as many judged."""
+
 _LEAST_UNSEEN = 3  # two to be judged: one has no error
+_MEASURING = 0.02  # share of a run's minutes that one measurement may take: there are ten and more
 _SPEED_STEPS = 10
 _LOG_STEPS = 20
 
@@ -67,6 +70,7 @@ class TokenStage:
         anything is written.
     """
 
+    least_measured = 128  # of watched and of judged texts, if there are so many
     axis = "loss (nats a token)"
     drawn: Mapping[str, str] = {
         "loss": "in training (noise, words left out)",
@@ -110,12 +114,14 @@ class TokenStage:
             )
             raise DataError(msg)
         # the least of many measurements flatters: what weights are chosen by judges no gain
-        n = min(_MOST_UNSEEN, len(unseen) // 2)
+        n = min(MOST_UNSEEN, len(unseen) // 2)
         self.watched, self.judged = (
             rows[np.argsort(self.lengths[rows], kind="stable")]
-            for rows in (unseen[:n], unseen[n : n + _MOST_UNSEEN])
+            for rows in (unseen[:n], unseen[n : n + MOST_UNSEEN])
         )
-        # of the watched texts: the least loss, at which step that was, and how long it took
+        self.held = [len(self.watched), len(self.judged)]  # before `_thin`
+        # of the watched texts: the least loss, at which step that was, how long it took, and by
+        # every how manieth text it is measured
         self.marks: dict[str, float] = {}
         self.before: dict[str, np.ndarray] = {}  # of the judged ones, before the first step
         self.measuring = 0.0  # seconds, in all
@@ -155,6 +161,7 @@ class TokenStage:
         self.vectors, trainer, began = vectors, self.trainer, time.monotonic()
         self._go_on(trainer, minutes)
         if not self.marks:
+            self._thin(1 if minutes is None else self._thinned(trainer, 60 * minutes * _MEASURING))
             self._evaluate(trainer)
             self.before = self._judge(trainer)
         try:
@@ -256,6 +263,21 @@ class TokenStage:
         seen = before + trainer.step * self.recipe.batch_size
         self.log.write(stage="tokens", step=trainer.step, texts_seen=seen, **facts)
 
+    def _thinned(self, trainer: BridgeTrainer, seconds: float) -> int:
+        """Return by every how manieth text to measure, so that it takes about `seconds`."""
+        some = self.watched[:: max(1, len(self.watched) // self.recipe.batch_size)]
+        for _ in range(2):  # the first time, what is set up on first use is in it
+            began = time.monotonic()
+            trainer.loss_on(self._batches(some))
+            takes = (time.monotonic() - began) * len(self.watched) / len(some)
+        most = max(1, len(self.watched) // self.least_measured)
+        return min(most, max(1, round(takes / seconds)))
+
+    def _thin(self, every: int) -> None:
+        """Measure on every so-manieth of the texts, which are in order of length, alone."""
+        self.marks["every"] = every
+        self.watched, self.judged = self.watched[::every], self.judged[::every]
+
     def _evaluate(self, trainer: BridgeTrainer, *, keep: bool = True) -> None:
         """Measure on the watched texts; keep the weights in a file if none did better."""
         began = time.monotonic()
@@ -309,11 +331,10 @@ class TokenStage:
     def _asked(self) -> dict[str, Any]:
         """Return what a run has in common with the one that goes on from its checkpoint."""
         asked = asdict(replace(self.recipe, steps=0))
-        held = [len(self.watched), len(self.judged)]
         return {
             "asked": asked,
             "given": self.given,
-            "held": held,
+            "held": self.held,
             "seed": self.trainer.random_state,
         }
 
@@ -342,6 +363,7 @@ class TokenStage:
         self._take(trainer, tensors)
         load_optimizer(trainer.optimizer, tensors)
         trainer.step, self.marks = int(facts["step"]), facts["marks"]
+        self._thin(int(self.marks["every"]))
         self.before = {name: np.array(each) for name, each in facts["before"].items()}
         self.planned = facts["planned"]
         if minutes is not None and minutes == self.planned:
@@ -367,7 +389,7 @@ class TokenStage:
 
     def _told(self, trainer: BridgeTrainer) -> dict[str, Any]:
         """Return ``facts.training``: of this run, and under ``from`` what it began with."""
-        bridge, some = self.bridge, self.vectors[: 4 * _MOST_UNSEEN].astype(np.float32)
+        bridge, some = self.bridge, self.vectors[: 4 * MOST_UNSEEN].astype(np.float32)
         before = bridge.facts.training
         training: dict[str, Any] = {
             "texts_seen": before.get("texts_seen", 0) + trainer.step * self.recipe.batch_size
