@@ -662,6 +662,13 @@ def test_a_run_for_some_minutes_is_measured_ten_times_and_kept_as_soon_as_it_is_
     assert told[:3] == [0, facts["recipe"]["evaluate_every"], 2 * facts["recipe"]["evaluate_every"]]
 
 
+def test_no_step_is_measured_twice(train: Callable[..., Any], tmp_path: Path) -> None:
+    for steps, told in ((6, [0, 3, 6]), (8, [0, 3, 6, 8])):
+        out = tmp_path / str(steps)
+        train(out, recipe=replace(RECIPE, steps=steps, evaluate_every=3))
+        assert [line["step"] for line in log(out, "tokens") if "unseen_loss" in line] == told
+
+
 def test_where_measuring_takes_long_fewer_texts_are_measured_and_the_same_after_a_stop(
     train: Callable[..., Any], trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

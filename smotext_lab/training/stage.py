@@ -125,6 +125,7 @@ class TokenStage:
         self.marks: dict[str, float] = {}
         self.before: dict[str, np.ndarray] = {}  # of the judged ones, before the first step
         self.measuring = 0.0  # seconds, in all
+        self.measured = -1  # the last step at which it was
         self.planned: float | None = None  # minutes that the number of steps was set by
         self.trainer = BridgeTrainer(ends.model, bridge, recipe, ends.end, random_state)
         self._refuse_others()
@@ -226,8 +227,8 @@ class TokenStage:
         steps = trainer.step + max(0, int(left / step))
         while steps > trainer.step:
             every = trainer.recipe.planned(steps).evaluate_every
-            # at the end once more, and the judged texts
-            measured = 2 + steps // every - (trainer.step - 1) // every
+            # at the end, where it is not due there anyway, and the judged texts
+            measured = 1 + (steps % every > 0) + steps // every - (trainer.step - 1) // every
             over = (steps - trainer.step) * step + measured * self.marks["seconds"] - left
             if over <= 0:
                 break
@@ -293,6 +294,7 @@ class TokenStage:
             self.marks |= {"least": lost, "step": trainer.step}
             if keep:
                 save_checkpoint(self.best_file, self._weights(trainer), dict(self.marks))
+        self.measured = trainer.step
         self.marks["seconds"] = time.monotonic() - began
         self.measuring += self.marks["seconds"]
 
@@ -374,8 +376,9 @@ class TokenStage:
 
     def _finish(self, trainer: BridgeTrainer) -> Bridge:
         """Measure, take the best weights, attach the LoRA, save."""
-        # not kept: a run that was stopped goes on from its checkpoint, as if it had not been
-        self._evaluate(trainer, keep=False)
+        if self.measured != trainer.step:
+            # not kept: a run that was stopped goes on from its checkpoint, as if it had not been
+            self._evaluate(trainer, keep=False)
         if self.marks["step"] != trainer.step:
             self._take(trainer, load_checkpoint(self.best_file)[0])
         training = self._told(trainer)
