@@ -320,7 +320,7 @@ sampler = SMOTExT(decoder=WordDecoder(), random_state=1, guards=guards, progress
 how = {"sampler": sampler, "rows_per_part": 32, "near_duplicates": None, "progress": False}
 peaks = []
 tracemalloc.start()
-for n in (64, 128, 768):  # the first loads what is loaded once
+for n in (64, 128, 1280):  # the first loads what is loaded once
     job = Job.create(f"{folder}/{n}", tickets, n, **how)
     tracemalloc.reset_peak()
     before = tracemalloc.get_traced_memory()[0]
@@ -336,7 +336,7 @@ def test_memory_does_not_grow_with_the_rows_that_are_asked_for(tickets, tmp_path
     command = [sys.executable, "-c", PEAKS, str(made), str(tickets), str(tmp_path)]
     peaks = json.loads(subprocess.check_output(command))
     # a few numbers of each, by which equal texts are found: less than its text or its vector
-    assert peaks[2] - peaks[1] < 32 * (768 - 128)
+    assert peaks[2] - peaks[1] < 32 * (1280 - 128)
 
 
 def test_memory_that_a_part_has_freed_goes_back_to_the_system(create, monkeypatch):
