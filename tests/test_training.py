@@ -688,6 +688,7 @@ def test_where_measuring_takes_long_fewer_texts_are_measured_and_the_same_after_
     monkeypatch.setattr(stage.BridgeTrainer, "train_step", step)
     few = train(tmp_path, minutes=0.05).facts.training["unseen_texts"]
     assert few == len(before[0])
+    assert train(tmp_path / "no", minutes=0).facts.training["unseen_texts"] == few
     assert 3 <= few < load_bridge(trained).facts.training["unseen_texts"] / 2
 
 

@@ -266,13 +266,15 @@ class TokenStage:
 
     def _thinned(self, trainer: BridgeTrainer, seconds: float) -> int:
         """Return by every how manieth text to measure, so that it takes about `seconds`."""
+        most = len(self.watched) // self.least_measured
+        if most < 2:
+            return 1
         some = self.watched[:: max(1, len(self.watched) // self.recipe.batch_size)]
         for _ in range(2):  # the first time, what is set up on first use is in it
             began = time.monotonic()
             trainer.loss_on(self._batches(some))
             takes = (time.monotonic() - began) * len(self.watched) / len(some)
-        most = max(1, len(self.watched) // self.least_measured)
-        return min(most, max(1, round(takes / seconds)))
+        return min(most, max(1, round(takes / max(seconds, 1e-9))))
 
     def _thin(self, every: int) -> None:
         """Measure on every so-manieth of the texts, which are in order of length, alone."""
