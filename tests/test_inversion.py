@@ -105,8 +105,10 @@ def test_of_points_only_those_that_are_asked_for_are_decoded(
     run: Run, corpus: Path, tmp_path: Path
 ) -> None:
     asked = ["--searches", "greedy", "--points", "blend", "--corpus", str(corpus)]
-    table = pd.DataFrame(run(tmp_path, *asked)["rows"])
+    found = run(tmp_path, *asked)
+    table = pd.DataFrame(found["rows"])
     assert set(table["of"]) == {"blend"}
+    assert set(found["sets"]["tiny"]) == {"digest", "blend"}
     assert len(table) == 3 * 2  # ways, the set and the mean
 
 

@@ -89,7 +89,7 @@ def _measure(given: argparse.Namespace) -> None:
         "n": given.n,
         "random_state": given.random_state,
         "sets": {
-            of.name: {"digest": of.digest} | {points.of: len(points) for points in of.points}
+            of.name: {"digest": of.digest} | {p.of: len(p) for p in _chosen(of, given)}
             for of in sets
         },
         "judges": scorer.judges,

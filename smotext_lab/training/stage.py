@@ -125,7 +125,7 @@ class TokenStage:
         self.marks: dict[str, float] = {}
         self.before: dict[str, np.ndarray] = {}  # of the judged ones, before the first step
         self.measuring = 0.0  # seconds, in all
-        self.measured = -1  # the last step at which it was
+        self.measured_at = -1  # the last step at which it was
         self.planned: float | None = None  # minutes that the number of steps was set by
         self.trainer = BridgeTrainer(ends.model, bridge, recipe, ends.end, random_state)
         self._refuse_others()
@@ -162,7 +162,7 @@ class TokenStage:
         self.vectors, trainer, began = vectors, self.trainer, time.monotonic()
         self._go_on(trainer, minutes)
         if not self.marks:
-            self._thin(1 if minutes is None else self._thinned(trainer, 60 * minutes * _MEASURING))
+            self._thin(1 if minutes is None else self._spacing(trainer, 60 * minutes * _MEASURING))
             self._evaluate(trainer)
             self.before = self._judge(trainer)
         try:
@@ -264,7 +264,7 @@ class TokenStage:
         seen = before + trainer.step * self.recipe.batch_size
         self.log.write(stage="tokens", step=trainer.step, texts_seen=seen, **facts)
 
-    def _thinned(self, trainer: BridgeTrainer, seconds: float) -> int:
+    def _spacing(self, trainer: BridgeTrainer, seconds: float) -> int:
         """Return by every how manieth text to measure, so that it takes about `seconds`."""
         most = len(self.watched) // self.least_measured
         if most < 2:
@@ -296,7 +296,7 @@ class TokenStage:
             self.marks |= {"least": lost, "step": trainer.step}
             if keep:
                 save_checkpoint(self.best_file, self._weights(trainer), dict(self.marks))
-        self.measured = trainer.step
+        self.measured_at = trainer.step
         self.marks["seconds"] = time.monotonic() - began
         self.measuring += self.marks["seconds"]
 
@@ -367,7 +367,7 @@ class TokenStage:
         self._take(trainer, tensors)
         load_optimizer(trainer.optimizer, tensors)
         trainer.step, self.marks = int(facts["step"]), facts["marks"]
-        self._thin(int(self.marks["every"]))
+        self._thin(int(self.marks.get("every", 1)))
         self.before = {name: np.array(each) for name, each in facts["before"].items()}
         self.planned = facts["planned"]
         if minutes is not None and minutes == self.planned:
@@ -378,7 +378,7 @@ class TokenStage:
 
     def _finish(self, trainer: BridgeTrainer) -> Bridge:
         """Measure, take the best weights, attach the LoRA, save."""
-        if self.measured != trainer.step:
+        if self.measured_at != trainer.step:
             # not kept: a run that was stopped goes on from its checkpoint, as if it had not been
             self._evaluate(trainer, keep=False)
         if self.marks["step"] != trainer.step:
