@@ -669,6 +669,19 @@ def test_no_step_is_measured_twice(train: Callable[..., Any], tmp_path: Path) ->
         assert [line["step"] for line in log(out, "tokens") if "unseen_loss" in line] == told
 
 
+def test_a_checkpoint_of_a_time_when_all_texts_were_measured_is_gone_on_from(
+    train: Callable[..., Any], tmp_path: Path
+) -> None:
+    short = replace(RECIPE, steps=3)
+    train(tmp_path, recipe=short)
+    checkpoint = tmp_path / "work/checkpoint.safetensors"
+    tensors, facts = load_checkpoint(checkpoint)
+    assert facts["marks"].pop("every") == 1
+    save_checkpoint(checkpoint, tensors, facts)
+    train(tmp_path, recipe=replace(short, steps=5))
+    assert log(tmp_path, "tokens")[-1]["step"] == 5
+
+
 def test_where_measuring_takes_long_fewer_texts_are_measured_and_the_same_after_a_stop(
     train: Callable[..., Any], trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
