@@ -156,6 +156,36 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
     assert ends[0] == pytest.approx(ends[1], abs=1e-3)
 
 
+def test_a_second_interrupt_ends_a_stopped_run_at_once_and_loses_no_step(
+    train: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    step, measure = stage.BridgeTrainer.train_step, stage.TokenStage._evaluate
+
+    def stop_at_3(self: Any, *args: Any) -> float:
+        if self.step == 3:
+            raise KeyboardInterrupt
+        return step(self, *args)
+
+    def stop_again(self: Any, trainer: Any, **how: Any) -> None:
+        if trainer.step == 3:
+            assert "stopped at step 3; run the same command" in capsys.readouterr().err
+            raise KeyboardInterrupt
+        measure(self, trainer, **how)
+
+    short = replace(RECIPE, steps=5)
+    monkeypatch.setattr(stage.BridgeTrainer, "train_step", stop_at_3)
+    monkeypatch.setattr(stage.TokenStage, "_evaluate", stop_again)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, recipe=short)
+    assert not (tmp_path / "bridge.safetensors").exists()
+    monkeypatch.undo()
+    assert train(tmp_path, recipe=short).facts.training["texts_seen"] == 5 * 16
+    assert "going on from step 3" in capsys.readouterr().err
+
+
 def test_a_new_run_starts_from_shipped_weights_alone(
     train: Callable[..., Any], trained: Path, tmp_path: Path
 ) -> None:

@@ -169,10 +169,12 @@ class TokenStage:
             self._steps(trainer, minutes, began)
         except KeyboardInterrupt:
             self._save(trainer)
-            self._finish(trainer)
             tqdm.write(
-                f"stopped at step {trainer.step}; run the same command again to go on", sys.stderr
+                f"stopped at step {trainer.step}; run the same command again to go on\n"
+                f"measuring and writing the bridge as it is now; another interrupt leaves that out",
+                sys.stderr,
             )
+            self._finish(trainer)
             raise
         self._save(trainer)
         return self._finish(trainer)
